@@ -1,0 +1,60 @@
+# Everything from a bare machine with CPython 3.11-3.13 (pip and venv included) and make:
+#   make run     train A3C on Pong for about five minutes, with a live view
+#   make test    what CI runs: lint, types, the fast tests, the learning tests
+
+PYTHON ?= python3
+THREADS ?= 2
+FRAMES ?= 900k
+JOBS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test lint format type fast learn clean
+
+help:
+	@echo "make run     train A3C on Pong: about five minutes on two cores; THREADS=$(THREADS) FRAMES=$(FRAMES)"
+	@echo "make test    lint, types, the fast tests, then the learning tests: what CI runs"
+	@echo "make fast    the fast tests alone      make learn   the learning tests alone"
+	@echo "make lint    style and formatting      make type    mypy --strict"
+	@echo "make format  mend what lint can mend   make clean   remove .venv and caches; results stay"
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "asyncrl needs Python 3.11, 3.12 or 3.13: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
+	@echo "Installing into $(VENV): about a minute, once"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+run: $(INSTALLED)
+	@$(BIN)/asyncrl run --env pong --algo a3c --threads $(THREADS) --envs-per-thread 8 --frames $(FRAMES) \
+	  --set evaluation.every=300k
+
+test: lint type fast learn
+
+lint: $(INSTALLED)
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+
+type: $(INSTALLED)
+	@$(BIN)/mypy
+
+fast: $(INSTALLED)
+	@$(PYTEST)
+
+learn: $(INSTALLED)
+	@$(PYTEST) -m learning
+
+format: $(INSTALLED)
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format --quiet .
+
+clean:
+	@rm -rf $(VENV) .tox .mypy_cache .pytest_cache .ruff_cache build dist
+	@find asyncrl tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

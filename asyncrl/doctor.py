@@ -1,0 +1,200 @@
+"""Whether this machine can train: one check a line, each with what to do where it fails."""
+
+import os
+import platform
+import resource
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+OLDEST = {"torch": "2.8", "gymnasium": "1.2", "ale-py": "0.12.1"}
+PYTHONS = ((3, 11), (3, 14))  # from, and before
+SHM = Path("/dev/shm")
+MIB = 2**20
+SHARED_BYTES = 16 * MIB  # θ, θ⁻ and g of the small network; the largest one takes three times that
+DISK_BYTES = 100 * MIB  # checkpoints of one run
+DESCRIPTORS = 64  # a pipe for each of 16 workers, and what Python and torch hold open
+CHILD_SECONDS = 120.0
+STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+
+Verdict = Literal["ok", "warn", "fail"]
+
+
+class Check(NamedTuple):
+    """What one check found."""
+
+    name: str
+    verdict: Verdict
+    found: str
+    advice: str = ""  # what to do, where the verdict is not ok
+
+
+def examine(results: Path) -> Iterator[Check]:
+    """Yield every check as soon as it is made; the last ones take seconds."""
+    checks: dict[str, Callable[[], Check]] = {
+        "python": python,
+        **{package: partial(package_version, package) for package in OLDEST},
+        "games": games,
+        "cores": cores,
+        "shared memory": partial(shared_memory, SHM),
+        "open files": open_files,
+        "disk": partial(disk, results),
+        "processes": processes,
+        "emulator": emulator,
+    }
+    for name, check in checks.items():
+        try:
+            yield check()
+        except Exception as error:  # a doctor reports what is broken, and goes on
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            yield Check(name, "fail", reason, "Reinstall: pip install --force-reinstall asyncrl")
+
+
+def line(check: Check) -> RenderableType:
+    """Lay out one check; its advice stands under it."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(width=4)
+    grid.add_column(width=13)
+    grid.add_column()
+    grid.add_row(Text(check.verdict, STYLES[check.verdict]), check.name, Text(check.found))
+    if check.advice:
+        grid.add_row("", "", Text(f"→ {check.advice}", STYLES[check.verdict]))
+    return grid
+
+
+def python() -> Check:
+    """See that this Python is one that asyncrl is tested on."""
+    found = f"{platform.python_implementation()} {platform.python_version()} on {platform.system()}"
+    running = tuple(map(int, platform.python_version_tuple()[:2]))
+    if platform.system() != "Linux":
+        return Check("python", "warn", found, "asyncrl is tested on Linux.")
+    if PYTHONS[0] <= running < PYTHONS[1]:
+        return Check("python", "ok", found)
+    return Check("python", "warn", found, "asyncrl is tested on Python 3.11 to 3.13.")
+
+
+def package_version(package: str) -> Check:
+    """See that a package is there and new enough, without importing it."""
+    oldest = OLDEST[package]
+    advice = f'pip install --upgrade "{package}>={oldest}"'
+    try:
+        found = version(package)
+    except PackageNotFoundError:
+        return Check(package, "fail", "not installed", advice)
+    verdict: Verdict = "ok" if _numbers(found) >= _numbers(oldest) else "fail"
+    return Check(package, verdict, found, "" if verdict == "ok" else advice)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """Read ``2.13.0+cpu`` as (2, 13, 0)."""
+    parts = text.partition("+")[0].split(".")
+    return tuple(int(part) for part in parts if part.isdigit())
+
+
+def games() -> Check:
+    """See that the emulator's games are there."""
+    from ale_py import roms
+
+    known = roms.get_all_rom_ids()
+    found = sum(roms.get_rom_path(name) is not None for name in known)
+    if "pong" not in known or found < len(known):
+        return Check("games", "fail", f"{found} of {len(known)} ROMs", "pip install --force-reinstall ale-py")
+    return Check("games", "ok", f"{found} Atari ROMs")
+
+
+def cores() -> Check:
+    """See how many processors the workers will share."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    found = f"{usable} of {os.cpu_count()} usable"
+    if usable == 1:
+        return Check("cores", "warn", found, "Workers take turns on one core: any number of threads works, slowly.")
+    return Check("cores", "ok", found)
+
+
+def shared_memory(path: Path) -> Check:
+    """See that the weights fit where processes share memory."""
+    if not path.exists():
+        return Check("shared memory", "warn", f"no {path}", "Processes may not be able to share weights.")
+    free = shutil.disk_usage(path).free
+    found = f"{_size(free)} free in {path}"
+    advice = "In a container, start it with --shm-size=1g."
+    verdict: Verdict = "fail" if free < SHARED_BYTES else "warn" if free < 4 * SHARED_BYTES else "ok"
+    return Check("shared memory", verdict, found, "" if verdict == "ok" else advice)
+
+
+def open_files() -> Check:
+    """See that a pipe can be opened for every worker."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    found = "unlimited" if soft == resource.RLIM_INFINITY else f"{soft} at once"
+    if soft != resource.RLIM_INFINITY and soft < 4 * DESCRIPTORS:
+        verdict: Verdict = "fail" if soft < DESCRIPTORS else "warn"
+        return Check("open files", verdict, found, "Raise the limit before a run: ulimit -n 4096")
+    return Check("open files", "ok", found)
+
+
+def disk(results: Path) -> Check:
+    """See that results can be written, and that there is room for them."""
+    place = results.resolve()
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        return Check("disk", "fail", f"{results} cannot be written", "Choose another place with --results DIR.")
+    free = shutil.disk_usage(place).free
+    found = f"{_size(free)} free for {results}"
+    if free < 10 * DISK_BYTES:
+        verdict: Verdict = "fail" if free < DISK_BYTES else "warn"
+        return Check("disk", verdict, found, "Free some space, or choose another place with --results DIR.")
+    return Check("disk", "ok", found)
+
+
+def processes() -> Check:
+    """See that a spawned process writes into memory that this one reads."""
+    import torch
+
+    from asyncrl.runtime.process import CONTEXT
+
+    shared = torch.zeros(1).share_memory_()  # type: ignore[no-untyped-call]
+    child = CONTEXT.Process(target=_write, args=(shared,), daemon=True)
+    child.start()
+    child.join(CHILD_SECONDS)
+    if child.is_alive():
+        child.kill()
+        child.join()
+    if shared.item() == 1.0 and child.exitcode == 0:
+        return Check("processes", "ok", "a spawned process shares memory with this one")
+    found = f"a spawned process shared no memory (exit code {child.exitcode})"
+    return Check("processes", "fail", found, "See whether a sandbox or a container forbids shared memory.")
+
+
+def _write(shared: "Tensor") -> None:
+    shared.fill_(1.0)
+
+
+def emulator() -> Check:
+    """See that an Atari game steps."""
+    import numpy as np
+
+    from asyncrl.config import Atari
+    from asyncrl.envs.make import make
+
+    pong = make("pong", 1, training=True, atari=Atari())
+    try:
+        obs = pong.reset([1])
+        pong.step(np.zeros(1, dtype=np.int64))
+    finally:
+        pong.close()
+    return Check("emulator", "ok", f"pong steps, frames are {' × '.join(map(str, obs.shape[1:]))} {obs.dtype}")
+
+
+def _size(number: int) -> str:
+    return f"{number / 2**30:,.1f} GiB" if number >= 2**30 else f"{number / MIB:,.0f} MiB"

@@ -1,0 +1,112 @@
+"""Any Gymnasium environment, and any of a user's own: B of them stepped in a loop, and reset by us."""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import gymnasium
+import numpy as np
+
+from asyncrl.envs.base import Array, Game, Spec, Step
+from asyncrl.envs.names import Factory, Registered
+from asyncrl.envs.spaces import actions, observations
+from asyncrl.errors import InputError, nearest
+
+AnyEnv: TypeAlias = gymnasium.Env[Any, Any]
+
+
+def build(named: Registered | Factory, **options: Any) -> AnyEnv:
+    """Build one environment; raise InputError with the reason where it cannot be."""
+    if isinstance(named, Registered):
+        return _call(named.id, lambda: gymnasium.make(named.id, disable_env_checker=True, **options))
+    name = f"{named.module}:{named.attribute}"
+    factory = load(named)
+    env = _call(name, lambda: factory(**options))
+    if not isinstance(env, gymnasium.Env):
+        raise InputError(f"{name} returned {type(env).__name__}, not a gymnasium.Env.")
+    return env
+
+
+def load(named: Factory) -> Callable[..., Any]:
+    """Import a user's factory, from the working directory too."""
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(named.module)
+    except Exception as error:
+        raise InputError(f"Cannot import {named.module!r}: {_reason(error)}") from error
+    factory: Callable[..., Any] | None = getattr(module, named.attribute, None)
+    if not callable(factory):
+        near = nearest(named.attribute, [name for name, value in vars(module).items() if callable(value)])
+        raise InputError(f"{named.module!r} has no callable {named.attribute!r}.{near}")
+    return factory
+
+
+def _call(name: str, make: Callable[[], AnyEnv]) -> AnyEnv:
+    try:
+        return make()
+    except Exception as error:  # a missing extra, a withdrawn version, a mistake in a user's factory
+        raise InputError(f"Cannot make {name}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+class GymEnvironments:
+    """B environments of one kind."""
+
+    def __init__(self, name: str, envs: Sequence[AnyEnv]) -> None:
+        """Take B environments just built; raise InputError where their spaces are not supported."""
+        self._envs = envs
+        self.num_envs = len(envs)
+        self._observations = observations(envs[0].observation_space, name)
+        self._actions = actions(envs[0].action_space, name)
+        self.spec = Spec(self._observations.shape, self._observations.dtype, self._actions.kind, frames_per_step=1)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._score = [0.0] * self.num_envs
+        self._length = [0] * self.num_envs  # steps
+
+    def _empty(self) -> Array:
+        return np.empty((self.num_envs, *self.spec.obs_shape), self.spec.obs_dtype)
+
+    def reset(self, seeds: Sequence[int]) -> Array:
+        """Start B episodes from B seeds and return ``[B, *O]``."""
+        self._forget()
+        obs = self._empty()
+        for i, (env, seed) in enumerate(zip(self._envs, seeds, strict=True)):
+            obs[i] = self._observations.encode(env.reset(seed=int(seed))[0])
+        return obs
+
+    def step(self, action: Array) -> Step:
+        """Take ``[B]`` int64 or ``[B, A]`` float32 actions."""
+        obs = successor = self._empty()
+        reward = np.empty(self.num_envs, np.float32)
+        terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
+        games: list[Game] = []
+        for i, env in enumerate(self._envs):
+            state, gain, over, cut, _ = env.step(self._actions.decode(action[i]))
+            obs[i] = self._observations.encode(state)
+            reward[i] = gain
+            self._score[i] += float(gain)
+            self._length[i] += 1
+            if over or cut:
+                terminated[i], truncated[i] = over, cut and not over
+                games.append(Game(i, self._score[i], self._length[i], completed=bool(over)))
+                self._score[i], self._length[i] = 0.0, 0
+        if games:
+            successor = obs.copy()
+            for game in games:
+                obs[game.env] = self._observations.encode(self._envs[game.env].reset()[0])
+            successor[terminated] = obs[terminated]
+        return Step(obs, reward, terminated, truncated, successor, tuple(games))
+
+    def close(self) -> None:
+        """Close the environments."""
+        for env in self._envs:
+            env.close()

@@ -1,0 +1,79 @@
+"""What actor-learners tell their parent, one pipe each; the parent alone writes it down."""
+
+from typing import Any, NamedTuple, TypeAlias
+
+
+class EpisodeEnd(NamedTuple):
+    """A finished game."""
+
+    worker: int
+    score: float  # true, unclipped sum of rewards
+    length: int  # steps
+    T: int  # global steps when it ended
+    epsilon: float | None  # exploration at its end; None for a policy method
+    completed: bool = True  # False where a cap cut it short
+
+
+class Interval(NamedTuple):
+    """What one worker did since its last Interval; ratios are formed where they are written."""
+
+    worker: int
+    steps: int
+    updates: int
+    skipped: int  # updates with a non-finite gradient, not applied
+    sums: dict[str, float]  # learner's statistics summed over updates, e.g. "loss", "entropy", "grad_norm"
+    T: int
+
+
+class WorkerState(NamedTuple):
+    """What a worker needs in order to go on where it stopped."""
+
+    worker: int
+    state: dict[str, Any]  # JSON-able: RNG states, epsilon, counters
+
+
+class Failure(NamedTuple):
+    """The last words of a worker that cannot go on."""
+
+    worker: int
+    reason: str  # one line
+    traceback: str
+
+
+class Evaluated(NamedTuple):
+    """The finished evaluation of one snapshot."""
+
+    T: int
+    scores: tuple[float, ...]  # one a game, whole and unclipped
+    lengths: tuple[int, ...]  # steps
+
+
+Event: TypeAlias = EpisodeEnd | Interval | WorkerState | Failure | Evaluated
+
+
+class WorkerView(NamedTuple):
+    """One actor-learner as the live view shows it."""
+
+    worker: int
+    steps_per_second: float
+    episodes: int
+    last_score: float | None
+    mean_score: float | None  # of its last 100 games
+    epsilon: float | None
+
+
+class Progress(NamedTuple):
+    """The state of a run as the live view shows it, a few times a second."""
+
+    phase: str  # "starting", "training", "evaluating", "saving", "done"
+    frames: int
+    budget: int  # frames
+    seconds: float  # training clock: stands still while evaluating
+    frames_per_second: float
+    episodes: int
+    last_score: float | None
+    mean_score: float | None  # of the last 100 games over all workers
+    learning_rate: float
+    statistics: dict[str, float]  # means of the last interval: "loss", "entropy", "q", "grad_norm" …
+    workers: tuple[WorkerView, ...]
+    evaluations: tuple[tuple[int, float, float], ...]  # frames, mean, std

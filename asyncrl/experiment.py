@@ -1,0 +1,156 @@
+"""What a person can do with a run: train, resume, evaluate, play."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from asyncrl import config as configuration
+from asyncrl import parts
+from asyncrl.config import RunConfig
+from asyncrl.envs import make as environments
+from asyncrl.envs.base import Spec
+from asyncrl.envs.film import film
+from asyncrl.errors import InputError
+from asyncrl.events import Progress
+from asyncrl.learners.exploration import draw_final
+from asyncrl.logbook import evaluation_row
+from asyncrl.runtime.evaluate import Exam, examine, steps
+from asyncrl.runtime.shared import Shared, flatten
+from asyncrl.session import Session
+from asyncrl.store import checkpoint as checkpoints
+from asyncrl.store import provenance, runs
+from asyncrl.store.rows import Writer
+
+Show = Callable[[Progress], None]
+
+FORMAT = 1  # of run.json
+PARENT_STREAM = 2**32 - 1  # spawn key of what the parent draws: initial weights, final ε
+
+
+def ignore(progress: Progress) -> None:
+    """Show nothing."""
+
+
+def resolve(table: Mapping[str, Any]) -> RunConfig:
+    """Return the whole configuration for what a user has set; see ``parts.resolve``."""
+    return parts.resolve(table)
+
+
+def train(config: RunConfig, results: Path, name: str | None = None, show: Show = ignore) -> Path:
+    """Train from the beginning and return the run's directory.
+
+    Raises:
+        InputError: nothing was written.
+        RunFailed: a worker failed; the run is readable and can be resumed.
+        Stopped: by a signal; the run can be resumed.
+    """
+    spec = environments.describe(config.env, config.atari)
+    plan = parts.schedule(config)
+    rng = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(PARENT_STREAM,)))
+    final = draw_final(plan.workers * plan.envs, config.exploration.final, config.exploration.probability, rng)
+    torch.manual_seed(int(rng.integers(2**63)))
+    theta = flatten(parts.make_network(config, spec))
+    job = parts.make_job(config, spec, final, session=0)
+    shared = Shared.allocate(theta, job.workers, job.optimizer, job.has_target)
+    game = config.env.rpartition(":")[2].rpartition("/")[2].lower()
+    run = runs.claim(results, f"{game}-{config.algo}-{config.threads}t-s{config.seed}", name)
+    origin = provenance.collect()
+    document = {
+        "format": FORMAT,
+        "id": run.name,
+        "config": config.model_dump(mode="json"),
+        "provenance": origin,
+        "started": origin["started"],
+        "protocol": environments.protocol_name(config.env, config.atari),
+        "exploration": None if config.is_policy_method else final,
+        "parameters": len(theta),
+        "frames_per_step": spec.frames_per_step,
+        "sessions": 0,
+    }
+    return Session(run, config, job, _training_exam(config, spec), shared, document, show).run()
+
+
+def resume(run: Path, frames: int | None = None, show: Show = ignore) -> Path:
+    """Go on with a run from its last good checkpoint: counters, schedules, weights, g and random streams as they were.
+
+    Args:
+        run: its directory.
+        frames: a new budget, in frames; the learning rate is then annealed to that. None: as it was.
+        show: the view.
+
+    Raises:
+        InputError: no checkpoint can be used, or nothing is left to do.
+        RunFailed, Stopped: as in train.
+    """
+    document = runs.read_document(run)
+    config = _config_of(run, document)
+    if frames is not None:
+        config = configuration.build(config.model_dump() | {"frames": frames})
+    spec = environments.describe(config.env, config.atari)
+    saved = checkpoints.load(run)
+    if saved.step >= parts.steps(config.frames, spec):
+        done, asked = saved.step * spec.frames_per_step, config.frames
+        raise InputError(f"{run.name} has done {done:,} of {asked:,} frames; give it more with --frames.")
+    plan = parts.schedule(config)
+    final = tuple(document["exploration"] or (0.0,) * (plan.workers * plan.envs))
+    sessions = int(document["sessions"]) + 1
+    job = parts.make_job(config, spec, final, sessions)
+    shared = Shared.allocate(saved.tensors["theta"], job.workers, job.optimizer, job.has_target)
+    shared.restore(saved.tensors)
+    document |= {"config": config.model_dump(mode="json"), "sessions": sessions, **saved.meta["counts"]}
+    exam = _training_exam(config, spec)
+    return Session(run, config, job, exam, shared, document, show, saved.workers).run()
+
+
+def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) -> dict[str, Any]:
+    """Play whole games with a checkpoint's weights; append the row to evaluations.jsonl and return it.
+
+    Args:
+        run: its directory.
+        which: ``last``, ``best`` or a step.
+        episodes: games; they all count.
+        seed: of the games' starts and of the actions.
+    """
+    document = runs.read_document(run)
+    config = _config_of(run, document)
+    spec = environments.describe(config.env, config.atari)
+    saved = checkpoints.load(run, which)
+    result = examine(parts.make_exam(config, spec, episodes, seed), saved.tensors["theta"], saved.step)
+    row: dict[str, Any] = saved.meta["counts"] | evaluation_row(result, document["protocol"], "eval") | {"seed": seed}
+    with Writer(run) as writer:
+        writer.append("evaluations", row)
+    return row
+
+
+def play(run: Path, which: str = "last", seed: int = 1) -> Iterator[tuple[NDArray[np.uint8], float]]:
+    """Play one game with a checkpoint's weights, yielding each picture ``[H, W, 3]`` and the score so far."""
+    config = _config_of(run, runs.read_document(run))
+    spec = environments.describe(config.env, config.atari)
+    saved = checkpoints.load(run, which)
+    stage = film(config.env, config.atari)
+    exam = parts.make_exam(config, spec, 1, seed)
+    score = 0.0
+    try:
+        for step in steps(exam, saved.tensors["theta"], stage, saved.step):
+            score += float(step.reward[0])
+            yield stage.frame(), score
+            if step.games:
+                return
+    finally:
+        stage.close()
+
+
+def _training_exam(config: RunConfig, spec: Spec) -> Exam | None:
+    episodes = config.evaluation.episodes
+    return parts.make_exam(config, spec, episodes, config.seed) if episodes else None
+
+
+def _config_of(run: Path, document: Mapping[str, Any]) -> RunConfig:
+    try:
+        return configuration.build(document["config"])
+    except (InputError, KeyError) as error:
+        raise InputError(f"The configuration in {run / 'run.json'} cannot be read: {error}") from None

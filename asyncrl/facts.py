@@ -1,0 +1,111 @@
+"""What is known of runs, as plain tables: from the store, for scripts and for pages."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from asyncrl.config import RunConfig
+from asyncrl.store import rows, runs
+
+RECENT = 100  # games in a mean score
+COUNTS = ("frames", "steps", "updates", "seconds")  # on every row, and in run.json whenever a checkpoint is saved
+
+Facts = dict[str, Any]
+
+
+def settings(config: RunConfig) -> str:
+    """Write a configuration as the TOML that ``--config`` reads; the unset, which TOML cannot say, are comments."""
+    table = config.model_dump(mode="json")
+    parts = {name: value for name, value in table.items() if isinstance(value, dict)}
+    blocks = [_toml({name: value for name, value in table.items() if name not in parts})]
+    blocks += [f"[{name}]\n{_toml(part)}" for name, part in parts.items()]
+    return "\n\n".join(blocks)
+
+
+def _toml(table: Mapping[str, Any]) -> str:
+    lines = (f"# {key} is unset" if value is None else f"{key} = {json.dumps(value)}" for key, value in table.items())
+    return "\n".join(lines)
+
+
+def summaries(root: Path, where: str | None) -> list[Facts]:
+    """Return a few facts about each run, the last started first."""
+    return [_summary(run, document) for run, document in runs.select(root, where)]
+
+
+def _summary(run: Path, document: Mapping[str, Any]) -> Facts:
+    config = document.get("config", {})
+    evaluations = rows.read_rows(run, "evaluations")
+    return {
+        "id": run.name,
+        "path": str(run),
+        **{name: config.get(name) for name in ("env", "algo", "threads", "seed")},
+        "frames": _counts(run, document)["frames"],
+        "budget": config.get("frames"),
+        "evaluation": evaluations[-1]["mean"] if evaluations else None,
+        "status": document.get("status"),
+        "started": started(document),
+    }
+
+
+def details(run: Path) -> Facts:
+    """Return all that ``asyncrl show`` tells about a run: run.json and what its rows come to."""
+    document = runs.read_document(run)
+    metrics = rows.read_rows(run, "metrics")
+    return {
+        "path": str(run),
+        **document,
+        **_counts(run, document),
+        "started": started(document),
+        "changed": changed(document.get("config", {})),
+        "metrics": metrics[-1] if metrics else None,
+        "evaluations": rows.read_rows(run, "evaluations"),
+        "workers": _by_worker(rows.read_rows(run, "episodes")),
+    }
+
+
+def started(document: Mapping[str, Any]) -> str | None:
+    """Return when a run was started, in ISO format."""
+    when = (document.get("provenance") or {}).get("started")
+    return when if isinstance(when, str) else None
+
+
+def changed(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the settings that are not the defaults, by dotted name."""
+    usual, actual = _flat(RunConfig().model_dump(mode="json")), _flat(config)
+    different = {name: value for name, value in actual.items() if value != usual.get(name)}
+    return {name: {"value": value, "default": usual.get(name)} for name, value in different.items()}
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Facts:
+    flat: Facts = {}
+    for key, value in table.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _counts(run: Path, document: Mapping[str, Any]) -> Facts:
+    """Return how far a run is; while it is running, its rows know better than its document."""
+    known = {name: document.get(name, 0) for name in COUNTS}
+    metrics = rows.read_rows(run, "metrics") if document.get("status") == "running" else []
+    return {name: metrics[-1][name] for name in COUNTS} if metrics else known
+
+
+def _by_worker(episodes: list[Facts]) -> list[Facts]:
+    by_worker: dict[int, list[Facts]] = defaultdict(list)
+    for row in episodes:
+        by_worker[row["worker"]].append(row)
+    return [{"worker": worker, **_games(by_worker[worker])} for worker in sorted(by_worker)]
+
+
+def _games(episodes: list[Facts]) -> Facts:
+    scores = [row["score"] for row in episodes]
+    recent = scores[-RECENT:]
+    return {
+        "games": len(scores),
+        "last": scores[-1],
+        "mean": sum(recent) / len(recent),
+        "best": max(scores),
+        "epsilon": episodes[-1]["epsilon"],
+    }

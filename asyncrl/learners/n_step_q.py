@@ -1,0 +1,39 @@
+"""Asynchronous n-step Q-learning (Algorithm S2)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from asyncrl.learners.base import Act, Loss
+from asyncrl.learners.exploration import EpsilonGreedy
+from asyncrl.networks.heads import Network
+from asyncrl.returns import n_step_returns
+from asyncrl.rollout import Carry, Rollout
+
+
+@dataclass(frozen=True)
+class NStepQ:
+    """``R = r_i + γR``, from ``max_a Q(s_t, a; θ⁻)`` back."""
+
+    snapshots: ClassVar[bool] = True
+    looks_ahead: ClassVar[bool] = False
+    exploration: EpsilonGreedy
+    target_period: int  # I_target, steps
+
+    def act(self, net: Network[Tensor], obs: Tensor, carry: Carry, T: int) -> Act:
+        """Take the best action of the snapshot θ′, or explore."""
+        q, carry = net(obs[None], carry)  # [1, B, n]
+        epsilon = self.exploration.epsilon(T)
+        return Act(self.exploration.choose(q[0], epsilon), carry, epsilon)
+
+    def loss(self, net: Network[Tensor], target: Network[Tensor], rollout: Rollout) -> Loss:
+        """Sum ``(R − Q(s_i, a_i; θ′))²`` over the rollout, R constant."""
+        q, carry = net(rollout.obs[:-1], rollout.carry, rollout.keep[:-1])  # [T, B, n]
+        q = q.gather(-1, rollout.action[..., None]).squeeze(-1)  # [T, B]
+        with torch.no_grad():
+            q_last, _ = target(rollout.obs[-1:], carry, rollout.keep[-1:])  # [1, B, n]
+            R = n_step_returns(rollout.reward, rollout.discount, q_last[0].max(-1).values)  # [T, B]
+        error = R - q
+        return Loss((error**2).sum(), {"td_error": error.detach().abs().mean(), "q": q.detach().mean()})

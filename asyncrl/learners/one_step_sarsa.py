@@ -1,0 +1,41 @@
+"""Asynchronous one-step Sarsa: Algorithm 1 with the action that is really taken in s′."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from asyncrl.learners.base import Act, Loss
+from asyncrl.learners.exploration import EpsilonGreedy
+from asyncrl.networks.heads import Network
+from asyncrl.rollout import Carry, Rollout
+
+
+@dataclass(frozen=True)
+class OneStepSarsa:
+    """``y = r + γ Q(s′, a′; θ⁻)``, a′ the action taken in s′."""
+
+    snapshots: ClassVar[bool] = False
+    looks_ahead: ClassVar[bool] = True
+    exploration: EpsilonGreedy
+    target_period: int  # I_target, steps
+
+    def act(self, net: Network[Tensor], obs: Tensor, carry: Carry, T: int) -> Act:
+        """Take the best action of the shared θ, or explore."""
+        q, carry = net(obs[None], carry)  # [1, B, n]
+        epsilon = self.exploration.epsilon(T)
+        return Act(self.exploration.choose(q[0], epsilon), carry, epsilon)
+
+    def loss(self, net: Network[Tensor], target: Network[Tensor], rollout: Rollout) -> Loss:
+        """Sum ``(y − Q(s, a; θ))²`` over the rollout, y constant."""
+        q, _ = net(rollout.obs[:-1], rollout.carry, rollout.keep[:-1])  # [T, B, n]
+        q = q.gather(-1, rollout.action[..., None]).squeeze(-1)  # [T, B]
+        with torch.no_grad():
+            q_next = target(rollout.obs, rollout.carry, rollout.keep)[0][1:]  # [T, B, n]
+            assert rollout.next_action is not None
+            a_next = torch.cat([rollout.action[1:], rollout.next_action[None]])  # [T, B]
+            q_next = q_next.gather(-1, a_next[..., None]).squeeze(-1)  # [T, B]
+            y = rollout.reward + rollout.discount * q_next  # [T, B]
+        error = y - q
+        return Loss((error**2).sum(), {"td_error": error.detach().abs().mean(), "q": q.detach().mean()})

@@ -1,0 +1,178 @@
+"""The logbook of a run: what the workers say becomes rows in the store, and the view that a person watches."""
+
+import statistics
+import time
+from collections import Counter, deque
+from collections.abc import Mapping
+from typing import Any
+
+from asyncrl.events import EpisodeEnd, Evaluated, Event, Interval, Progress, WorkerView
+from asyncrl.store.rows import Writer
+
+RECENT = 100  # games in a mean score
+SMOOTHING = 0.8  # of the rates shown
+
+
+class Clock:
+    """Seconds of training; stands still while the workers do."""
+
+    def __init__(self, seconds: float) -> None:
+        """Start at what earlier sessions used, standing still."""
+        self._before = seconds
+        self._since: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds so far."""
+        return self._before + (time.monotonic() - self._since if self._since is not None else 0.0)
+
+    def go(self) -> None:
+        """Start, or go on."""
+        self._since = self._since if self._since is not None else time.monotonic()
+
+    def halt(self) -> None:
+        """Stand still."""
+        self._before, self._since = self.seconds, None
+
+
+class _Worker:
+    """What is known of one actor-learner."""
+
+    def __init__(self) -> None:
+        self.steps_per_second = 0.0
+        self.heard = time.monotonic()
+        self.episodes = 0
+        self.scores: deque[float] = deque(maxlen=RECENT)
+        self.epsilon: float | None = None
+
+    def view(self, i: int) -> WorkerView:
+        last, mean = (self.scores[-1], statistics.fmean(self.scores)) if self.scores else (None, None)
+        return WorkerView(i, self.steps_per_second, self.episodes, last, mean, self.epsilon)
+
+
+class Logbook:
+    """Writes rows and keeps the view; owned by the parent, the run's only writer."""
+
+    def __init__(
+        self, writer: Writer, frames_per_step: int, budget: int, workers: int, document: Mapping[str, Any]
+    ) -> None:
+        """Open on a run's writer.
+
+        Args:
+            writer: of the run's directory.
+            frames_per_step: emulator frames in an agent step.
+            budget: steps.
+            workers: how many actor-learners.
+            document: run.json; a resumed run's counts go on from it.
+        """
+        self._writer, self._frames_per_step, self._budget = writer, frames_per_step, budget
+        self.clock = Clock(float(document.get("seconds", 0.0)))
+        self.T, self.updates = int(document.get("steps", 0)), int(document.get("updates", 0))
+        self.learning_rate = 0.0
+        self.skipped = 0
+        self._workers = [_Worker() for _ in range(workers)]
+        self._scores: deque[float] = deque(maxlen=RECENT)
+        self._episodes = 0
+        self._sums: Counter[str] = Counter()
+        self._counted = 0  # updates in the sums
+        self._statistics: dict[str, float] = {}
+        self._marked = (self.T, self.clock.seconds)  # of the last row of metrics
+        self._rate = 0.0
+        self._evaluations: list[tuple[int, float, float]] = []
+
+    def note(self, event: Event) -> None:
+        """Take in what a worker said."""
+        if isinstance(event, EpisodeEnd):
+            self._note_episode(event)
+        elif isinstance(event, Interval):
+            self._note_interval(event)
+
+    def _note_episode(self, event: EpisodeEnd) -> None:
+        worker = self._workers[event.worker]
+        worker.episodes, self._episodes = worker.episodes + 1, self._episodes + 1
+        worker.scores.append(event.score)
+        worker.epsilon = event.epsilon
+        self._scores.append(event.score)
+        row = event._asdict()
+        del row["T"]
+        self._writer.append("episodes", self.counts(event.T) | row)
+
+    def _note_interval(self, event: Interval) -> None:
+        worker, now = self._workers[event.worker], time.monotonic()
+        rate = event.steps / max(now - worker.heard, 1e-3)
+        worker.steps_per_second = (
+            SMOOTHING * worker.steps_per_second + (1 - SMOOTHING) * rate if worker.steps_per_second else rate
+        )
+        worker.heard = now
+        self.T = max(self.T, event.T)
+        self.updates += event.updates
+        self.skipped += event.skipped
+        self._counted += event.updates
+        self._sums.update(event.sums)
+
+    def went_on(self) -> None:
+        """Leave the time that workers stood still out of their rates."""
+        for worker in self._workers:
+            worker.heard = time.monotonic()
+
+    def write_metrics(self) -> None:
+        """Write a row for the time since the last one."""
+        (steps, seconds), self._marked = self._marked, (self.T, self.clock.seconds)
+        if self._counted == 0:
+            return
+        self._rate = (self.T - steps) * self._frames_per_step / max(self.clock.seconds - seconds, 1e-3)
+        self._statistics = {name: value / self._counted for name, value in sorted(self._sums.items())}
+        row = {"frames_per_second": self._rate, "learning_rate": self.learning_rate, "skipped": self.skipped}
+        self._writer.append("metrics", self.counts(self.T) | row | self._statistics)
+        self._sums.clear()
+        self._counted = 0
+
+    def write_evaluation(self, result: Evaluated, protocol: str, kind: str) -> dict[str, Any]:
+        """Write and return the row of an evaluation."""
+        stamp = self.counts(result.T)
+        row = stamp | evaluation_row(result, protocol, kind)
+        self._writer.append("evaluations", row)
+        self._evaluations.append((int(stamp["frames"]), row["mean"], row["std"]))
+        return row
+
+    def counts(self, T: int) -> dict[str, int | float]:
+        """Return the progress made at T steps, as every row says it."""
+        return {
+            "frames": T * self._frames_per_step,
+            "steps": T,
+            "updates": self.updates,
+            "seconds": round(self.clock.seconds, 3),
+        }
+
+    def progress(self, phase: str, T: int) -> Progress:
+        """Return the view at T steps."""
+        workers = tuple(worker.view(i) for i, worker in enumerate(self._workers))
+        recent = sum(worker.steps_per_second for worker in workers) * self._frames_per_step
+        return Progress(
+            phase=phase,
+            frames=T * self._frames_per_step,
+            budget=self._budget * self._frames_per_step,
+            seconds=self.clock.seconds,
+            frames_per_second=recent or self._rate,
+            episodes=self._episodes,
+            last_score=self._scores[-1] if self._scores else None,
+            mean_score=statistics.fmean(self._scores) if self._scores else None,
+            learning_rate=self.learning_rate,
+            statistics=self._statistics,
+            workers=workers,
+            evaluations=tuple(self._evaluations),
+        )
+
+
+def evaluation_row(result: Evaluated, protocol: str, kind: str) -> dict[str, Any]:
+    """Return what a row of evaluations.jsonl says of the games."""
+    return {
+        "kind": kind,
+        "protocol": protocol,
+        "episodes": len(result.scores),
+        "mean": statistics.fmean(result.scores),
+        "median": statistics.median(result.scores),
+        "std": statistics.pstdev(result.scores),
+        "scores": list(result.scores),
+        "lengths": list(result.lengths),
+    }

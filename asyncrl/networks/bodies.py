@@ -1,0 +1,83 @@
+"""Torsos and the recurrent core: from observations to features.
+
+Initial weights are uniform in ±1/√fan_in, the default of Torch7 that the paper used and of today's ``nn.Linear``.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from asyncrl.rollout import Carry
+
+LSTM_CELLS = 256  # Setup B
+
+
+class Frames(nn.Module):
+    """uint8 frames scaled to [0, 1], convolutions, one hidden layer, all rectified."""
+
+    def __init__(self, shape: Sequence[int], convolutions: Sequence[tuple[int, int, int]], hidden: int) -> None:
+        """Build for ``[C, H, W]`` frames; each convolution is (channels, kernel, stride)."""
+        super().__init__()
+        channels, height, width = shape
+        layers: list[nn.Module] = []
+        for out, kernel, stride in convolutions:
+            layers += [nn.Conv2d(channels, out, kernel, stride), nn.ReLU()]
+            channels, height, width = out, (height - kernel) // stride + 1, (width - kernel) // stride + 1
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * height * width, hidden), nn.ReLU())
+        self.features = hidden
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """Map ``[N, C, H, W]`` uint8 to ``[N, F]``."""
+        features: Tensor = self.layers(obs.float().div_(255))
+        return features
+
+
+class Vectors(nn.Module):
+    """One rectified hidden layer (Supplement 9)."""
+
+    def __init__(self, shape: Sequence[int], hidden: int) -> None:
+        """Build for ``[n]`` vectors."""
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(shape[0], hidden), nn.ReLU())
+        self.features = hidden
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """Map ``[N, n]`` float32 to ``[N, F]``."""
+        features: Tensor = self.layers(obs)
+        return features
+
+
+class Body(nn.Module):
+    """A torso, and behind it an LSTM where the network is recurrent."""
+
+    def __init__(self, torso: Frames | Vectors, cells: int = 0) -> None:
+        """Put ``cells`` LSTM cells behind the torso; 0 for a feed-forward network."""
+        super().__init__()
+        self.torso = torso
+        self.lstm = nn.LSTMCell(torso.features, cells) if cells else None
+        self.features = cells or torso.features
+
+    def initial_carry(self, batch: int) -> Carry:
+        """Return (h, c), each ``[B, cells]`` of zeros, or ``()``."""
+        return (torch.zeros(batch, self.features), torch.zeros(batch, self.features)) if self.lstm else ()
+
+    def forward(self, obs: Tensor, carry: Carry, keep: Tensor | None) -> tuple[Tensor, Carry]:
+        """Map ``[T, B, *O]`` to ``[T, B, F]`` and the carry after the last of them.
+
+        Args:
+            obs: observations.
+            carry: the state before ``obs[0]``.
+            keep: ``[T, B]``, 0 where the carry must be forgotten before a step; None where it never is.
+        """
+        features: Tensor = self.torso(obs.flatten(0, 1)).unflatten(0, obs.shape[:2])  # [T, B, F]
+        if self.lstm is None:
+            return features, carry
+        h, c = carry
+        outputs = []
+        for t, feature in enumerate(features):
+            if keep is not None:
+                h, c = h * keep[t, :, None], c * keep[t, :, None]
+            h, c = self.lstm(feature, (h, c))
+            outputs.append(h)
+        return torch.stack(outputs), (h, c)

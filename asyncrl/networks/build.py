@@ -1,0 +1,52 @@
+"""Networks by name, fitted to an environment's spaces."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from asyncrl.errors import InputError
+from asyncrl.networks.bodies import LSTM_CELLS, Body, Frames, Vectors
+from asyncrl.networks.heads import ActionValues, GaussianHead, SeparateActorCritic, SharedActorCritic, SoftmaxHead
+
+HIDDEN = 200  # the paper's width for vectors
+CONVOLUTIONS = {
+    "nips": ([(16, 8, 4), (32, 4, 2)], 256),  # Setup A
+    "nature": ([(32, 8, 4), (64, 4, 2), (64, 3, 1)], 512),  # Setup B
+}
+
+
+def fit(network: str, obs_shape: Sequence[int]) -> str:
+    """Return the network's name with ``auto`` resolved; raise InputError where it does not fit the observations."""
+    frames = len(obs_shape) == 3
+    if network == "auto":
+        return "nips" if frames else "mlp"
+    wants = "vectors" if network.startswith("mlp") else "frames"
+    if frames != (wants == "frames"):
+        right = "nips or nature" if frames else "mlp"
+        raise InputError(f"Network {network!r} is for {wants}, but observations are {tuple(obs_shape)}; use {right}.")
+    return network
+
+
+def build(network: str, obs_shape: Sequence[int], *, actions: int, continuous: bool, policy: bool) -> nn.Module:
+    """Build a fitted network with fresh weights from torch's generator.
+
+    Args:
+        network: a name out of ``config.NETWORKS``.
+        obs_shape: ``[C, H, W]`` or ``[n]``.
+        actions: how many actions there are, or the size of a continuous one.
+        continuous: whether actions are vectors; the policy is then Gaussian, and shares nothing with the value.
+        policy: whether it is an actor-critic rather than action values.
+    """
+    if not policy:
+        return ActionValues(_body(network, obs_shape), actions)
+    if continuous:
+        actor, critic = _body(network, obs_shape), _body(network, obs_shape)
+        return SeparateActorCritic(actor, critic, GaussianHead(actor.features, actions))
+    body = _body(network, obs_shape)
+    return SharedActorCritic(body, SoftmaxHead(body.features, actions))
+
+
+def _body(network: str, obs_shape: Sequence[int]) -> Body:
+    name, _, recurrent = network.partition("-")
+    torso = Vectors(obs_shape, HIDDEN) if name == "mlp" else Frames(obs_shape, *CONVOLUTIONS[name])
+    return Body(torso, LSTM_CELLS if recurrent else 0)

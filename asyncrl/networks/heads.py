@@ -1,0 +1,113 @@
+"""Networks as the learners see them: action values, or a policy and a value."""
+
+from typing import NamedTuple, Protocol, TypeVar
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from asyncrl.networks.bodies import Body
+from asyncrl.networks.policy import Gaussian, Policy, Softmax
+from asyncrl.rollout import Carry
+
+Out = TypeVar("Out", covariant=True)
+
+
+class Network(Protocol[Out]):
+    """Maps ``[T, B, *O]`` observations and a carry to outputs and the carry after them."""
+
+    def initial_carry(self, batch: int) -> Carry:
+        """Return the state at the start of an episode, each ``[B, H]``."""
+        ...
+
+    def __call__(self, obs: Tensor, carry: Carry, keep: Tensor | None = None) -> tuple[Out, Carry]:
+        """Evaluate T steps; ``keep`` is 0 where an episode begins, as in ``Rollout.keep``."""
+        ...
+
+
+class PolicyValue(NamedTuple):
+    """What an actor-critic says of each state."""
+
+    policy: Policy
+    value: Tensor  # [T, B]
+
+
+class ActionValues(nn.Module):
+    """Q(s, ·), ``[T, B, n]``."""
+
+    def __init__(self, body: Body, n: int) -> None:
+        """Put a linear head for n actions on a body."""
+        super().__init__()
+        self.body, self.q = body, nn.Linear(body.features, n)
+
+    def initial_carry(self, batch: int) -> Carry:
+        """See Network."""
+        return self.body.initial_carry(batch)
+
+    def forward(self, obs: Tensor, carry: Carry, keep: Tensor | None = None) -> tuple[Tensor, Carry]:
+        """See Network."""
+        features, carry = self.body(obs, carry, keep)
+        return self.q(features), carry
+
+
+class SoftmaxHead(nn.Module):
+    """Linear to the logits of n actions."""
+
+    def __init__(self, features: int, n: int) -> None:
+        """Build for n actions."""
+        super().__init__()
+        self.logits = nn.Linear(features, n)
+
+    def forward(self, features: Tensor) -> Softmax:
+        """Map ``[T, B, F]`` to a policy."""
+        return Softmax(F.log_softmax(self.logits(features), -1))
+
+
+class GaussianHead(nn.Module):
+    """Linear to a mean, and to the softplus of one variance (Supplement 9)."""
+
+    def __init__(self, features: int, size: int) -> None:
+        """Build for actions in ``R^size``."""
+        super().__init__()
+        self.mean, self.variance = nn.Linear(features, size), nn.Linear(features, 1)
+
+    def forward(self, features: Tensor) -> Gaussian:
+        """Map ``[T, B, F]`` to a policy."""
+        return Gaussian(self.mean(features), F.softplus(self.variance(features)))
+
+
+class SharedActorCritic(nn.Module):
+    """π and V on one body (Atari: everything shared but the heads)."""
+
+    def __init__(self, body: Body, head: SoftmaxHead | GaussianHead) -> None:
+        """Put a policy head and a linear value on a body."""
+        super().__init__()
+        self.body, self.policy, self.value = body, head, nn.Linear(body.features, 1)
+
+    def initial_carry(self, batch: int) -> Carry:
+        """See Network."""
+        return self.body.initial_carry(batch)
+
+    def forward(self, obs: Tensor, carry: Carry, keep: Tensor | None = None) -> tuple[PolicyValue, Carry]:
+        """See Network."""
+        features, carry = self.body(obs, carry, keep)
+        return PolicyValue(self.policy(features), self.value(features).squeeze(-1)), carry
+
+
+class SeparateActorCritic(nn.Module):
+    """π and V on bodies of their own (continuous control: nothing shared)."""
+
+    def __init__(self, actor: Body, critic: Body, head: SoftmaxHead | GaussianHead) -> None:
+        """Put a policy head on one body and a linear value on the other."""
+        super().__init__()
+        self.actor, self.critic, self.policy, self.value = actor, critic, head, nn.Linear(critic.features, 1)
+
+    def initial_carry(self, batch: int) -> Carry:
+        """See Network; the actor's state, then the critic's."""
+        return self.actor.initial_carry(batch) + self.critic.initial_carry(batch)
+
+    def forward(self, obs: Tensor, carry: Carry, keep: Tensor | None = None) -> tuple[PolicyValue, Carry]:
+        """See Network."""
+        half = len(carry) // 2
+        acting, actor_carry = self.actor(obs, carry[:half], keep)
+        judging, critic_carry = self.critic(obs, carry[half:], keep)
+        return PolicyValue(self.policy(acting), self.value(judging).squeeze(-1)), actor_carry + critic_carry

@@ -1,0 +1,24 @@
+"""Returns: the one recursion that the n-step methods share."""
+
+import torch
+from torch import Tensor
+
+
+def n_step_returns(reward: Tensor, discount: Tensor, bootstrap: Tensor) -> Tensor:
+    """Return ``R_i = r_i + γ_i R_{i+1}`` with ``R_T`` the bootstrap (Algorithms S2 and S3, the loop over i).
+
+    The last state gets a one-step return, the first up to T steps; a discount of 0 cuts the sum at a terminal.
+
+    Args:
+        reward: ``[T, B]``.
+        discount: ``[T, B]``, γ or 0.
+        bootstrap: ``[B]``, the value of the state after the last step.
+
+    Returns:
+        ``[T, B]``.
+    """
+    R, returns = bootstrap, torch.empty_like(reward)
+    for i in reversed(range(len(reward))):  # i = t−1 … t_start
+        R = reward[i] + discount[i] * R
+        returns[i] = R
+    return returns

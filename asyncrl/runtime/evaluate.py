@@ -1,0 +1,121 @@
+"""Evaluation: whole, unclipped games of a snapshot, played in a process of its own."""
+
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from asyncrl.envs.base import Environments, Game, Step
+from asyncrl.events import Evaluated, Failure
+from asyncrl.learners.base import Learner
+from asyncrl.runtime.process import CONTEXT, JOIN_SECONDS, enter, start
+from asyncrl.runtime.shared import bind
+from asyncrl.runtime.stream import forget
+
+MAX_TOGETHER = 16  # games played side by side
+EVALUATION_STREAM = 2**32 - 2  # spawn key
+
+
+@dataclass(frozen=True)
+class Exam:
+    """What an evaluation is made of; picklable."""
+
+    learner: Learner[Any]  # with the ε of evaluations
+    make_network: Callable[[], nn.Module]
+    make_environments: Callable[[int], Environments]  # from a number of games; the evaluation protocol
+    episodes: int
+    seed: int
+    threads: int
+
+
+def play(exam: Exam, theta: Tensor, environments: Environments, T: int) -> Evaluated:
+    """Play exactly ``exam.episodes`` games with weights ``[P]``; every game that is started counts, however long.
+
+    The same weights, seed and T give the same games.
+    """
+    started = environments.num_envs
+    counted = [True] * started  # environments whose game counts
+    games: list[Game] = []
+    for step in steps(exam, theta, environments, T):
+        for game in step.games:
+            if counted[game.env]:
+                games.append(game)
+                counted[game.env] = started < exam.episodes
+                started += counted[game.env]
+        if not any(counted):
+            break
+    return Evaluated(T, tuple(game.score for game in games), tuple(game.length for game in games))
+
+
+def steps(exam: Exam, theta: Tensor, environments: Environments, T: int) -> Iterator[Step]:
+    """Act in all environments with weights ``[P]``, game after game, without end."""
+    sequence = np.random.SeedSequence(exam.seed, spawn_key=(EVALUATION_STREAM, T))
+    seeds = sequence.generate_state(environments.num_envs + 1)
+    torch.manual_seed(int(seeds[-1]))
+    net = bind(exam.make_network(), theta)
+    carry = net.initial_carry(environments.num_envs)  # type: ignore[operator]
+    obs = environments.reset([int(seed) >> 1 for seed in seeds[:-1]])  # 31 bits
+    while True:
+        with torch.no_grad():
+            choice = exam.learner.act(net, torch.from_numpy(obs), carry, T)
+        step = environments.step(choice.action.numpy())
+        yield step
+        obs, carry = step.obs, forget(choice.carry, step.terminated | step.truncated)
+
+
+def examine(exam: Exam, theta: Tensor, T: int) -> Evaluated:
+    """Evaluate in this process."""
+    environments = exam.make_environments(min(exam.episodes, MAX_TOGETHER))
+    try:
+        return play(exam, theta, environments, T)
+    finally:
+        environments.close()
+
+
+class Examiner:
+    """A process that evaluates the snapshots it is sent."""
+
+    def __init__(self, exam: Exam) -> None:
+        """Start the process."""
+        self._pipe, theirs = CONTEXT.Pipe()
+        self._process = start(_main, (exam, theirs), "asyncrl-examiner", exam.threads)
+        theirs.close()
+
+    def send(self, theta: Tensor, T: int) -> None:
+        """Hand over a copy of ``[P]`` weights."""
+        self._pipe.send((theta.numpy().copy(), T))
+
+    def hear(self, timeout: float) -> Evaluated | Failure | None:
+        """Return the result, or None if there is none within ``timeout`` seconds."""
+        try:
+            return cast("Evaluated | Failure", self._pipe.recv()) if self._pipe.poll(timeout) else None
+        except (EOFError, OSError):
+            self._process.join(JOIN_SECONDS)
+            return Failure(-1, f"the evaluation died without a word (exit code {self._process.exitcode})", "")
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+
+def _main(exam: Exam, pipe: "Connection[Any, Any]") -> None:
+    enter(exam.threads)
+    environments = None
+    while True:
+        try:
+            theta, T = pipe.recv()
+        except EOFError:
+            return
+        try:
+            environments = environments or exam.make_environments(min(exam.episodes, MAX_TOGETHER))
+            pipe.send(play(exam, torch.from_numpy(theta), environments, T))
+        except Exception as error:
+            pipe.send(Failure(-1, f"evaluation: {type(error).__name__}: {error}", traceback.format_exc()))
+            return

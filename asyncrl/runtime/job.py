@@ -1,0 +1,45 @@
+"""What a run is made of, as the runtime sees it: parts that can be sent to a spawned process."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from asyncrl.envs.base import Environments
+from asyncrl.learners.base import Learner
+from asyncrl.optim import Optimizer
+from asyncrl.schedules import linear
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run's parts; time is in steps here."""
+
+    learners: tuple[Learner[Any], ...]  # one a worker; they differ in their ε alone
+    make_network: Callable[[], nn.Module]  # picklable
+    make_environments: Callable[[], Environments]  # picklable; B for one worker
+    optimizer: Optimizer
+    lr: float  # at T = 0
+    anneal: bool  # to 0 at T = budget
+    clip: float | None
+    t_max: int
+    gamma: float
+    budget: int  # steps of T
+    seed: int
+    torch_threads: int = 1  # in a worker; more only where one worker has the machine for itself
+    session: int = 0  # how often the run was resumed
+
+    @property
+    def workers(self) -> int:
+        """Return how many actor-learners there are."""
+        return len(self.learners)
+
+    @property
+    def has_target(self) -> bool:
+        """Say whether there is a θ⁻."""
+        return self.learners[0].target_period is not None
+
+    def learning_rate(self, T: int) -> float:
+        """Return η at T steps."""
+        return linear(self.lr, 0.0, T, self.budget) if self.anneal else self.lr

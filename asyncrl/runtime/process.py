@@ -1,0 +1,50 @@
+"""Child processes: how they are started, and what each does first."""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import torch
+
+CONTEXT = multiprocessing.get_context("spawn")  # a forked torch deadlocks in its thread pools
+JOIN_SECONDS = 10.0
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+PARENTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # signals that only the parent acts on
+PR_SET_PDEATHSIG = 1
+
+
+def start(target: Callable[..., None], args: tuple[Any, ...], name: str, threads: int) -> BaseProcess:
+    """Spawn a process whose libraries use ``threads`` threads; it must call ``enter`` first.
+
+    The thread variables must be there before the child imports torch, and a signal to the whole process group, such as
+    Ctrl-C, must not hit it before it can say that it ignores it.
+    """
+    old = {variable: os.environ.get(variable) for variable in THREAD_VARIABLES}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS)  # inherited
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    try:
+        process = CONTEXT.Process(target=target, args=args, name=name, daemon=True)
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for variable, value in old.items():
+            if value is None:
+                del os.environ[variable]
+            else:
+                os.environ[variable] = value
+    return process
+
+
+def enter(threads: int) -> None:
+    """Set up a child: signals are the parent's to hear, the parent's death is its own, torch keeps to its threads."""
+    for number in PARENTS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PARENTS)
+    if sys.platform == "linux":  # elsewhere the broken pipe ends it
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    torch.set_num_threads(threads)

@@ -1,0 +1,135 @@
+"""The memory that actor-learners share: θ, θ⁻, the optimiser's state, and counters. Nothing in it has a lock.
+
+Each counter has one writer. T is the sum of the workers' own counts, so a reader may be a few steps behind but no step
+is ever lost, and a worker that is killed leaves nothing held.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from asyncrl.optim import Optimizer
+from asyncrl.schedules import crossed
+
+N = TypeVar("N", bound=nn.Module)
+
+STEPS, UPDATES, PARKED = range(3)  # columns of a worker's row
+ROW = 8  # int64 in a row: one cache line, so that no two workers write to the same
+STOP, PARK = range(2)  # what the parent asks of all
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Flat float32 vectors of P parameters, and int64 counters, all in shared memory."""
+
+    theta: Tensor  # [P]
+    target: Tensor  # [P]; [0] without θ⁻
+    optimizer_state: Tensor  # [1, slots, P] of one state for all, or [W, slots, P]
+    counters: Tensor  # [W, 8] int64
+    orders: Tensor  # [2] int64; the parent writes
+
+    @classmethod
+    def allocate(cls, theta: Tensor, workers: int, optimizer: Optimizer, has_target: bool) -> "Shared":
+        """Put ``[P]`` initial weights into shared memory, θ⁻ equal to θ, everything else 0."""
+        states = 1 if optimizer.shared else workers
+        return cls(
+            theta=_share(theta.clone()),
+            target=_share(theta[: len(theta) if has_target else 0].clone()),
+            optimizer_state=_share(torch.zeros(states, optimizer.slots, len(theta))),
+            counters=_share(torch.zeros(workers, ROW, dtype=torch.int64)),
+            orders=_share(torch.zeros(2, dtype=torch.int64)),
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what a checkpoint must hold, by name."""
+        return {
+            "theta": self.theta,
+            "target": self.target,
+            "optimizer_state": self.optimizer_state,
+            "counters": self.counters,
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what a checkpoint held."""
+        for name, tensor in self.tensors().items():
+            tensor.copy_(tensors[name])
+        self.counters[:, PARKED] = 0
+
+    @property
+    def workers(self) -> int:
+        """Return W."""
+        return len(self.counters)
+
+    @property
+    def T(self) -> int:
+        """Return the global step counter."""
+        return int(self.counters[:, STEPS].sum())
+
+    @property
+    def updates(self) -> int:
+        """Return how many updates have been applied to θ."""
+        return int(self.counters[:, UPDATES].sum())
+
+    def advance(self, worker: int, steps: int) -> tuple[int, int]:
+        """Count a worker's steps; return T before and after."""
+        before = self.T
+        self.counters[worker, STEPS] += steps
+        return before, self.T  # read again: others may have counted too, and a multiple in between must be seen by one
+
+    def apply(self, worker: int, optimizer: Optimizer, grad: Tensor, lr: float) -> None:
+        """Update θ with a worker's clipped ``[P]`` gradient, without a lock."""
+        self.counters[worker, UPDATES] += 1
+        seen = self.updates if optimizer.shared else int(self.counters[worker, UPDATES])
+        state = self.optimizer_state[0 if optimizer.shared else worker]
+        optimizer.apply(self.theta, grad, state, lr, seen)
+
+    def sync_target(self, before: int, after: int, period: int | None) -> None:
+        """θ⁻ ← θ where T has crossed a multiple of I_target."""
+        if period is not None and crossed(before, after, period):
+            self.target.copy_(self.theta)
+
+    def order(self, what: int, yes: bool) -> None:
+        """Ask all workers to STOP or to PARK, at their next rollout."""
+        self.orders[what] = int(yes)
+
+    def is_ordered(self, what: int) -> bool:
+        """Say whether the parent asks for it."""
+        return bool(self.orders[what])
+
+    def set_parked(self, worker: int, yes: bool) -> None:
+        """Say that a worker stands still between two rollouts, its state sent."""
+        self.counters[worker, PARKED] = int(yes)
+
+
+def _share(tensor: Tensor) -> Tensor:
+    return tensor.share_memory_()  # type: ignore[no-any-return, no-untyped-call]
+
+
+def flatten(net: nn.Module) -> Tensor:
+    """Return a copy of all parameters as ``[P]`` float32."""
+    return torch.cat([p.detach().reshape(-1) for p in net.parameters()])
+
+
+def bind(net: N, flat: Tensor) -> N:
+    """Make a network's parameters views of ``[P]``, so that whoever writes there changes the network; return it."""
+    _each(net, flat, lambda parameter, view: setattr(parameter, "data", view))
+    return net
+
+
+def bind_gradients(net: nn.Module) -> Tensor:
+    """Make a network's gradients views of one ``[P]`` vector, and return that: autograd adds into it."""
+    grad = torch.zeros(sum(p.numel() for p in net.parameters()))
+    _each(net, grad, lambda parameter, view: setattr(parameter, "grad", view))
+    return grad
+
+
+def _each(net: nn.Module, flat: Tensor, do: Callable[[nn.Parameter, Tensor], None]) -> None:
+    start = 0
+    for parameter in net.parameters():
+        do(parameter, flat[start : start + parameter.numel()].view_as(parameter))
+        start += parameter.numel()
+    if start != len(flat):
+        raise ValueError(f"the network has {start} parameters, the vector {len(flat)}")

@@ -1,0 +1,97 @@
+"""A stream of experience: B environments, the carry, and the buffers that rollouts are views of."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from asyncrl.envs.base import Box, Environments, Game
+from asyncrl.learners.base import Act
+from asyncrl.rollout import Carry, Rollout
+
+Actor = Callable[[Tensor, Carry], Act]
+
+
+class Stream:
+    """Steps B environments and keeps what must live from one rollout to the next."""
+
+    def __init__(
+        self,
+        environments: Environments,
+        seeds: Sequence[int],
+        t_max: int,
+        gamma: float,
+        fresh: Carry,
+        looks_ahead: bool,
+    ) -> None:
+        """Start all environments.
+
+        Args:
+            environments: B of them.
+            seeds: B seeds.
+            t_max: the longest rollout, in steps.
+            gamma: γ.
+            fresh: the carry at the start of an episode, each ``[B, H]``.
+            looks_ahead: whether rollouts need the action after the last (Sarsa).
+        """
+        spec, batch = environments.spec, environments.num_envs
+        self._environments, self._t_max, self._gamma, self._looks_ahead = environments, t_max, gamma, looks_ahead
+        self._obs = torch.empty(t_max + 1, batch, *spec.obs_shape, dtype=getattr(torch, spec.obs_dtype))
+        actions = torch.empty(batch, spec.actions.size) if isinstance(spec.actions, Box) else torch.empty(batch).long()
+        self._action = actions.expand(t_max, *actions.shape).clone()
+        self._reward = torch.empty(t_max, batch)
+        self._discount = torch.empty(t_max, batch)
+        self._current = torch.from_numpy(environments.reset(seeds))  # [B, *O]  to act on next
+        self._carry = fresh
+        self._planned: Act | None = None  # chosen for the current observation, not yet taken
+
+    @torch.no_grad()
+    def collect(self, act: Actor) -> tuple[Rollout, list[tuple[Game, float | None]]]:
+        """Take up to ``t_max`` steps.
+
+        Returns:
+            The rollout, its tensors valid until the next call; and the games that ended, each with the ε it ended on.
+        """
+        self._obs[0] = self._current
+        carry = self._carry
+        games = []
+        for i in range(self._t_max):
+            choice = self._planned or act(self._obs[i], self._carry)
+            self._planned = None
+            step = self._environments.step(choice.action.numpy())
+            self._action[i] = choice.action
+            self._reward[i] = torch.from_numpy(step.reward)
+            self._discount[i] = torch.from_numpy(~step.terminated) * self._gamma
+            self._obs[i + 1] = torch.from_numpy(step.successor)
+            ended = step.terminated | step.truncated
+            self._carry = forget(choice.carry, ended)
+            games += [(game, _rate(choice.epsilon, game.env)) for game in step.games]
+            if ended.all() or step.truncated.any():
+                break
+        self._current = torch.from_numpy(step.obs)
+        end = i + 1
+        next_action = None
+        if self._looks_ahead:
+            self._planned = act(self._current, self._carry)
+            next_action = self._planned.action
+            if step.truncated.any():  # a′ of the state really reached, not of the new episode's first
+                reached = act(self._obs[end], choice.carry).action
+                next_action = torch.where(torch.from_numpy(step.truncated), reached, next_action)
+        rollout = Rollout(
+            self._obs[: end + 1], self._action[:end], self._reward[:end], self._discount[:end], next_action, carry
+        )
+        return rollout, games
+
+
+def forget(carry: Carry, ended: NDArray[np.bool_]) -> Carry:
+    """Return the carry with zeros where an episode of ``[B]`` has ended."""
+    if not carry or not ended.any():
+        return carry
+    keep = torch.from_numpy(~ended).float()[:, None]  # [B, 1]
+    return tuple(part * keep for part in carry)
+
+
+def _rate(epsilon: Tensor | None, env: int) -> float | None:
+    return None if epsilon is None else float(epsilon[env if len(epsilon) > 1 else 0])

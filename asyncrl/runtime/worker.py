@@ -1,0 +1,127 @@
+"""The actor-learner: written once, for every algorithm. Its lines are those of Algorithms 1, S2 and S3."""
+
+import os
+import time
+import traceback
+from collections import Counter
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+import torch
+
+from asyncrl.events import EpisodeEnd, Failure, Interval, WorkerState
+from asyncrl.optim import clip_
+from asyncrl.runtime.job import Job
+from asyncrl.runtime.process import enter
+from asyncrl.runtime.shared import PARK, STOP, Shared, bind, bind_gradients
+from asyncrl.runtime.stream import Stream
+
+REPORT_SECONDS = 0.5
+PARKED_SECONDS = 0.002
+
+
+def main(worker: int, job: Job, shared: Shared, pipe: Connection, state: dict[str, Any] | None) -> None:
+    """Run an actor-learner in a process of its own until the budget or the parent's word; tell the parent of a failure.
+
+    Args:
+        worker: which of the W.
+        job: the run's parts.
+        shared: the memory.
+        pipe: to the parent.
+        state: what an earlier session's worker left in its WorkerState; None, or nothing in it, if it left none.
+    """
+    enter(job.torch_threads)
+    try:
+        ActorLearner(worker, job, shared, pipe, state).run()
+    except (BrokenPipeError, ConnectionResetError):
+        os._exit(1)  # the parent is gone
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        reason = f"{type(error).__name__}: {error} ({os.path.basename(last.filename)}:{last.lineno})"
+        pipe.send(Failure(worker, " ".join(reason.split()), traceback.format_exc()))
+        raise SystemExit(1) from None
+
+
+class ActorLearner:
+    """One worker's loop and its private state."""
+
+    def __init__(self, worker: int, job: Job, shared: Shared, pipe: Connection, state: dict[str, Any] | None) -> None:
+        """See main."""
+        self.worker, self.job, self.shared, self.pipe = worker, job, shared, pipe
+        self.learner = job.learners[worker]
+        seeds = np.random.SeedSequence(job.seed, spawn_key=(job.session, worker))
+        torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0]))
+        environments = job.make_environments()
+        self.net = job.make_network()
+        self.local = torch.empty_like(shared.theta) if self.learner.snapshots else shared.theta  # θ′, or θ itself
+        bind(self.net, self.local)
+        self.grad = bind_gradients(self.net)  # dθ
+        has_target = self.learner.target_period is not None
+        self.target = bind(job.make_network().requires_grad_(False), shared.target) if has_target else self.net
+        env_seeds = [int(s) for s in seeds.spawn(1)[0].generate_state(environments.num_envs) >> 1]  # 31 bits
+        fresh = self.net.initial_carry(environments.num_envs)  # type: ignore[operator]
+        self.stream = Stream(environments, env_seeds, job.t_max, job.gamma, fresh, self.learner.looks_ahead)
+        if state:  # last: the networks above drew initial weights
+            torch.set_rng_state(torch.frombuffer(bytearray.fromhex(state["torch_rng"]), dtype=torch.uint8))
+        self.sums: Counter[str] = Counter()
+        self.steps = self.updates = self.skipped = 0
+        self.reported = time.monotonic()
+
+    def run(self) -> None:
+        """Repeat until T > T_max."""
+        while self.shared.T < self.job.budget and not self.shared.is_ordered(STOP):
+            self.update()
+            if self.shared.is_ordered(PARK):
+                self.park()
+            elif time.monotonic() - self.reported > REPORT_SECONDS:
+                self.report()
+        self.report()
+        self.send_state()
+        self.pipe.close()
+
+    def update(self) -> None:
+        """Collect one rollout and apply its gradient."""
+        shared, job, learner = self.shared, self.job, self.learner
+        if learner.snapshots:
+            self.local.copy_(shared.theta)  # θ′ ← θ
+        born, T = shared.updates, shared.T
+        self.grad.zero_()  # dθ ← 0
+        rollout, games = self.stream.collect(lambda obs, carry: learner.act(self.net, obs, carry, T))  # ≤ t_max steps
+        steps = rollout.reward.numel()
+        before, after = shared.advance(self.worker, steps)  # T ← T + 1, each
+        loss = learner.loss(self.net, self.target, rollout)
+        loss.total.backward()  # type: ignore[no-untyped-call]  # dθ ← dθ + ∂loss/∂θ′
+        norm = clip_(self.grad, job.clip)
+        lag = shared.updates - born  # what others wrote since the snapshot
+        if np.isfinite(norm):
+            shared.apply(self.worker, job.optimizer, self.grad, job.learning_rate(before))  # θ ← θ − …, no lock
+        else:
+            self.skipped += 1
+        shared.sync_target(before, after, learner.target_period)  # if T mod I_target = 0: θ⁻ ← θ
+        self.steps, self.updates = self.steps + steps, self.updates + 1
+        values = {name: float(value) for name, value in loss.statistics.items()}
+        self.sums.update(values | {"loss": float(loss.total.detach()) / steps, "grad_norm": norm, "policy_lag": lag})
+        for game, epsilon in games:
+            self.pipe.send(EpisodeEnd(self.worker, game.score, game.length, after, epsilon, game.completed))
+
+    def report(self) -> None:
+        """Tell the parent what was done since the last report."""
+        self.pipe.send(Interval(self.worker, self.steps, self.updates, self.skipped, dict(self.sums), self.shared.T))
+        self.sums.clear()
+        self.steps = self.updates = self.skipped = 0
+        self.reported = time.monotonic()
+
+    def park(self) -> None:
+        """Stand still between two rollouts, everything told, until the parent goes on."""
+        self.report()
+        self.send_state()
+        self.shared.set_parked(self.worker, True)
+        while self.shared.is_ordered(PARK) and not self.shared.is_ordered(STOP):
+            time.sleep(PARKED_SECONDS)
+        self.shared.set_parked(self.worker, False)
+
+    def send_state(self) -> None:
+        """Send what a later session needs."""
+        rng = bytes(torch.get_rng_state().numpy()).hex()
+        self.pipe.send(WorkerState(self.worker, {"torch_rng": rng}))

@@ -1,0 +1,214 @@
+"""One sitting of a run: the crew at work, its words written down, pauses for evaluations and checkpoints.
+
+It knows the runtime and the store, and no algorithm.
+"""
+
+import signal
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from asyncrl.config import RunConfig
+from asyncrl.errors import Exit
+from asyncrl.events import Event, Failure, Progress
+from asyncrl.logbook import Logbook
+from asyncrl.runtime.evaluate import Exam, Examiner
+from asyncrl.runtime.hogwild import POLL_SECONDS, Crew
+from asyncrl.runtime.job import Job
+from asyncrl.runtime.process import PARENTS
+from asyncrl.runtime.shared import Shared
+from asyncrl.schedules import crossed
+from asyncrl.store import checkpoint as checkpoints
+from asyncrl.store.checkpoint import Checkpoint
+from asyncrl.store.rows import Writer
+
+SHOW_SECONDS = 0.25
+
+
+class RunFailed(Exception):
+    """A run that could not go on. Its text is one line."""
+
+    def __init__(self, run: Path, reason: str, code: Exit) -> None:
+        """Name the run, the reason and the exit code."""
+        super().__init__(reason)
+        self.run, self.reason, self.code = run, reason, code
+
+
+class Stopped(Exception):
+    """A run that a signal asked to stop, and that did, with a checkpoint."""
+
+    def __init__(self, run: Path, code: Exit) -> None:
+        """Name the run and the exit code."""
+        super().__init__(f"stopped by {'Ctrl-C' if code == Exit.INTERRUPTED else signal.Signals(code - 128).name}")
+        self.run, self.code = run, code
+
+
+class Session:
+    """Trains to the budget, to a signal or to a failure, and leaves a readable store and no process."""
+
+    def __init__(
+        self,
+        run: Path,
+        config: RunConfig,
+        job: Job,
+        exam: Exam | None,
+        shared: Shared,
+        document: dict[str, Any],
+        show: Callable[[Progress], None],
+        states: list[dict[str, Any]] | None = None,
+    ) -> None:
+        """Prepare; nothing starts before ``run``.
+
+        Args:
+            run: the run's directory.
+            config: its configuration.
+            job: its parts.
+            exam: its evaluation; None for none.
+            shared: its memory, as it starts or as it was restored.
+            document: run.json to begin with.
+            show: the view, called a few times a second.
+            states: each worker's state from an earlier session.
+        """
+        self._path, self._config, self._job, self._shared = run, config, job, shared
+        self._exam, self._show, self._document = exam, show, document
+        self._frames_per_step: int = document["frames_per_step"]
+        self._evaluate_every = self._period(config.evaluation.every)
+        self._checkpoint_every = self._period(config.checkpoints.every)
+        self._crew = Crew(job, shared, states)
+        self._examiner: Examiner | None = None
+        self._stop_signal: int | None = None
+        self._failure: Failure | None = None
+        self._shown = self._logged = 0.0
+
+    def _period(self, frames: int | None) -> int:
+        return max(1, (frames or self._config.frames // 10) // self._frames_per_step)
+
+    def run(self) -> Path:
+        """Train, and return the run's directory.
+
+        Raises:
+            RunFailed: a worker failed.
+            Stopped: SIGINT, SIGTERM or SIGHUP.
+        """
+        handlers = {number: signal.signal(number, self._on_signal) for number in PARENTS}
+        try:
+            with Writer(self._path) as self._writer:
+                self._writer.document(**self._document | {"status": "running", "reason": None, "failure": None})
+                size = self._frames_per_step, self._job.budget, self._job.workers
+                self._log = Logbook(self._writer, *size, self._document)
+                self._train()
+                self._finish()
+        finally:
+            if self._examiner is not None:
+                self._examiner.close()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        if self._failure is not None:
+            raise RunFailed(self._path, self._failure.reason, Exit.WORKER_FAILED)
+        if self._stop_signal is not None:
+            raise Stopped(self._path, Exit(128 + self._stop_signal))
+        return self._path
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._stop_signal is not None:
+            raise KeyboardInterrupt  # asked twice: now
+        self._stop_signal = number
+        self._crew.stop()
+
+    def _train(self) -> None:
+        before = self._shared.T
+        self._view("starting", now=True)
+        with self._crew:
+            if self._exam is not None:
+                self._examiner = Examiner(self._exam)
+            while self._crew.is_running:
+                self._note(self._crew.hear(POLL_SECONDS))
+                T = self._shared.T
+                if T > before:
+                    self._log.clock.go()
+                if before < T < self._job.budget and self._is_working:
+                    self._pause(before, T)
+                before = T
+                self._view("training" if T else "starting")
+        self._log.clock.halt()
+
+    @property
+    def _is_working(self) -> bool:
+        return self._crew.is_running and self._failure is None and self._stop_signal is None
+
+    def _note(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if isinstance(event, Failure):
+                self._failure = self._failure or event
+                self._crew.stop()
+            else:
+                self._log.note(event)
+        self._log.learning_rate = self._job.learning_rate(self._shared.T)
+        if time.monotonic() - self._logged > self._config.log_seconds:
+            self._log.write_metrics()
+            self._logged = time.monotonic()
+
+    def _pause(self, before: int, T: int) -> None:
+        """Evaluate and save where it is time to, all workers and the clock standing still."""
+        evaluate = self._examiner is not None and crossed(before, T, self._evaluate_every)
+        if not evaluate and not crossed(before, T, self._checkpoint_every):
+            return
+        self._note(self._crew.park())
+        self._log.clock.halt()
+        if self._is_working:
+            self._save()
+            if evaluate:
+                self._evaluate()
+        self._crew.release()
+        self._log.went_on()
+        self._log.clock.go()
+
+    def _save(self) -> None:
+        self._view("saving", now=True)
+        T = self._shared.T
+        counts = self._log.counts(T)
+        states = [self._crew.states.get(i, {}) for i in range(self._job.workers)]
+        meta = {"counts": counts, "config": self._document["config"]}
+        checkpoints.save(self._path, Checkpoint(T, self._shared.tensors(), states, meta), self._config.checkpoints.keep)
+        self._writer.document(**counts)
+
+    def _evaluate(self) -> None:
+        assert self._examiner is not None
+        T = self._shared.T
+        self._examiner.send(self._shared.theta, T)
+        result = None
+        while result is None and self._stop_signal is None:
+            result = self._examiner.hear(POLL_SECONDS)
+            self._view("evaluating")
+        if isinstance(result, Failure):
+            self._failure = result
+            self._crew.stop()
+        elif result is not None:
+            row = self._log.write_evaluation(result, self._document["protocol"], "training")
+            best = self._document.get("best_score")
+            if best is None or row["mean"] > best:
+                self._document["best_score"] = row["mean"]
+                checkpoints.mark_best(self._path, T, row["mean"])
+                self._writer.document(best_score=row["mean"])
+
+    def _finish(self) -> None:
+        """Save and evaluate the weights that training ended with, and say how it ended."""
+        self._log.write_metrics()
+        self._save()
+        if self._failure is None and self._stop_signal is None and self._examiner is not None:
+            self._evaluate()
+        status, reason = "finished", None
+        if self._failure is not None:
+            status, reason = "failed", self._failure.reason
+        elif self._stop_signal is not None:
+            status, reason = "interrupted", signal.Signals(self._stop_signal).name
+        failure = self._failure._asdict() if self._failure else None
+        self._writer.document(status=status, reason=reason, failure=failure)
+        self._view("done", now=True)
+
+    def _view(self, phase: str, now: bool = False) -> None:
+        if now or time.monotonic() - self._shown > SHOW_SECONDS:
+            self._shown = time.monotonic()
+            self._show(self._log.progress(phase, self._shared.T))

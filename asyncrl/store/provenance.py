@@ -1,0 +1,67 @@
+"""What made a run: a whitelist, so that nothing private can slip in."""
+
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("asyncrl", "torch", "numpy", "gymnasium", "ale-py")
+
+
+def collect() -> dict[str, Any]:
+    """Return versions, commit, processor and start time; None where one cannot be known."""
+    commit, dirty = _commit(Path(__file__).parents[2])
+    return {
+        "versions": versions(),
+        "commit": commit,
+        "dirty": dirty,  # the package differs from that commit
+        "platform": platform.platform(),
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "program": Path(sys.argv[0]).name,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Return the versions of Python and of the packages that decide a result, without importing them."""
+    return {"python": platform.python_version(), **{package: _version(package) for package in PACKAGES}}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit(checkout: Path) -> tuple[str | None, bool | None]:
+    """Return the commit and whether the package differs from it; None where this is not asyncrl's own checkout."""
+    top = _git(checkout, "rev-parse", "--show-toplevel")
+    commit = _git(checkout, "rev-parse", "HEAD")
+    if commit is None or top is None or Path(top).resolve() != checkout.resolve():  # installed inside another project
+        return None, None
+    changes = _git(checkout, "status", "--porcelain", "--", "asyncrl")
+    return commit, None if changes is None else bool(changes)
+
+
+def _git(checkout: Path, *arguments: str) -> str | None:
+    command = ["git", "--no-optional-locks", "-C", str(checkout), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, "") or platform.processor() or platform.machine()

@@ -1,0 +1,97 @@
+"""What a run leaves as it goes: rows in ``*.jsonl`` files, and the one document ``run.json``.
+
+Rows are only ever appended, each as one write of a whole line, so that a reader and a crash lose at most the last one.
+"""
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from io import FileIO
+from pathlib import Path
+from typing import Any, Self
+
+from asyncrl.store.files import plain, replace_file
+from asyncrl.store.runs import DOCUMENT, FORMAT, read_document
+
+BLOCK = 1 << 16  # bytes looked at together for the last newline
+
+
+def read_rows(run: Path, name: str) -> list[dict[str, Any]]:
+    """Return the rows of ``episodes``, ``metrics`` or ``evaluations``; an unterminated or damaged one is left out."""
+    try:
+        lines = _rows_file(run, name).read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    rows = []
+    for line in lines[:-1]:  # after the last newline there is nothing, or a row that is still being written
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(row, dict):
+            rows.append(row)
+    return rows
+
+
+class Writer:
+    """The hand that writes a run's rows and its document."""
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        self._files: dict[str, FileIO] = {}
+
+    def append(self, name: str, row: Mapping[str, Any]) -> None:
+        """Add one row to ``<name>.jsonl``, after cutting off what a crash left unterminated.
+
+        Raises:
+            OSError: the disk is full, or the file cannot be written; the rows before are whole.
+        """
+        line = json.dumps(plain(row), ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        if name not in self._files:
+            self._files[name] = _rows_file(self.run, name).open("a+b", buffering=0)
+        file = self._files[name]
+        fcntl.flock(file, fcntl.LOCK_EX)  # `asyncrl eval` may append while the run is still training
+        try:
+            whole = _whole_length(file.fileno())
+            file.truncate(whole)
+            if file.write(line) < len(line):
+                file.truncate(whole)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+    def document(self, **changes: object) -> None:
+        """Lay top-level entries over those of ``run.json``, all at once."""
+        old = read_document(self.run) if (self.run / DOCUMENT).exists() else {"format": FORMAT}
+        text = json.dumps(plain({**old, **changes}), indent=2, ensure_ascii=False, allow_nan=False)
+        replace_file(self.run / DOCUMENT, text.encode() + b"\n")
+
+    def close(self) -> None:
+        """Close the files; what was appended is in them already."""
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def _rows_file(run: Path, name: str) -> Path:
+    return run / f"{name}.jsonl"
+
+
+def _whole_length(descriptor: int) -> int:
+    """Return the length of a file, in bytes, up to and with its last newline."""
+    end = os.fstat(descriptor).st_size
+    while end:
+        start = max(end - BLOCK, 0)
+        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0

@@ -1,0 +1,165 @@
+"""Directories of runs: claiming a new one, and finding an old one by what a person types."""
+
+import json
+import operator
+import os
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from asyncrl.config import field_names, parse_frames
+from asyncrl.errors import InputError, nearest
+from asyncrl.store.files import read_object
+
+FORMAT = 1  # of run.json and the rows beside it
+DOCUMENT = "run.json"
+OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+
+
+def claim(root: Path, stem: str, name: str | None = None) -> Path:
+    """Make a new run's directory, ``<stem>-<time>-<random>`` or exactly ``name``; nobody else can get the same one.
+
+    Raises:
+        InputError: the name is taken or is not one, or nothing can be written there.
+    """
+    if name is not None and (name == "last" or not re.fullmatch(r"\w[\w.+=-]*", name)):
+        raise InputError(f"A run cannot be named {name!r}: use letters, digits and . _ + = - (and not 'last').")
+    stem = re.sub(r"[^\w.+=-]+", "-", stem)  # ALE/Pong-v5, module:factory
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        while True:
+            run = root / (name or f"{stem}-{datetime.now():%Y%m%d%H%M%S}-{secrets.token_hex(2)}")
+            try:
+                run.mkdir()
+            except FileExistsError:
+                if name is not None:
+                    raise InputError(f"There is a run {name!r} in {root} already; choose another name.") from None
+            else:
+                return run
+    except OSError as error:
+        reason = "it is a file" if root.is_file() else error.strerror
+        raise InputError(f"Cannot write results to {root}: {reason}.") from None
+
+
+def read_document(run: Path) -> dict[str, Any]:
+    """Return what ``run.json`` says; raise InputError where it is missing, damaged, or of a newer asyncrl."""
+    try:
+        document = read_object(run / DOCUMENT)
+    except FileNotFoundError:
+        raise InputError(f"{run} is not a run: it has no {DOCUMENT}.") from None
+    except OSError as error:
+        raise InputError(f"Cannot read {run / DOCUMENT}: {error.strerror}.") from None
+    except ValueError as error:
+        raise InputError(f"{run / DOCUMENT} is damaged: {error}.") from None
+    version = document.get("format")
+    if not isinstance(version, int):
+        raise InputError(f"{run / DOCUMENT} is damaged: it names no format.")
+    if version > FORMAT:
+        raise InputError(f"{run} was written by a newer asyncrl (format {version}; this one reads up to {FORMAT}).")
+    return document
+
+
+def list_runs(root: Path) -> list[Path]:
+    """Return the runs in a directory, the last started first; an empty list where there is no such directory."""
+    return sorted((file.parent for file in root.glob(f"*/{DOCUMENT}")), key=_started, reverse=True)
+
+
+def _started(run: Path) -> tuple[float, str]:
+    try:
+        started = datetime.fromisoformat(read_document(run)["started"]).timestamp()
+    except (InputError, KeyError, TypeError, ValueError):
+        started = run.stat().st_mtime  # damaged: it should not vanish from where it belongs
+    return started, run.name
+
+
+def find(root: Path, query: str) -> Path:
+    """Return the run that an id, the beginning of one, a path, or ``last`` means; raise InputError if none or many."""
+    runs = list_runs(root)
+    if query == "last" and runs:
+        return runs[0]
+    for run in (root / query, Path(query)):
+        if query and os.path.isfile(run / DOCUMENT):  # Path.is_file may raise
+            return run
+    names = [run.name for run in runs]
+    matches = [name for name in names if name.startswith(query)]
+    if len(matches) > 1:
+        shown = ", ".join(matches[:5]) + (", …" if len(matches) > 5 else "")
+        raise InputError(f"{query!r} matches {len(matches)} runs: {shown}. Type more of it.")
+    if matches:
+        return root / matches[0]
+    if query and os.path.isdir(query):
+        raise InputError(f"{query} is not a run: it has no {DOCUMENT}.")
+    if not runs:
+        raise InputError(f"There is no run {query!r}: {root} holds none yet.")
+    near = nearest(query, names) or nearest(query, (name[: len(query)] for name in names))
+    raise InputError(f"There is no run {query!r} in {root}.{near}")
+
+
+def select(root: Path, where: str | None = None) -> list[tuple[Path, dict[str, Any]]]:
+    """Return runs with their documents, the last started first, as ``asyncrl ls --where`` picks them.
+
+    A damaged document stands as one whose status is ``damaged``, with the reason.
+
+    Args:
+        root: the directory of runs.
+        where: conditions on settings, ``id`` and ``status``, such as ``algo=a3c and optimizer.lr>=1e-4``.
+    """
+    conditions = [_condition(text) for text in re.split(r"\s+and\s+", where.strip())] if where else []
+    chosen = []
+    for run in list_runs(root):
+        try:
+            document = read_document(run)
+        except InputError as error:
+            document = {"status": "damaged", "reason": str(error)}
+        facts = {**_flatten(document.get("config", {})), "id": run.name, "status": document.get("status")}
+        if all(condition(facts) for condition in conditions):
+            chosen.append((run, document))
+    return chosen
+
+
+def _flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return ``{"optimizer.lr": …}`` for ``{"optimizer": {"lr": …}}``."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _condition(text: str) -> Callable[[Mapping[str, Any]], bool]:
+    """Read ``name=value``, or another comparison, as a test of a run's facts."""
+    match = re.fullmatch(r"\s*([\w.]+)\s*(!=|>=|<=|=|>|<)=?\s*(\S+)\s*", text)
+    if not match:
+        raise InputError(f"--where takes conditions such as 'algo=a3c and threads>=4'; got {text!r}.")
+    name, symbol, wanted = match.groups()
+    known = [*field_names(), "id", "status"]
+    if name not in known:
+        raise InputError(f"There is no setting {name!r}.{nearest(name, known)}")
+    number = _number(wanted)
+    if number is None and symbol not in ("=", "!="):
+        raise InputError(f"{name}{symbol}{wanted} needs a number, such as 4, 1e-3 or 10M.")
+
+    def holds(facts: Mapping[str, Any]) -> bool:
+        actual = facts.get(name)
+        if number is not None and isinstance(actual, int | float):
+            return OPERATORS[symbol](actual, number)
+        same = wanted == (actual if isinstance(actual, str) else json.dumps(actual))
+        return same if symbol == "=" else symbol == "!=" and not same
+
+    return holds
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(parse_frames(text))  # type: ignore[arg-type]  # a str or a number
+    except ValueError:
+        return None

@@ -1,0 +1,51 @@
+"""Numbers as a person reads them, in the fewest characters that say enough."""
+
+from collections.abc import Sequence
+
+NOTHING = "–"
+
+
+def count(number: float) -> str:
+    """Write 1,234,567 as ``1.23M``; anything under 10,000 in full."""
+    if abs(number) < 10_000:
+        return f"{number:,.0f}"
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= 0.9995 * unit:  # so that 999,999 is 1M rather than 1000k
+            return f"{float(f'{number / unit:.3g}'):g}{name}"
+    raise AssertionError(number)
+
+
+def clock(seconds: float) -> str:
+    """Write 3,725 seconds as ``1:02:05``, and more than two days as ``3d 4h``."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    if hours >= 48:
+        return f"{hours // 24}d {hours % 24}h"
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def number(value: float | None) -> str:
+    """Write a statistic with three digits: ``0.123``, ``6.1e-4``, ``1.23e5``."""
+    if value is None or value != value:
+        return NOTHING
+    if value and not 1e-3 <= abs(value) < 1e5:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return f"{float(mantissa):g}e{int(exponent)}"
+    return f"{float(f'{value:.3g}'):g}"
+
+
+def score(value: float | None) -> str:
+    """Write a game's score: whole where it is whole or large, else with one decimal."""
+    if value is None or value != value:
+        return NOTHING
+    if abs(value) >= 100_000:
+        return count(value)
+    return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:.1f}"
+
+
+def sparkline(values: Sequence[float], width: int = 40) -> str:
+    """Draw the last ``width`` values as one line of bars, from the lowest to the highest."""
+    shown = values[-width:]
+    low, high = min(shown, default=0.0), max(shown, default=0.0)
+    height = (high - low) or 1.0
+    return "".join("▁▂▃▄▅▆▇█"[round(7 * (value - low) / height)] for value in shown)

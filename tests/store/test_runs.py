@@ -1,0 +1,208 @@
+import json
+import re
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from asyncrl.errors import InputError
+from asyncrl.store.rows import Writer
+from asyncrl.store.runs import claim, find, list_runs, read_document, select
+
+
+def make_run(root, name, **document):
+    run = claim(root, "stem", name)
+    with Writer(run) as writer:
+        writer.document(**document)
+    return run
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Three runs, the oldest last in the alphabet."""
+    root = tmp_path / "results"
+    for name, day, algo, threads, lr in (
+        ("pong-b", 3, "a3c", 16, 7e-4),
+        ("pong-c", 2, "a3c", 4, 1e-3),
+        ("qbert-d", 1, "n-step-q", 8, 1e-4),
+    ):
+        config = {"algo": algo, "threads": threads, "frames": 10_000_000, "optimizer": {"lr": lr, "anneal": True}}
+        make_run(root, name, started=f"2026-11-0{day}T00:00:00+00:00", status="finished", config=config)
+    return root
+
+
+def test_claim_makes_a_directory_of_its_own_each_time(tmp_path):
+    runs = [claim(tmp_path / "new" / "results", "pong-a3c-16t-s1") for _ in range(50)]
+    assert len(set(runs)) == 50
+    assert all(re.fullmatch(r"pong-a3c-16t-s1-\d{14}-[0-9a-f]{4}", run.name) and run.is_dir() for run in runs)
+
+
+def test_claim_tries_again_where_two_draw_the_same_id(tmp_path, monkeypatch):
+    drawn = iter(["aaaa", "aaaa", "bbbb"])
+    monkeypatch.setattr("asyncrl.store.runs.secrets.token_hex", lambda _: next(drawn))
+    monkeypatch.setattr("asyncrl.store.runs.datetime", SimpleNamespace(now=lambda: datetime(2026, 1, 2, 3, 4, 5)))
+    assert claim(tmp_path, "s") == tmp_path / "s-20260102030405-aaaa"
+    assert claim(tmp_path, "s") == tmp_path / "s-20260102030405-bbbb"
+
+
+def test_claim_makes_one_name_of_a_stem_with_separators(tmp_path):
+    run = claim(tmp_path, "ALE/Pong-v5-pkg.module:factory")
+    assert run.parent == tmp_path
+    assert run.name.startswith("ALE-Pong-v5-pkg.module-factory-")
+
+
+def test_claim_never_takes_a_name_twice(tmp_path):
+    assert claim(tmp_path, "stem", "mine") == tmp_path / "mine"
+    with pytest.raises(InputError, match=r"'mine' in .* already"):
+        claim(tmp_path, "stem", "mine")
+
+
+@pytest.mark.parametrize("name", ["", "last", ".", "..", "../up", "a/b", ".hidden", "-option", "a b", "a\n"])
+def test_claim_refuses_what_is_not_a_name(tmp_path, name):
+    with pytest.raises(InputError, match="named"):
+        claim(tmp_path / "results", "stem", name)
+    assert not (tmp_path / "results").exists()
+
+
+def test_claim_says_where_nothing_can_be_written(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for root, reason in ((file, "it is a file"), (file / "under", "Not a directory"), (Path("/proc/results"), "")):
+        with pytest.raises(InputError, match=f"Cannot write results to {root}: {reason}") as caught:
+            claim(root, "stem")
+        assert "\n" not in str(caught.value)
+    assert file.read_text() == "mine"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_list_runs_puts_the_last_started_first_and_leaves_out_the_rest(root):
+    (root / "no-document").mkdir()
+    (root / "file").touch()
+    assert [run.name for run in list_runs(root)] == ["pong-b", "pong-c", "qbert-d"]
+    assert list_runs(root / "nowhere") == []
+
+
+def test_list_runs_keeps_a_damaged_run_where_it_belongs(root):
+    (root / "qbert-d" / "run.json").write_text("{")  # just now
+    assert [run.name for run in list_runs(root)] == ["qbert-d", "pong-b", "pong-c"]
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [("last", "pong-b"), ("pong-c", "pong-c"), ("q", "qbert-d"), ("qbert-d/", "qbert-d"), ("./pong-c", "pong-c")],
+)
+def test_find_by_id_prefix_or_last(root, query, name):
+    assert find(root, query).resolve() == root / name
+
+
+def test_find_takes_an_id_before_the_longer_ones_it_begins(root):
+    make_run(root, "pong", started="2026-11-01T00:00:00+00:00")
+    assert find(root, "pong") == root / "pong"
+
+
+def test_find_takes_any_path(root, tmp_path, monkeypatch):
+    outside = make_run(tmp_path / "elsewhere", "mine")
+    assert find(root, str(outside)) == outside
+    monkeypatch.chdir(outside.parent)
+    assert find(root, "mine").resolve() == outside
+    assert find(root, "./mine").resolve() == outside
+    monkeypatch.chdir(outside)
+    assert find(root, ".").resolve() == outside
+
+
+def test_find_names_all_that_match(root):
+    with pytest.raises(InputError, match=r"'pong' matches 2 runs: pong-b, pong-c\."):
+        find(root, "pong")
+    with pytest.raises(InputError, match="'' matches 3 runs"):
+        find(root, "")
+
+
+def test_find_names_the_nearest(root):
+    with pytest.raises(InputError, match="Did you mean 'qbert-d'"):
+        find(root, "qbrt-d")
+    make_run(root, "seaquest-a3c-16t-s1-20261121084000-ab12")
+    with pytest.raises(InputError, match="Did you mean 'seaquest'"):
+        find(root, "saequest")
+
+
+def test_find_says_what_is_missing(root, tmp_path):
+    for query in ("last", "pong"):
+        with pytest.raises(InputError, match=f"no run '{query}'.*none yet"):
+            find(tmp_path / "nowhere", query)
+    with pytest.raises(InputError, match=r"is not a run: it has no run\.json"):
+        find(root, str(tmp_path))
+    for query in ("x" * 5000, "a\0b", "/proc/1/nothing", "run.json/run.json"):
+        with pytest.raises(InputError):
+            find(root, query)
+
+
+DAMAGED = [b"", b"{", b"[]", b"3", b"\xff\xfe", b"[" * 100_000, b'{"format": "1"}', b"{}", b"\x80\x04."]
+
+
+@pytest.mark.parametrize("text", DAMAGED, ids=range(len(DAMAGED)))
+def test_a_damaged_document_is_named(tmp_path, text):
+    (tmp_path / "run.json").write_bytes(text)
+    with pytest.raises(InputError, match=r"run\.json is damaged"):
+        read_document(tmp_path)
+
+
+def test_a_newer_document_is_refused(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({"format": 2}))
+    with pytest.raises(InputError, match="newer asyncrl"):
+        read_document(tmp_path)
+
+
+def test_an_unreadable_document_is_named(tmp_path):
+    (tmp_path / "run.json").mkdir()
+    with pytest.raises(InputError, match="Cannot read"):
+        read_document(tmp_path)
+    with pytest.raises(InputError, match="not a run"):
+        read_document(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("where", "names"),
+    [
+        (None, "bcd"),
+        ("", "bcd"),
+        ("algo=a3c", "bc"),
+        ("algo == a3c and threads >= 16", "b"),
+        ("algo!=a3c", "d"),
+        ("threads<16", "cd"),
+        ("threads<=4", "c"),
+        ("threads>4 and threads<16", "d"),
+        ("frames=10M", "bcd"),
+        ("frames>1e7", ""),
+        ("optimizer.lr>=7e-4", "bc"),
+        ("optimizer.anneal=true", "bcd"),
+        ("status=finished and id=pong-b", "b"),
+        ("status!=finished", ""),
+        ("env=pong", ""),
+    ],
+)
+def test_select(root, where, names):
+    assert [run.name[-1] for run, _ in select(root, where)] == list(names)
+
+
+def test_select_shows_damaged_runs_too(root):
+    (root / "pong-b" / "run.json").write_text("{")
+    [(run, document)] = select(root, "status=damaged")
+    assert run.name == "pong-b"
+    assert document["status"] == "damaged"
+    assert "damaged" in document["reason"]
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("thread=4", "Did you mean 'threads'"),
+        ("algo", "takes conditions"),
+        ("algo=a3c and", "takes conditions"),
+        ("algo=", "takes conditions"),
+        ("threads>many", "needs a number"),
+    ],
+)
+def test_select_explains_a_bad_condition(root, where, said):
+    with pytest.raises(InputError, match=said):
+        select(root, where)

@@ -1,0 +1,293 @@
+import json
+import os
+import subprocess
+import sys
+from unittest.mock import create_autospec
+
+import pytest
+
+from asyncrl import cli, doctor, experiment, session, video
+from asyncrl.config import RunConfig
+from asyncrl.errors import Exit, InputError
+from tests.past import make_run
+
+COMMANDS = ("run", "resume", "eval", "record", "ls", "show", "doctor")
+ROW = {"mean": 1.0, "median": 1.0, "std": 0.0, "episodes": 3, "frames": 400_000, "protocol": "atari-paper-noop"}
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """Be in an empty directory, whose results are the default ones."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ASYNCRL_RESULTS", raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def asyncrl(results, capsys):
+    """Return what runs a command line and returns its exit code, output and errors."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as end:
+            cli.main(arguments)
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return run
+
+
+@pytest.fixture
+def fake(monkeypatch, results):
+    """Return what replaces a function of the experiment by one of the same signature, and gives it back to be asked."""
+
+    def replace(name, **behaviour):
+        double = create_autospec(getattr(experiment, name), **behaviour)
+        monkeypatch.setattr(experiment, name, double)
+        return double
+
+    return replace
+
+
+@pytest.fixture
+def resolved(fake):
+    """Return the table that `asyncrl run` resolves, without a look at environments."""
+    return fake("resolve", return_value=RunConfig(network="nips"))
+
+
+def test_what_is_not_given_is_absent_from_the_table(asyncrl, resolved):
+    assert asyncrl("run", "--dry-run")[0] == 0
+    resolved.assert_called_once_with({})
+
+
+def test_every_option_reaches_the_table_by_its_own_name(asyncrl, resolved):
+    options = {"algo": "a2c", "env": "qbert", "network": "nature", "frames": "4e6"}
+    numbers = {"threads": 4, "envs_per_thread": 8, "seed": 7}
+    given = [f"--{name.replace('_', '-')}={value}" for name, value in (options | numbers).items()]
+    assert asyncrl("run", "--dry-run", *given)[0] == 0
+    resolved.assert_called_once_with(options | numbers)
+
+
+def test_options_lie_over_set_and_set_over_the_file(asyncrl, resolved, tmp_path):
+    (tmp_path / "my.toml").write_text("threads = 1\nseed = 1\nt_max = 1\n[optimizer]\nlr = 1\neps = 1")
+    arguments = (
+        "--config",
+        "my.toml",
+        "--set",
+        "seed=2",
+        "--set",
+        "optimizer.lr=2",
+        "--set",
+        "threads=2",
+        "--threads=3",
+    )
+    assert asyncrl("run", "--dry-run", *arguments)[0] == 0
+    resolved.assert_called_once_with({"threads": 3, "seed": 2, "t_max": 1, "optimizer": {"lr": 2, "eps": 1}})
+
+
+def test_a_dry_run_prints_what_can_be_run_and_writes_nothing(asyncrl, results, tmp_path):
+    code, toml, _ = asyncrl("run", "--dry-run", "--env", "CartPole-v1", "--algo", "n-step-q", "--frames", "5k")
+    assert code == 0
+    (tmp_path / "again.toml").write_text(toml)
+    assert asyncrl("run", "--dry-run", "--config", "again.toml")[1] == toml
+    as_json = json.loads(asyncrl("run", "--dry-run", "--json", "--config", "again.toml")[1])
+    assert (as_json["env"], as_json["frames"], as_json["network"]) == ("CartPole-v1", 5_000, "mlp")
+    assert not results.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "--env", "pomg"], "Did you mean 'pong'?"),
+        (["run", "--algo", "a3d"], "Did you mean 'a3c'?"),
+        (["run", "--network", "natur"], "Did you mean 'nature'?"),
+        (["run", "--threads", "0"], "threads should be greater than or equal to 1"),
+        (["run", "--threads", "many"], "--threads"),
+        (["run", "--frames", "-1"], "frames should be greater than 0"),
+        (["run", "--frames", "lots"], "frames"),
+        (["run", "--set", "optimizer.lrr=1"], "Did you mean 'optimizer.lr'?"),
+        (["run", "--set", "lr"], "NAME=VALUE"),
+        (["run", "--config", "none.toml"], "Cannot read none.toml"),
+        (["run", "--config", "bad.toml"], "bad.toml is not TOML"),
+        (["run", "--config", "misspelt.toml"], "Did you mean 'threads'?"),
+        (["run", "--results", "bad.toml/results"], "Cannot write results"),
+        (["run", "--thread", "3"], "--threads"),
+        (["run", "pong"], "pong"),
+        (["rum"], "run"),
+        (["show"], "holds none yet"),
+        (["resume", "pong-1", "--frames", "0"], "holds none yet"),
+        (["eval", "last", "--episodes", "0"], "--episodes"),
+        (["ls", "--where", "algos=a3c"], "Did you mean 'algo'?"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2_and_nothing_is_written(asyncrl, results, tmp_path, arguments, said):
+    (tmp_path / "bad.toml").write_text("threads = = 3")
+    (tmp_path / "misspelt.toml").write_text("treads = 3")
+    before = set(tmp_path.rglob("*"))
+    if arguments[0] == "ls":
+        make_run(results, "pong-1")
+        before = set(tmp_path.rglob("*"))
+    code, out, err = asyncrl(*arguments)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("asyncrl: ")
+    assert err.count("\n") == 1
+    assert said in err
+    assert set(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", ["show", "resume", "eval", "record"])
+def test_a_run_that_matches_two_is_refused(asyncrl, results, command):
+    make_run(results, "pong-1")
+    make_run(results, "pong-2")
+    code, _, err = asyncrl(command, "pong")
+    assert code == 2
+    assert "pong-1" in err
+    assert "pong-2" in err
+
+
+def test_a_run_ends_with_where_it_is_and_what_to_try_next(asyncrl, fake, resolved, results):
+    train = fake("train", side_effect=lambda config, root, name, show: make_run(root, name))
+    code, out, _ = asyncrl("run", "--name", "mine")
+    assert code == 0
+    assert train.call_args.args[:3] == (resolved.return_value, results.relative_to(results.parent), "mine")
+    assert "The run is in results/mine" in out
+    assert "asyncrl record results/mine" in out
+
+
+def test_results_can_be_set_once_for_all_commands(asyncrl, fake, resolved, monkeypatch, tmp_path):
+    monkeypatch.setenv("ASYNCRL_RESULTS", str(tmp_path / "elsewhere"))
+    fake("train", side_effect=lambda config, root, name, show: make_run(root, "mine"))
+    asyncrl("run")
+    assert "mine" in asyncrl("ls")[1]
+    assert "mine" not in asyncrl("ls", "--results", "results")[1]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (lambda run: session.RunFailed(run, "ValueError: broken", Exit.WORKER_FAILED), 4, "ValueError: broken"),
+        (lambda run: session.Stopped(run, Exit.INTERRUPTED), 130, "asyncrl resume"),
+        (lambda run: session.Stopped(run, Exit.TERMINATED), 143, "asyncrl resume"),
+        (lambda run: InputError("wrong"), 2, "asyncrl: wrong"),
+        (lambda run: KeyboardInterrupt(), 130, ""),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "resume"])
+def test_every_end_has_its_exit_code_and_at_most_one_line(asyncrl, fake, resolved, results, command, error, code, said):
+    run = make_run(results, "mine")
+    fake("train" if command == "run" else "resume", side_effect=error(run))
+    ended, _, err = asyncrl(command)
+    assert ended == code
+    assert said in err
+    assert err.count("\n") == (said != "")
+    assert ("results" in err or str(results) in err) == (code in (4, 130, 143) and said != "")
+
+
+def test_resume_goes_on_with_a_larger_budget(asyncrl, fake, results):
+    run = make_run(results, "mine")
+    resume = fake("resume", return_value=run)
+    assert asyncrl("resume", "mi", "--frames", "20M")[0] == 0
+    assert [*resume.call_args.args[:2]] == [run.relative_to(results.parent), 20_000_000]
+    asyncrl("resume")
+    assert resume.call_args.args[1] is None
+
+
+def test_eval_prints_a_line_or_json(asyncrl, fake, results):
+    make_run(results, "mine")
+    evaluate = fake("evaluate", return_value=ROW)
+    assert "1 is the mean of 3 games" in asyncrl("eval", "last", "--episodes", "3", "--checkpoint", "best")[1]
+    assert evaluate.call_args.args[1:] == ("best", 3, 1)
+    assert json.loads(asyncrl("eval", "--json")[1]) == ROW
+
+
+def test_record_films_into_the_run_or_where_it_is_told(asyncrl, monkeypatch, results):
+    make_run(results, "mine")
+    record = create_autospec(video.record, return_value=[-21.0, 3.0])
+    monkeypatch.setattr(video, "record", record)
+    assert "results/mine/best.mp4 shows -21, 3 points" in asyncrl("record", "--checkpoint", "best")[1]
+    asyncrl("record", "--out", "my.gif", "--episodes", "2", "--max-seconds", "9")
+    assert [str(record.call_args.args[2]), *record.call_args.args[3:]] == ["my.gif", 2, 9.0]
+
+
+def test_ls_and_show_for_people_and_for_scripts(asyncrl, results):
+    assert "asyncrl run" in asyncrl("ls")[1]
+    assert json.loads(asyncrl("ls", "--json")[1]) == []
+    make_run(results, "mine")
+    assert "mine" in asyncrl("ls", "--where", "algo=a3c and threads<4")[1]
+    assert json.loads(asyncrl("ls", "--json")[1])[0]["id"] == "mine"
+    assert "a3c on pong" in asyncrl("show")[1]
+    assert json.loads(asyncrl("show", "results/mine", "--json")[1])["config"]["env"] == "pong"
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("ok", 0), ("warn", 0), ("fail", 1)])
+def test_the_doctor_fails_only_if_a_check_does(asyncrl, monkeypatch, verdict, code):
+    check = doctor.Check("disk", verdict, "half full", "Free some.")
+    monkeypatch.setattr(doctor, "examine", lambda results: iter([check]))
+    assert asyncrl("doctor")[0] == code
+    ended, out, _ = asyncrl("doctor", "--json")
+    assert ended == code
+    assert json.loads(out) == [check._asdict()]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_an_example(asyncrl, command):
+    code, out, _ = asyncrl(command, "--help")
+    assert code == 0
+    assert f"Example: asyncrl {command}" in " ".join(out.split())
+
+
+def test_help_names_every_command(asyncrl):
+    assert asyncrl("--help") == asyncrl()
+    assert all(command in asyncrl("--help")[1] for command in COMMANDS)
+
+
+def python(code, **environment):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment)
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["run", "--help"], ["ls"]])
+def test_what_needs_no_torch_does_not_wait_for_it(results, arguments):
+    code = f"""
+import sys
+from asyncrl.cli import main
+try:
+    main({arguments})
+except SystemExit as end:
+    assert not end.code, end.code
+assert not {{"torch", "gymnasium", "ale_py", "imageio"}} & sys.modules.keys()
+"""
+    done = python(code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_a_terminal_without_unicode_gets_question_marks(results):
+    make_run(results, "mine")
+    done = python("from asyncrl.cli import main; main(['show'])", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert "mine" in done.stdout
+
+
+@pytest.mark.timeout(120)
+def test_the_whole_way_with_a_real_run(results):
+    """Train, look, evaluate and go on, as a person would, with one process and the real runtime."""
+
+    def asyncrl(*arguments):
+        command = [sys.executable, "-m", "asyncrl", *arguments]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
+        return subprocess.run(command, capture_output=True, text=True, timeout=100, env=environment)
+
+    short = ("--set", "evaluation.episodes=1", "--set", "evaluation.every=1k")
+    trained = asyncrl("run", "--env", "CartPole-v1", "--threads", "1", "--frames", "1k", "--name", "mine", *short)
+    assert trained.returncode == 0, trained.stderr
+    assert "100.0%" in trained.stdout
+    assert "The run is in results/mine" in trained.stdout
+    resumed = asyncrl("resume", "--frames", "2k")
+    assert resumed.returncode == 0, resumed.stderr
+    evaluated = asyncrl("eval", "--episodes", "2", "--json")
+    assert json.loads(evaluated.stdout)["episodes"] == 2
+    shown = json.loads(asyncrl("show", "--json").stdout)
+    assert shown["status"] == "finished"
+    assert shown["frames"] >= 2_000

@@ -1,0 +1,177 @@
+"""Settings: where they come from, and what is said of those that cannot be."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from asyncrl import config
+from asyncrl.config import ALGOS, RunConfig, build, field_names, merge, parse_frames, parse_set, preset, read_toml
+from asyncrl.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("text", "frames"),
+    [("10M", 10_000_000), ("4e6", 4_000_000), ("500k", 500_000), ("1_000", 1000), ("1G", 10**9), ("1.5m", 1_500_000),
+     (" 7 ", 7), (4e6, 4_000_000), (12, 12)],
+)  # fmt: skip
+def test_frames_are_read_as_people_write_them(text, frames):
+    assert parse_frames(text) == frames
+    assert build({"frames": text}).frames == frames
+
+
+@pytest.mark.parametrize("text", ["many", "10X", "", "-5", "0", "0.5", "1.2.3", "1.5", 2.5, None, [1], "nan", "M"])
+def test_other_frames_are_refused(text):
+    with pytest.raises(InputError, match=r"^frames .*got ") as caught:
+        build({"frames": text})
+    assert one_line(caught)
+
+
+def test_endless_frames_are_refused():
+    with pytest.raises(InputError, match=r"frames .*got '1e999'"):
+        build({"frames": "1e999"})
+
+
+@pytest.mark.parametrize("name", ["lr", "eps", "clip"])
+def test_settings_are_finite(name):
+    with pytest.raises(InputError, match=f"optimizer.{name} should be a finite number"):
+        build({"optimizer": {name: float("inf")}})
+
+
+def test_a_mistake_of_two_settings_is_told_once():
+    with pytest.raises(InputError, match=r"^exploration final and probability need one entry each"):
+        build({"exploration": {"final": [0.1]}})
+
+
+def test_the_defaults_are_the_papers():
+    run = RunConfig()
+    assert (run.algo, run.threads, run.t_max, run.gamma, run.entropy) == ("a3c", 16, 5, 0.99, 0.01)
+    assert (run.target_frames, run.exploration.anneal_frames) == (40_000, 4_000_000)
+    assert run.exploration.final == (0.1, 0.01, 0.5)
+    assert run.exploration.probability == (0.4, 0.3, 0.3)
+    assert (run.optimizer.name, run.optimizer.alpha, run.optimizer.eps) == ("shared-rmsprop", 0.99, 0.1)
+    assert (run.optimizer.lr, run.optimizer.anneal, run.optimizer.clip) == (7e-4, True, 40)
+    assert (run.atari.noops, run.atari.max_frames, run.atari.protocol) == (30, 108_000, "paper")
+
+
+def test_nothing_changes_once_built():
+    with pytest.raises(ValidationError):
+        RunConfig().threads = 2
+    with pytest.raises(ValidationError):
+        RunConfig().optimizer.lr = 1.0
+
+
+@pytest.mark.parametrize("algo", ALGOS)
+@pytest.mark.parametrize("kind", ["atari", "vector", "continuous"])
+def test_every_preset_is_valid(kind, algo):
+    run = build(merge(preset(kind, algo), {"algo": algo}))
+    assert run.algo == algo
+
+
+def test_presets_know_no_other_kinds_and_no_other_algos():
+    text = Path(config.__file__).with_name("presets.toml").read_text()
+    blocks = tomllib.loads(text)
+    assert set(blocks) == {"atari", "vector", "continuous"}
+    for block in blocks.values():
+        assert {key for key, value in block.items() if isinstance(value, dict)} - set(ALGOS) <= {
+            "optimizer", "exploration", "evaluation", "checkpoints", "atari"
+        }  # fmt: skip
+
+
+def test_a_methods_own_preset_lies_over_its_kinds(monkeypatch):
+    blocks = {"vector": {"gamma": 0.9, "t_max": 7, "a3c": {"gamma": 0.8, "optimizer": {"lr": 1e-3}}}}
+    monkeypatch.setattr(config, "_presets", lambda: blocks)
+    assert preset("vector", "a3c") == {"gamma": 0.8, "t_max": 7, "optimizer": {"lr": 1e-3}}
+    assert preset("vector", "n-step-q") == {"gamma": 0.9, "t_max": 7}
+    assert preset("unheard-of", "a3c") == {}
+
+
+def test_layers_lie_over_each_other_table_by_table():
+    below = {"threads": 4, "optimizer": {"lr": 1.0, "eps": 2.0}}
+    above = {"optimizer": {"lr": 3.0}, "env": "qbert"}
+    assert merge(below, above) == {"threads": 4, "env": "qbert", "optimizer": {"lr": 3.0, "eps": 2.0}}
+    assert below["optimizer"] == {"lr": 1.0, "eps": 2.0}
+    assert merge() == {}
+    assert merge({"exploration": {"final": [1, 2]}}, {"exploration": {"final": [3]}}) == {"exploration": {"final": [3]}}
+
+
+def test_set_takes_dotted_names_toml_values_and_bare_words():
+    table = parse_set(
+        ["optimizer.lr=1e-3", "optimizer.name=adam", "threads = 4", "env=ALE/Pong-v5", "optimizer.anneal=false",
+         "exploration.final=[0.1]", "atari.protocol='sticky'", "env=a=b"]
+    )  # fmt: skip
+    assert table == {
+        "optimizer": {"lr": 1e-3, "name": "adam", "anneal": False},
+        "threads": 4,
+        "env": "a=b",
+        "exploration": {"final": [0.1]},
+        "atari": {"protocol": "sticky"},
+    }
+
+
+@pytest.mark.parametrize("assignment", ["threads", "=4", "  = 4", ""])
+def test_set_without_a_name_or_a_value_is_refused(assignment):
+    with pytest.raises(InputError, match="--set takes NAME=VALUE") as caught:
+        parse_set([assignment])
+    assert one_line(caught)
+
+
+def test_a_file_is_read(tmp_path):
+    (tmp_path / "run.toml").write_text('algo = "a2c"\n[optimizer]\nlr = 1e-3\n')
+    assert build(read_toml(tmp_path / "run.toml")).optimizer.lr == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "bytes_", "says"),
+    [("absent.toml", None, "Cannot read .*absent.toml: No such file"), ("bad.toml", b"a = = 1", "bad.toml is not TOML"),
+     ("latin.toml", b'a = "\xe9"', "latin.toml is not TOML")],
+)  # fmt: skip
+def test_a_file_that_cannot_be_read_is_explained(tmp_path, name, bytes_, says):
+    if bytes_ is not None:
+        (tmp_path / name).write_bytes(bytes_)
+    with pytest.raises(InputError, match=says) as caught:
+        read_toml(tmp_path / name)
+    assert one_line(caught)
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ({"thread": 4}, r"There is no setting 'thread'\. Did you mean 'threads'\?"),
+        ({"optimizer": {"learning_rate": 1}}, "There is no setting 'optimizer.learning_rate'"),
+        ({"optimizer": {"ln": 1}}, r"There is no setting 'optimizer.ln'\. Did you mean 'optimizer.lr'\?"),
+        ({"zzzzzzzz": 1}, r"There is no setting 'zzzzzzzz'\.$"),
+        ({"algo": "a3d"}, r"algo is 'a3d'; it can be .*a2c\. Did you mean 'a3c'\?"),
+        ({"optimizer": {"name": "adm"}}, r"optimizer.name is 'adm'; .* Did you mean 'adam'\?"),
+        ({"algo": 3}, "algo should be 'one-step-q'.*got 3"),
+        ({"threads": 0}, "threads should be greater than or equal to 1; got 0"),
+        ({"threads": "four"}, "threads should be a valid integer.*got 'four'"),
+        ({"threads": 2.5}, "threads should be a valid integer.*got 2.5"),
+        ({"gamma": 1.5}, "gamma should be less than or equal to 1; got 1.5"),
+        ({"optimizer": 5}, "optimizer should be .*; got 5"),
+        ({"optimizer": {"lr": 0}}, "optimizer.lr should be greater than 0; got 0"),
+        ({"optimizer": {"lr": "a\nb"}}, "optimizer.lr should be a valid number"),
+        ({"exploration": {"final": [2.0]}}, "exploration.final.0 should be less than or equal to 1; got 2.0"),
+        ({"exploration": {"final": [0.1]}}, "exploration.final and exploration.probability need one entry each"),
+        ({"exploration": {"probability": [0.4, 0.4, 0.4]}}, "summing to 1"),
+        ({"checkpoints": {"keep": 1}}, "checkpoints.keep should be greater than or equal to 2; got 1"),
+        ({"frames": "10 miles"}, "frames should be a valid integer"),
+    ],
+)
+def test_a_mistake_gets_one_line(table, says):
+    with pytest.raises(InputError, match=says) as caught:
+        build(table)
+    assert one_line(caught)
+
+
+def test_every_setting_has_a_name():
+    names = field_names()
+    assert {"algo", "optimizer.lr", "exploration.final", "atari.protocol", "checkpoints.keep"} <= set(names)
+    assert "optimizer" not in names
+    assert len(set(names)) == len(names)
+
+
+def one_line(caught):
+    text = str(caught.value)
+    return "\n" not in text and text.endswith((".", "?"))

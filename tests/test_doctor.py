@@ -1,0 +1,123 @@
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections import namedtuple
+from importlib.metadata import PackageNotFoundError
+
+import pytest
+from rich.console import Console
+
+from asyncrl import doctor
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def set_free(monkeypatch, free):
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: Usage(2**40, 0, free))
+
+
+@pytest.mark.parametrize(("free", "verdict"), [(2**20, "fail"), (40 * 2**20, "warn"), (2**30, "ok")])
+def test_shared_memory_must_hold_the_weights(monkeypatch, tmp_path, free, verdict):
+    set_free(monkeypatch, free)
+    check = doctor.shared_memory(tmp_path)
+    assert check.verdict == verdict
+    assert ("--shm-size" in check.advice) == (verdict != "ok")
+
+
+def test_no_shared_memory_at_all(tmp_path):
+    assert doctor.shared_memory(tmp_path / "nowhere").verdict == "warn"
+
+
+@pytest.mark.parametrize(("free", "verdict"), [(2**20, "fail"), (500 * 2**20, "warn"), (2**40, "ok")])
+def test_results_need_room(monkeypatch, tmp_path, free, verdict):
+    set_free(monkeypatch, free)
+    assert doctor.disk(tmp_path / "not" / "yet" / "there").verdict == verdict
+    assert not (tmp_path / "not").exists()
+
+
+def test_results_must_be_a_place_to_write(tmp_path):
+    (tmp_path / "file").touch()
+    check = doctor.disk(tmp_path / "file" / "results")
+    assert check.verdict == "fail"
+    assert "--results" in check.advice
+
+
+@pytest.mark.parametrize(
+    ("limit", "verdict"), [(32, "fail"), (128, "warn"), (1024, "ok"), (resource.RLIM_INFINITY, "ok")]
+)
+def test_open_files(monkeypatch, limit, verdict):
+    monkeypatch.setattr(doctor.resource, "getrlimit", lambda which: (limit, limit))
+    check = doctor.open_files()
+    assert check.verdict == verdict
+    assert ("ulimit -n" in check.advice) == (verdict != "ok")
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict"), [("2.8", "ok"), ("2.13.0+cpu", "ok"), ("3.0.0rc1", "ok"), ("2.7.1", "fail"), (None, "fail")]
+)
+def test_packages_must_be_new_enough(monkeypatch, found, verdict):
+    def version(package):
+        if found is None:
+            raise PackageNotFoundError(package)
+        return found
+
+    monkeypatch.setattr(doctor, "version", version)
+    check = doctor.package_version("torch")
+    assert check.verdict == verdict
+    assert ('pip install --upgrade "torch>=2.8"' in check.advice) == (verdict == "fail")
+
+
+@pytest.mark.parametrize(
+    ("python", "system", "verdict"),
+    [(("3", "11", "0"), "Linux", "ok"), (("3", "14", "1"), "Linux", "warn"), (("3", "12", "0"), "Darwin", "warn")],
+)
+def test_python(monkeypatch, python, system, verdict):
+    monkeypatch.setattr(doctor.platform, "python_version_tuple", lambda: python)
+    monkeypatch.setattr(doctor.platform, "system", lambda: system)
+    assert doctor.python().verdict == verdict
+
+
+def test_one_core_is_worth_a_warning(monkeypatch):
+    monkeypatch.setattr(doctor.os, "sched_getaffinity", lambda pid: {0}, raising=False)
+    assert doctor.cores().verdict == "warn"
+
+
+def test_missing_games_fail(monkeypatch):
+    from ale_py import roms
+
+    monkeypatch.setattr(roms, "get_rom_path", lambda name: None if name == "pong" else "there")
+    assert doctor.games().verdict == "fail"
+
+
+def test_what_breaks_while_it_is_examined_fails_with_its_reason(monkeypatch, tmp_path):
+    def broken():
+        raise OSError("libsomething.so:\nno such file")
+
+    for name in ("games", "processes", "emulator"):
+        monkeypatch.setattr(doctor, name, broken)
+    checks = {check.name: check for check in doctor.examine(tmp_path)}
+    assert checks["emulator"].verdict == "fail"
+    assert checks["emulator"].found == "OSError: libsomething.so: no such file"
+    assert checks["emulator"].advice
+
+
+def test_advice_stands_under_what_was_found():
+    console = Console(width=80, color_system=None)
+    with console.capture() as capture:
+        console.print(doctor.line(doctor.Check("disk", "fail", "full", "Free some.")))
+    assert [line.split() for line in capture.get().splitlines()] == [["fail", "disk", "full"], ["→", "Free", "some."]]
+
+
+@pytest.mark.timeout(120)
+def test_this_machine_is_well(tmp_path):
+    """The real thing, from its command: a spawned child shares memory, and an Atari game steps."""
+    command = [sys.executable, "-m", "asyncrl", "doctor", "--json", "--results", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, env=environment)
+    checks = json.loads(done.stdout)
+    failed = [check for check in checks if check["verdict"] == "fail"]
+    assert failed == []
+    assert done.returncode == 0
+    assert {"processes", "emulator"} < {check["name"] for check in checks}

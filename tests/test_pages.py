@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from asyncrl import facts, pages
+from asyncrl.config import Optimizer, RunConfig
+from tests.past import make_run
+
+
+def render(renderable, width=80):
+    console = Console(width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(renderable, highlight=False, soft_wrap=True)
+    return capture.get()
+
+
+def test_a_page_says_what_a_run_is_and_how_it_went(tmp_path):
+    config = RunConfig(threads=2, frames=400_000, network="nips", t_max=20, optimizer=Optimizer(lr=1e-3))
+    text = render(pages.page(facts.details(make_run(tmp_path, "pong-1", config=config))))
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "pong-1 finished" in lines
+    assert "a3c on pong, 2 threads, nips with 677k parameters, seed 1" in lines
+    assert "400k of 400k frames, 100k steps, 20k updates, 1:34 of training" in lines
+    assert "started 2026-11-01 10:00 UTC" in lines
+    assert "optimizer.lr 0.001 instead of 0.0007" in lines
+    assert "t_max 20 instead of 5" in lines
+    assert not any("frames 400000" in line for line in lines)  # said already
+    assert "commit 0123456789ab with changes" in lines
+    assert "A CPU, 2 of 8 cores" in lines
+    assert "400k -10.5 1.5 -10.5 10 atari-paper-noop training best" in lines
+    assert "400k -11 1.5 -11 10 atari-paper-noop eval" in lines
+    assert "1 2 -3 -11 -3 –" in lines
+    assert "Why it ended" not in text
+
+
+def test_a_page_of_a_failed_run_says_why_and_where(tmp_path):
+    traceback = 'Traceback …\n  File "a.py", line 1, in main\n  File "b.py", line 2, in step\nValueError: broken\n'
+    failure = {"worker": 1, "reason": "ValueError: broken", "traceback": traceback}
+    run = make_run(tmp_path, "pong-1", status="failed", reason="ValueError: broken", failure=failure)
+    text = render(pages.page(facts.details(run)))
+    assert "failed" in text
+    assert "Why it ended ValueError: broken File" in " ".join(text.split())
+    assert 'File "b.py", line 2, in step' in text
+    assert "a.py" not in text
+
+
+@pytest.mark.parametrize("document", [{}, {"reason": "SIGINT"}])
+def test_a_page_of_a_run_that_had_hardly_begun(tmp_path, document):
+    from asyncrl.store.rows import Writer
+
+    with Writer(tmp_path) as writer:
+        writer.document(status="running", **document)
+    assert "running" in render(pages.page(facts.details(tmp_path)))
+
+
+def test_the_table_of_runs_has_room_for_settings_or_does_without(tmp_path):
+    name = "montezuma_revenge-one-step-sarsa-16t-s12345-20261101100000-abcd"[:50]
+    make_run(tmp_path, name)
+    summaries = facts.summaries(tmp_path, None)
+    narrow, wide = (render(pages.runs_table(summaries, width), width) for width in (80, 120))
+    assert narrow.split()[:5] == ["run", "frames", "eval", "status", "age"]
+    assert wide.split()[:8] == ["run", "env", "algo", "threads", "frames", "eval", "status", "age"]
+    assert all(name in text for text in (narrow, wide))
+    assert all("400k" in text and "-11" in text and "finished" in text for text in (narrow, wide))
+
+
+def test_no_runs():
+    assert "asyncrl run" in pages.no_runs(Path("results"), None)
+    assert pages.no_runs(Path("results"), "seed=3") == "No run in results has seed=3."
+
+
+def test_the_outcome_says_where_results_are_and_what_to_try_next(tmp_path):
+    run = make_run(tmp_path, "pong-1")
+    text = render(pages.outcome(facts.details(run)))
+    assert "Last evaluation -11 ± 1.5 at 400k; best -10.5 ± 1.5 at 400k." in text
+    assert f"The run is in {run}\n" in text
+    for command in (f"asyncrl show {run}", f"asyncrl record {run}", f"asyncrl resume {run} --frames 800k"):
+        assert command in text
+
+
+def test_an_evaluation_in_one_line():
+    row = {"mean": -3.25, "median": -3.0, "std": 2.0, "episodes": 30, "frames": 10_000_000, "protocol": "gymnasium"}
+    assert pages.evaluated(row) == "-3.2 is the mean of 30 games (median -3, std 2) after 10M frames, gymnasium"

@@ -1,0 +1,56 @@
+import pytest
+
+from asyncrl import text
+
+
+@pytest.mark.parametrize(
+    ("number", "written"),
+    [
+        (0, "0"),
+        (9_999, "9,999"),
+        (10_000, "10k"),
+        (12_345, "12.3k"),
+        (999_499, "999k"),
+        (999_999, "1M"),
+        (1_234_567, "1.23M"),
+        (10_000_000, "10M"),
+        (2.5e9, "2.5G"),
+        (-123_456, "-123k"),
+    ],
+)
+def test_counts_keep_three_digits(number, written):
+    assert text.count(number) == written
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"), [(0, "0:00"), (59.6, "1:00"), (3_725, "1:02:05"), (172_800 + 3_600, "2d 1h")]
+)
+def test_clock(seconds, written):
+    assert text.clock(seconds) == written
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(0.0, "0"), (0.1234, "0.123"), (6.1e-4, "6.1e-4"), (-31.46, "-31.5"), (123_456.0, "1.23e5"), (None, "–")],
+)
+def test_numbers_keep_three_digits(value, written):
+    assert text.number(value) == written
+
+
+def test_what_is_not_a_number_is_nothing():
+    assert text.number(float("nan")) == text.score(float("nan")) == text.NOTHING
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(-21.0, "-21"), (-20.15, "-20.1"), (1_234.5, "1,234"), (99_999.0, "99,999"), (123_456.0, "123k"), (None, "–")],
+)
+def test_scores(value, written):
+    assert text.score(value) == written
+
+
+def test_a_sparkline_spans_its_values_and_shows_the_last_ones():
+    assert text.sparkline([-21, 0, 21]) == "▁▅█"
+    assert text.sparkline([5, 5]) == "▁▁"
+    assert text.sparkline([]) == ""
+    assert text.sparkline([100, 1, 2, 3], width=3) == "▁▅█"
