@@ -10,6 +10,7 @@ class EpisodeEnd(NamedTuple):
     score: float  # true, unclipped sum of rewards
     length: int  # steps
     T: int  # global steps when it ended
+    updates: int  # global, applied by then
     epsilon: float | None  # exploration at its end; None for a policy method
     completed: bool = True  # False where a cap cut it short
 

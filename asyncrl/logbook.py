@@ -105,7 +105,7 @@ class Logbook:
         )
         worker.heard = now
         self.T = max(self.T, event.T)
-        self.updates += event.updates
+        self.updates += event.updates - event.skipped
         self.skipped += event.skipped
         self._counted += event.updates
         self._sums.update(event.sums)
@@ -117,9 +117,9 @@ class Logbook:
 
     def write_metrics(self) -> None:
         """Write a row for the time since the last one."""
-        (steps, seconds), self._marked = self._marked, (self.T, self.clock.seconds)
         if self._counted == 0:
             return
+        (steps, seconds), self._marked = self._marked, (self.T, self.clock.seconds)
         self._rate = (self.T - steps) * self._frames_per_step / max(self.clock.seconds - seconds, 1e-3)
         self._statistics = {name: value / self._counted for name, value in sorted(self._sums.items())}
         row = {"frames_per_second": self._rate, "learning_rate": self.learning_rate, "skipped": self.skipped}

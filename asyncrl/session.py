@@ -92,7 +92,8 @@ class Session:
             RunFailed: a worker failed.
             Stopped: SIGINT, SIGTERM or SIGHUP.
         """
-        handlers = {number: signal.signal(number, self._on_signal) for number in PARENTS}
+        heeded = [number for number in PARENTS if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores one
+        handlers = {number: signal.signal(number, self._on_signal) for number in heeded}
         try:
             with Writer(self._path) as self._writer:
                 self._writer.document(**self._document | {"status": "running", "reason": None, "failure": None})

@@ -29,7 +29,7 @@ def test_other_frames_are_refused(text):
 
 
 def test_endless_frames_are_refused():
-    with pytest.raises(InputError, match=r"frames .*got '1e999'"):
+    with pytest.raises(InputError, match=r"frames should be a finite number; got inf"):
         build({"frames": "1e999"})
 
 
@@ -153,7 +153,7 @@ def test_a_file_that_cannot_be_read_is_explained(tmp_path, name, bytes_, says):
         ({"optimizer": {"lr": 0}}, "optimizer.lr should be greater than 0; got 0"),
         ({"optimizer": {"lr": "a\nb"}}, "optimizer.lr should be a valid number"),
         ({"exploration": {"final": [2.0]}}, "exploration.final.0 should be less than or equal to 1; got 2.0"),
-        ({"exploration": {"final": [0.1]}}, "exploration.final and exploration.probability need one entry each"),
+        ({"exploration": {"final": [0.1]}}, "exploration final and probability need one entry each"),
         ({"exploration": {"probability": [0.4, 0.4, 0.4]}}, "summing to 1"),
         ({"checkpoints": {"keep": 1}}, "checkpoints.keep should be greater than or equal to 2; got 1"),
         ({"frames": "10 miles"}, "frames should be a valid integer"),

@@ -32,7 +32,7 @@ def test_optimizers_by_name(name, optimizer):
 
 
 @pytest.mark.parametrize(
-    ("algo", "learner"), zip(ALGOS, [OneStepQ, OneStepSarsa, NStepQ, A3C, A3C], strict=True)
+    ("algo", "learner"), [*zip(ALGOS, [OneStepQ, OneStepSarsa, NStepQ, A3C, A3C], strict=True)]
 )  # fmt: skip
 def test_learners_by_name(algo, learner):
     assert type(job(algo=algo, final=(0.1,) * 16).learners[0]) is learner
@@ -86,3 +86,11 @@ def test_the_rate_is_annealed_over_the_run():
     annealed, constant = (job(frames=400, optimizer={"lr": 1e-3, "anneal": anneal}) for anneal in (True, False))
     assert [annealed.learning_rate(T) for T in (0, 50, 100, 101)] == pytest.approx([1e-3, 5e-4, 0, 0])
     assert constant.learning_rate(50) == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("algo", "threads", "schedule"), [("a3c", 8, (8, 2, 1)), ("a2c", 8, (1, 16, 3)), ("a2c", 2, (1, 4, 2))]
+)
+def test_only_a2cs_worker_computes_with_many_threads_and_never_more_than_cores(monkeypatch, algo, threads, schedule):
+    monkeypatch.setattr(parts, "cores", lambda: 3)
+    assert parts.schedule(build({"algo": algo, "threads": threads, "envs_per_thread": 2})) == schedule

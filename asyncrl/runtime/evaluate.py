@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, cast
@@ -88,7 +89,8 @@ class Examiner:
 
     def send(self, theta: Tensor, T: int) -> None:
         """Hand over a copy of ``[P]`` weights."""
-        self._pipe.send((theta.numpy().copy(), T))
+        with suppress(OSError):  # it is dead, as hear will tell
+            self._pipe.send((theta.numpy().copy(), T))
 
     def hear(self, timeout: float) -> Evaluated | Failure | None:
         """Return the result, or None if there is none within ``timeout`` seconds."""

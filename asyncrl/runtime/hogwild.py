@@ -34,14 +34,21 @@ class Crew:
         self._pipes: dict[Connection, int] = {}
 
     def __enter__(self) -> "Crew":
-        """Start the workers, all at once."""
-        for i in range(self.shared.workers):
-            ours, theirs = CONTEXT.Pipe(duplex=False)
-            args = (i, self._job, self.shared, theirs, self._given[i] if self._given else None)
-            self._processes.append(start(worker.main, args, f"asyncrl-{i}", self._job.torch_threads))
-            theirs.close()
-            self._pipes[ours] = i
+        """Start the workers: all, or none."""
+        try:
+            for i in range(self.shared.workers):
+                self._start(i)
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
         return self
+
+    def _start(self, i: int) -> None:
+        ours, theirs = CONTEXT.Pipe(duplex=False)
+        args = (i, self._job, self.shared, theirs, self._given[i] if self._given else None)
+        self._processes.append(start(worker.main, args, f"asyncrl-{i}", self._job.torch_threads))
+        theirs.close()
+        self._pipes[ours] = i
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         """End every worker: at its own pace where it was asked to stop or is done, at once after an error."""
@@ -81,9 +88,9 @@ class Crew:
                 self._drop(pipe)
                 process = self._processes[i]
                 process.join(JOIN_SECONDS)
-                if process.exitcode != 0:
-                    code = process.exitcode
-                    how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+                code = process.exitcode
+                if code:  # None: it has said all, and is slow to go
+                    how = f"signal {-code}" if code < 0 else f"exit code {code}"
                     yield Failure(i, f"worker {i} died without a word ({how})", "")
 
     def _drop(self, pipe: Connection) -> None:

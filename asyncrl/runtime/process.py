@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 CONTEXT = multiprocessing.get_context("spawn")  # a forked torch deadlocks in its thread pools
 JOIN_SECONDS = 10.0
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}  # a thread that spins while it waits takes the core that it waits for
 PARENTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # signals that only the parent acts on
 PR_SET_PDEATHSIG = 1
 
@@ -24,9 +26,11 @@ def start(target: Callable[..., None], args: tuple[Any, ...], name: str, threads
     The thread variables must be there before the child imports torch, and a signal to the whole process group, such as
     Ctrl-C, must not hit it before it can say that it ignores it.
     """
-    old = {variable: os.environ.get(variable) for variable in THREAD_VARIABLES}
+    variables = dict.fromkeys(THREAD_VARIABLES, str(threads)) | WAITING
+    old = {variable: os.environ.get(variable) for variable in variables}
+    resource_tracker.ensure_running()  # started later, by the first process, it lets signals through in Python 3.11
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS)  # inherited
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    os.environ.update(variables)
     try:
         process = CONTEXT.Process(target=target, args=args, name=name, daemon=True)
         process.start()

@@ -103,7 +103,8 @@ class ActorLearner:
         values = {name: float(value) for name, value in loss.statistics.items()}
         self.sums.update(values | {"loss": float(loss.total.detach()) / steps, "grad_norm": norm, "policy_lag": lag})
         for game, epsilon in games:
-            self.pipe.send(EpisodeEnd(self.worker, game.score, game.length, after, epsilon, game.completed))
+            when = after, shared.updates
+            self.pipe.send(EpisodeEnd(self.worker, game.score, game.length, *when, epsilon, game.completed))
 
     def report(self) -> None:
         """Tell the parent what was done since the last report."""

@@ -89,6 +89,7 @@ class Replay:
     def step(self, action) -> Step:
         script, t = self.script, self.t
         self.t += 1
+        assert t < len(script.obs), "a rollout goes on where it should have been cut"
         cut = script.truncated[t].view(-1, *[1] * (script.obs.dim() - 2))
         successor = torch.where(cut, script.reached[t], script.obs[t])
         said = (script.obs[t], script.reward[t], script.terminated[t], script.truncated[t], successor)

@@ -1,0 +1,325 @@
+"""The planted errors: what people have got wrong with these algorithms, and the tests that must notice.
+
+The old texts are copied from the code: who changes a line that is quoted here changes the quotation too.
+"""
+
+from typing import NamedTuple
+
+
+class Error(NamedTuple):
+    """A mistake: in one file, each old text, found exactly once, becomes a new one."""
+
+    name: str
+    file: str  # below asyncrl/
+    edits: dict[str, str]
+    tests: str  # below tests/, one of which must fail; separated by spaces
+
+
+GRADIENTS, RUNS = "learners/test_pseudocode.py", "runtime/test_whole_runs.py"
+A3C, N_STEP, Q, SARSA = (f"learners/{name}.py" for name in ("a3c", "n_step_q", "one_step_q", "one_step_sarsa"))
+STREAM, WORKER, SHARED = (f"runtime/{name}.py" for name in ("stream", "worker", "shared"))
+EVALUATE = "runtime/evaluate.py"
+EXPLORATION, POLICY, ATARI = "learners/exploration.py", "networks/policy.py", "envs/atari.py"
+
+ERRORS = [
+    # A3C
+    Error("the advantage is not detached", A3C, {"advantage.detach()": "advantage"}, GRADIENTS),
+    Error("the entropy's sign is wrong", A3C, {"+ self.entropy * H": "- self.entropy * H"}, GRADIENTS),
+    Error("the policy gradient's sign is wrong", A3C, {"advantage**2 - gain": "advantage**2 + gain"}, GRADIENTS),
+    Error("A3C's loss is a mean", A3C, {"Loss(loss.sum()": "Loss(loss.mean()"}, GRADIENTS),
+    Error("the value's weight is 1", A3C, {"self.value_weight * 0.5 *": "0.5 *"}, GRADIENTS),
+    Error("the value's loss lacks its ½", A3C, {"self.value_weight * 0.5 *": "self.value_weight *"}, GRADIENTS),
+    Error("A3C does not bootstrap", A3C, {", V_last[0])": ", 0 * V_last[0])"}, GRADIENTS),
+    Error("a gradient flows through the bootstrap", A3C, {"torch.no_grad()": "torch.enable_grad()"}, GRADIENTS),
+    Error(
+        "the bootstrapped state's entropy counts",
+        A3C,
+        {
+            "        return Loss(loss.sum(),": (
+                "        last = net(rollout.obs[-1:], carry, rollout.keep[-1:])[0].policy.entropy().sum()\n"
+                "        return Loss(loss.sum() - self.entropy * last,"
+            )
+        },
+        GRADIENTS,
+    ),
+    Error(
+        "the bootstrap starts from the rollout's first carry",
+        A3C,
+        {"net(rollout.obs[-1:], carry,": "net(rollout.obs[-1:], rollout.carry,"},
+        GRADIENTS,
+    ),
+    Error("A3C acts greedily", A3C, {"policy.sample()[0]": "policy[0].argmax(-1)[0]"}, "learners/test_learners.py"),
+    # Q-learning and Sarsa
+    Error("n-step Q's maximum is over θ′", N_STEP, {"target(rollout.obs[-1:]": "net(rollout.obs[-1:]"}, GRADIENTS),
+    Error("one-step Q's maximum is over θ", Q, {"target(rollout.obs,": "net(rollout.obs,"}, GRADIENTS),
+    Error("½ on the Q loss", Q, {"Loss((error**2).sum()": "Loss(0.5 * (error**2).sum()"}, GRADIENTS),
+    Error("the n-step loss is a mean", N_STEP, {"(error**2).sum()": "(error**2).mean()"}, GRADIENTS),
+    Error("y is not a constant", Q, {"torch.no_grad()": "torch.enable_grad()", "target(rol": "net(rol"}, GRADIENTS),
+    Error(
+        "Sarsa bootstraps from the best action",
+        SARSA,
+        {"q_next.gather(-1, a_next[..., None]).squeeze(-1)": "q_next.max(-1).values"},
+        GRADIENTS,
+    ),
+    Error(
+        "Sarsa's a′ is a",
+        SARSA,
+        {"torch.cat([rollout.action[1:], rollout.next_action[None]])": "rollout.action"},
+        GRADIENTS,
+    ),
+    Error(
+        "Sarsa puts a_t first",
+        SARSA,
+        {"[rollout.action[1:], rollout.next_action[None]]": "[rollout.next_action[None], rollout.action[1:]]"},
+        GRADIENTS,
+    ),
+    Error("Sarsa draws another action than it valued", STREAM, {"self._planned or act(": "act("}, RUNS),
+    Error(
+        "Sarsa looks ahead from the new episode where one was truncated",
+        STREAM,
+        {"torch.where(torch.from_numpy(step.truncated), reached, next_action)": "next_action"},
+        GRADIENTS,
+    ),
+    # Returns and ends of episodes
+    Error(
+        "returns are off by one",
+        "returns.py",
+        {
+            "R = reward[i] + discount[i] * R\n        returns[i] = R": (
+                "returns[i] = R\n        R = reward[i] + discount[i] * R"
+            )
+        },
+        "test_returns.py",
+    ),
+    Error("returns ignore the discount", "returns.py", {"discount[i] * R": "discount.max() * R"}, "test_returns.py"),
+    Error(
+        "the discount ignores terminals",
+        STREAM,
+        {"torch.from_numpy(~step.terminated) * self._gamma": "self._gamma"},
+        GRADIENTS,
+    ),
+    Error(
+        "truncation is treated as terminal",
+        STREAM,
+        {"torch.from_numpy(~step.terminated)": "torch.from_numpy(~(step.terminated | step.truncated))"},
+        GRADIENTS,
+    ),
+    Error(
+        "truncation bootstraps from the next episode's first state",
+        STREAM,
+        {"torch.from_numpy(step.successor)": "torch.from_numpy(step.obs)"},
+        GRADIENTS,
+    ),
+    Error(
+        "a truncated rollout goes on",
+        STREAM,
+        {"if ended.all() or step.truncated.any():": "if ended.all():"},
+        GRADIENTS,
+    ),
+    Error(
+        "a rollout runs over a terminal",
+        STREAM,
+        {"if ended.all() or ": "if "},
+        "runtime/test_stream.py::test_a_rollout_ends_where_all_episodes_do_and_at_any_truncation",
+    ),
+    Error("Gymnasium's last states are lost", "envs/gym.py", {"successor = obs.copy()": "successor = obs"}, "envs"),
+    # Recurrence
+    Error(
+        "the carry is not reset at an episode's end",
+        STREAM,
+        {"self._carry = forget(choice.carry, ended)": "self._carry = choice.carry"},
+        GRADIENTS,
+    ),
+    Error(
+        "the carry is not reset where an episode is truncated",
+        STREAM,
+        {"forget(choice.carry, ended)": "forget(choice.carry, step.terminated)"},
+        GRADIENTS,
+    ),
+    Error(
+        "the mask of resets is off by one",
+        "rollout.py",
+        {
+            "torch.ones_like(self.discount[:1]), (self.discount != 0).float()": (
+                "(self.discount != 0).float(), torch.ones_like(self.discount[:1])"
+            )
+        },
+        "test_rollout.py",
+    ),
+    Error("the learner never resets the carry", A3C, {", rollout.keep[:-1])": ")"}, GRADIENTS),
+    Error(
+        "the look ahead advances the carry",
+        STREAM,
+        {
+            "self._planned = act(self._current, self._carry)": (
+                "self._planned = act(self._current, self._carry)\n            self._carry = self._planned.carry"
+            )
+        },
+        GRADIENTS,
+    ),
+    Error(
+        "a rollout is handed the carry after it",
+        STREAM,
+        {"self._discount[:end], next_action, carry\n": "self._discount[:end], next_action, self._carry\n"},
+        GRADIENTS,
+    ),
+    # Policies and networks
+    Error(
+        "log of a softmax",
+        "networks/heads.py",
+        {"F.log_softmax(self.logits(features), -1)": "F.softmax(self.logits(features), -1).log()"},
+        "networks/test_policy.py",
+    ),
+    Error(
+        "the Gaussian is sampled with its variance for a deviation",
+        POLICY,
+        {"self.variance.sqrt() * torch.randn_like": "self.variance * torch.randn_like"},
+        "networks/test_policy.py",
+    ),
+    Error(
+        "the Gaussian's density takes its variance for a deviation",
+        POLICY,
+        {"** 2 / self.variance +": "** 2 / self.variance**2 +"},
+        "networks/test_policy.py",
+    ),
+    Error("frames are not scaled", "networks/bodies.py", {".float().div_(255)": ".float()"}, "networks/test_build.py"),
+    # Optimisers and the shared path
+    Error(
+        "ε stands outside the root",
+        "optim.py",
+        {"(g + self.eps).sqrt_()": "g.sqrt().add_(self.eps)"},
+        "test_optim.py",
+    ),
+    Error("entries are clipped, not the norm", "optim.py", {"mul_(limit / norm)": "clamp_(-limit, limit)"}, RUNS),
+    Error("the gradient is clipped after the update", WORKER, {"clip_(self.grad, ": "clip_(self.grad.clone(), "}, RUNS),
+    Error("no worker shares its g", "parts.py", {'settings.name == "shared-rmsprop"': "False"}, "test_parts.py"),
+    Error(
+        "each worker has its own g",
+        SHARED,
+        {
+            "states = 1 if optimizer.shared else workers": "states = workers",
+            "[0 if optimizer.shared else worker]": "[worker]",
+        },
+        RUNS,
+    ),
+    Error(
+        "all workers share one g where each has its own", SHARED, {"[0 if optimizer.shared else worker]": "[0]"}, RUNS
+    ),
+    Error("gradients add up over updates", WORKER, {"self.grad.zero_()": "pass"}, RUNS),
+    Error(
+        "autograd fills another vector than the one that is applied",
+        SHARED,
+        {'setattr(parameter, "grad", view)': 'setattr(parameter, "grad", view.clone())'},
+        RUNS,
+    ),
+    Error("θ′ is not refreshed", WORKER, {"if learner.snapshots:": "if learner.snapshots and not self.updates:"}, RUNS),
+    Error(
+        "T mod I = 0",
+        "schedules.py",
+        {"after // period > before // period": "after % period == 0"},
+        "test_schedules.py",
+    ),
+    Error(
+        "θ⁻ is copied from a worker's θ′",
+        WORKER,
+        {"shared.sync_target(": '__import__("dataclasses").replace(shared, theta=self.local).sync_target('},
+        RUNS,
+    ),
+    Error(
+        "rollouts count as one step",
+        SHARED,
+        {"self.counters[worker, STEPS] += steps": "self.counters[worker, STEPS] += 1"},
+        RUNS,
+    ),
+    Error(
+        "two workers that count at once both miss a multiple",
+        SHARED,
+        {"return before, self.T": "return before, before + steps"},
+        "runtime/test_shared.py::test_of_two_that_count_at_once_one_sees_the_multiple_that_they_cross",
+    ),
+    # Schedules and exploration
+    Error(
+        "the learning rate follows a worker's own steps",
+        WORKER,
+        {"job.learning_rate(before)": "job.learning_rate(int(shared.counters[self.worker, 0]))"},
+        RUNS,
+    ),
+    Error(
+        "ε follows a worker's own steps",
+        WORKER,
+        {"born, T = shared.updates, shared.T": "born, T = shared.updates, int(shared.counters[self.worker, 0])"},
+        RUNS,
+    ),
+    Error("the learning rate stays", "runtime/job.py", {" if self.anneal else": " if not self.anneal else"}, RUNS),
+    Error(
+        "ε is not annealed",
+        EXPLORATION,
+        {"linear(1.0, final, T, self.anneal_steps)": "final"},
+        "learners/test_exploration.py",
+    ),
+    Error(
+        "final ε are drawn one by one",
+        EXPLORATION,
+        {"(rng.random() + np.arange(count)) / count": "rng.random(count)"},
+        "learners/test_exploration.py",
+    ),
+    Error(
+        "workers always get the same final ε",
+        EXPLORATION,
+        {"rng.permutation(chosen)": "chosen"},
+        "learners/test_exploration.py",
+    ),
+    Error("frames are taken for steps", "parts.py", {"frames // spec.frames_per_step": "frames"}, "test_parts.py"),
+    Error("every worker has the same seed", WORKER, {"(job.session, worker)": "(job.session, 0)"}, RUNS),
+    Error(
+        "every session has the same seed",
+        WORKER,
+        {"(job.session, worker)": "(0, worker)"},
+        "runtime/test_worker.py::test_workers_sessions_and_seeds_draw_different_actions_and_the_same_ones_the_same",
+    ),
+    Error(
+        "a resumed worker begins its random numbers again",
+        WORKER,
+        {"if state:": "if False:"},
+        "runtime/test_worker.py::test_random_numbers_go_on_where_they_stopped",
+    ),
+    Error(
+        "a gradient that is no number is applied",
+        WORKER,
+        {"if np.isfinite(norm):": "if True:"},
+        "runtime/test_worker.py::test_a_gradient_that_is_not_finite_is_skipped_and_counted",
+    ),
+    Error(
+        "T does not count every environment",
+        WORKER,
+        {"rollout.reward.numel()": "len(rollout.reward)"},
+        "runtime/test_worker.py::test_what_the_parent_is_told_adds_up",
+    ),
+    # Evaluation
+    Error(
+        "an evaluation counts the games that end first",
+        EVALUATE,
+        {"if not any(counted):": "if len(games) >= exam.episodes:", "= started < exam.episodes": "= True"},
+        "runtime/test_evaluate.py::test_every_game_that_was_started_counts_and_no_other",
+    ),
+    Error(
+        "an evaluation's carry runs over games",
+        EVALUATE,
+        {"forget(choice.carry, step.terminated | step.truncated)": "choice.carry"},
+        "runtime/test_evaluate.py::test_the_carry_is_empty_where_a_game_begins",
+    ),
+    Error("evaluations are played as in training", "parts.py", {"cores(), False)": "cores(), True)"}, "test_parts.py"),
+    # Atari
+    Error("a lost life restarts the game", ATARI, {"episodic_life=False": "episodic_life=True"}, "envs/test_atari.py"),
+    Error("a lost life is not terminal", ATARI, {"if self._lives_count:": "if False:"}, "envs/test_atari.py"),
+    Error("rewards are not clipped", ATARI, {"self._clip = training": "self._clip = False"}, "envs/test_atari.py"),
+    Error("scores are clipped", ATARI, {"self._score += raw": "self._score += raw.clip(-1, 1)"}, "envs/test_atari.py"),
+    Error("there are no no-ops", ATARI, {"noop_max=atari.noops + 1": "noop_max=1"}, "envs/test_atari.py"),
+    Error("actions stick", ATARI, {'if atari.protocol == "sticky" else 0.0': "if True else 0.0"}, "envs/test_atari.py"),
+    Error(
+        "the cap on frames is terminal",
+        ATARI,
+        {"terminated = over | ((info": "terminated = ended | ((info"},
+        "envs/test_atari.py",
+    ),
+]

@@ -1,0 +1,113 @@
+"""Runs put together without a store, actor-learners in this process, and a look at the processes that there are."""
+
+import os
+import time
+from pathlib import Path
+
+import torch
+
+from asyncrl import parts
+from asyncrl.config import RunConfig
+from asyncrl.envs import make as environments
+from asyncrl.envs.base import Spec
+from asyncrl.runtime.job import Job
+from asyncrl.runtime.shared import Shared, flatten
+from asyncrl.runtime.worker import ActorLearner
+
+torch.set_num_threads(1)  # as in every actor-learner
+
+FINAL = 0.1  # ε of every environment here
+
+
+def resolve(**table) -> RunConfig:
+    """Return a small configuration: Corridor, one thread, no evaluation."""
+    return parts.resolve({"env": "tests.toys:Corridor", "threads": 1, "evaluation": {"episodes": 0}} | table)
+
+
+def describe(config: RunConfig) -> Spec:
+    """Return the environment's spaces."""
+    return environments.describe(config.env, config.atari)
+
+
+def prepare(session: int = 0, **table) -> tuple[Job, Shared]:
+    """Return a run's parts and its memory, with weights that its seed alone decides."""
+    config = resolve(**table)
+    spec, plan = describe(config), parts.schedule(config)
+    job = parts.make_job(config, spec, (FINAL,) * (plan.workers * plan.envs), session)
+    torch.manual_seed(config.seed)
+    return job, share(job)
+
+
+def share(job: Job) -> Shared:
+    """Return a run's memory."""
+    return Shared.allocate(flatten(job.make_network()), job.workers, job.optimizer, job.has_target)
+
+
+class Pipe:
+    """The worker's end of a pipe that keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.sent = []
+
+    def send(self, event) -> None:
+        self.sent.append(event)
+
+    def close(self) -> None:
+        pass
+
+    def events(self, kind: type) -> list:
+        """Return what was sent of one kind."""
+        return [event for event in self.sent if isinstance(event, kind)]
+
+
+def actor(job: Job, shared: Shared, worker: int = 0, state: dict | None = None) -> ActorLearner:
+    """Return an actor-learner in this process; its events are in ``pipe.sent``."""
+    return ActorLearner(worker, job, shared, Pipe(), state)
+
+
+def children(pid: int) -> set[int]:
+    """Return a process's living children, but Python's own tracker of resources."""
+    return {child for child in _processes() if _parent(child) == pid and not _tracks(child)}
+
+
+def shared_memory() -> set[str]:
+    """Return the names in /dev/shm."""
+    return set(os.listdir("/dev/shm"))
+
+
+def wait_until(holds, seconds: float = 30.0) -> bool:
+    """Wait until something holds, and say whether it does."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def is_alive(pid: int) -> bool:
+    """Say whether a process runs; one that only waits to be buried does not."""
+    return _status(pid)[:1] not in ([], ["Z"], ["X"])
+
+
+def _processes() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and is_alive(int(name))]
+
+
+def _parent(pid: int) -> int | None:
+    return int(status[1]) if (status := _status(pid)) else None
+
+
+def _tracks(pid: int) -> bool:
+    try:
+        return b"resource_tracker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def _status(pid: int) -> list[str]:
+    """Return a process's state, its parent, and so on; an empty list if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []

@@ -1,0 +1,107 @@
+"""Environments that tell of the process they are in: how it acts, and how it dies."""
+
+import multiprocessing
+import os
+import signal
+import time
+
+import gymnasium
+import torch
+from gymnasium.wrappers import TimeLimit
+
+from asyncrl.runtime.process import THREAD_VARIABLES
+from tests.toys import Corridor, Counting, Forever, Toy
+
+
+def counting(length: int) -> Counting:
+    """Return Counting with episodes of another length."""
+    env = Counting()
+    env.LENGTH = length
+    return env
+
+
+class Terminating(gymnasium.Wrapper):
+    """Says terminated where it should say truncated."""
+
+    def step(self, action):
+        """Mark the end wrongly."""
+        obs, reward, over, cut, info = self.env.step(action)
+        return obs, reward, over or cut, False, info
+
+
+def mismarked() -> gymnasium.Env:
+    """Return Forever, ended after 20 steps as if that were a terminal state."""
+    return Terminating(TimeLimit(Forever(), 20))
+
+
+class Spelling(Toy):
+    """Sixteen steps, and a score that spells the actions in binary."""
+
+    LENGTH = 16
+
+    def act(self, action: int) -> tuple[float, bool]:
+        """Gain the action's bit."""
+        return float(action << (self.t - 1)), self.t == self.LENGTH
+
+
+class Threads(Toy):
+    """One step; the score is the number of torch's threads, and it raises if the libraries' variables say another."""
+
+    def act(self, action: int) -> tuple[float, bool]:
+        """Look."""
+        threads = torch.get_num_threads()
+        assert [os.environ.get(name) for name in THREAD_VARIABLES] == [str(threads)] * len(THREAD_VARIABLES)
+        return float(threads), True
+
+
+class Dice(Toy):
+    """Ends after 1 … 50 steps, drawn at the start; the score is the length."""
+
+    def begin(self) -> None:
+        """Draw the length."""
+        self.length = int(self.np_random.integers(1, 51))
+
+    def act(self, action: int) -> tuple[float, bool]:
+        """Gain 1."""
+        return 1.0, self.t == self.length
+
+
+class Fault(Corridor):
+    """Does in worker 1 what ASYNCRL_TEST_FAULT says, in its hundredth step: ``raise`` or ``kill``."""
+
+    steps = 0
+
+    def act(self, action: int) -> tuple[float, bool]:
+        """Go, or not."""
+        self.steps += 1
+        if multiprocessing.current_process().name == "asyncrl-1" and self.steps == 100:
+            if os.environ.get("ASYNCRL_TEST_FAULT") == "raise":
+                raise RuntimeError("the floor\ngave way")
+            if os.environ.get("ASYNCRL_TEST_FAULT") == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+        return super().act(action)
+
+
+class Dozing(Corridor):
+    """Falls asleep after 200 steps."""
+
+    steps = 0
+
+    def act(self, action: int) -> tuple[float, bool]:
+        """Go, or doze."""
+        self.steps += 1
+        if self.steps > 200:
+            time.sleep(100)
+        return super().act(action)
+
+
+class SlowExam(Corridor):
+    """Takes a tenth of a second for each step of an evaluation."""
+
+    LIMIT = 5
+
+    def act(self, action: int) -> tuple[float, bool]:
+        """Wait, then go."""
+        if multiprocessing.current_process().name == "asyncrl-examiner":
+            time.sleep(0.1)
+        return super().act(action)

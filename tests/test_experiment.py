@@ -1,0 +1,220 @@
+"""What a person can do with a run: train it, go on with it, evaluate it, watch it play."""
+
+import multiprocessing
+import os
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from asyncrl import experiment
+from asyncrl.config import build
+from asyncrl.errors import InputError
+from asyncrl.learners.exploration import EpsilonGreedy
+from asyncrl.runtime.shared import STEPS
+from asyncrl.store.checkpoint import CheckpointError, load, save
+from asyncrl.store.rows import Writer, read_rows
+from asyncrl.store.runs import read_document
+from tests.runtime.setups import children, resolve, shared_memory, wait_until
+
+ONE = {"env": "CartPole-v1", "threads": 1, "frames": 600, "algo": "one-step-q", "network": "mlp-lstm"}
+ONE |= {"target_frames": 100, "exploration": {"anneal_frames": 500}, "log_seconds": 0.3}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture(scope="module")
+def trained(root):
+    """Return a finished run of one thread, with evaluations."""
+    return experiment.train(resolve(**ONE, evaluation={"every": 300, "episodes": 2}), root, "one")
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """Return a copy of that run, to write to."""
+    return shutil.copytree(trained, tmp_path / "one")
+
+
+def test_run_json_says_what_the_run_is(trained):
+    document = read_document(trained)
+    assert build(document["config"]) == resolve(**ONE, evaluation={"every": 300, "episodes": 2})
+    assert (document["id"], document["protocol"], document["frames_per_step"]) == ("one", "gymnasium", 1)
+    assert document["parameters"] == len(load(trained).tensors["theta"])
+    assert len(document["exploration"]) == 1
+    assert (document["status"], document["sessions"]) == ("finished", 0)
+    assert document["started"] == document["provenance"]["started"]
+
+
+def same(one, other):
+    """Say whether two runs ended with the same bits, and played the same games."""
+    tensors, others = load(one).tensors, load(other).tensors
+    equal = all(torch.equal(tensors[name], others[name]) for name in ("theta", "target", "optimizer_state"))
+    return equal and games(one) == games(other) and load(one).workers == load(other).workers
+
+
+def games(run):
+    return [{**row, "seconds": None} for row in read_rows(run, "episodes")]
+
+
+def test_one_thread_repeats_bit_for_bit_and_another_seed_does_not(root, trained):
+    """Without evaluations this time: they change nothing."""
+    assert len(games(trained)) > 10
+    assert same(trained, experiment.train(resolve(**ONE), root, "again"))
+    assert not same(trained, experiment.train(resolve(**ONE, seed=2), root, "other"))
+
+
+@pytest.mark.parametrize(("threads", "envs"), [(2, 3), (16, 1)])
+def test_any_number_of_threads_meets_the_budget_and_leaves_nothing(tmp_path, threads, envs):
+    before, names = children(os.getpid()), shared_memory()
+    config = resolve(env="CartPole-v1", threads=threads, envs_per_thread=envs, frames=2_000)
+    run = experiment.train(config, tmp_path)
+    T = load(run).step
+    assert 2_000 <= T < 2_000 + threads * config.t_max * envs
+    assert int(load(run).tensors["counters"][:, STEPS].sum()) == T == read_document(run)["steps"]
+    assert not multiprocessing.active_children()
+    assert wait_until(lambda: children(os.getpid()) <= before and shared_memory() <= names)
+
+
+def test_nothing_is_written_where_nothing_can_be(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="Cannot write results"):
+        experiment.train(resolve(frames=10), tmp_path / "file")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"env": "tests.toys:Unsupported"}, "Dict"),
+        ({"env": "CartPole-v7"}, "CartPole"),
+        ({"env": "Pendulum-v1", "algo": "n-step-q"}, "continuous actions"),
+        ({"env": "CartPole-v1", "network": "nips"}, "use mlp"),
+        ({"env": "CartPole-v1", "network": "nipps"}, "nips"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_before_anything_starts(table, said):
+    with pytest.raises(InputError, match=said):
+        experiment.resolve(table)
+
+
+def test_a_setting_beats_the_preset_and_the_preset_the_default():
+    config = experiment.resolve({"env": "CartPole-v1", "exploration": {"anneal_frames": "1k"}})
+    assert config.frames == 300_000
+    assert config.exploration.anneal_frames == 1_000
+    assert config.exploration.final == build({}).exploration.final
+    assert config.network == "mlp"
+    assert experiment.resolve({"env": "Pendulum-v1", "gamma": 0.5}).gamma == 0.5
+    assert experiment.resolve({"env": "Pendulum-v1"}).gamma == 0.95
+
+
+class Sitting:
+    """Stands for a Session, and keeps what it is given."""
+
+    def __init__(self, *args):
+        self.path, self.config, self.job, self.exam, self.shared, self.document, _, *self.states = args
+        Sitting.last = self
+
+    def run(self):
+        """Do nothing."""
+        return self.path
+
+
+@pytest.fixture
+def sitting(monkeypatch):
+    monkeypatch.setattr(experiment, "Session", Sitting)
+    return Sitting
+
+
+def test_a_resumed_run_goes_on_with_everything_as_it_was(run, sitting):
+    saved, before = load(run), read_document(run)
+    experiment.resume(run, frames=1_000)
+    resumed = sitting.last
+    for name in ("theta", "target", "optimizer_state", "counters"):
+        assert torch.equal(resumed.shared.tensors()[name], saved.tensors[name])
+    assert resumed.shared.T == saved.step
+    assert resumed.shared.updates == before["updates"] > 0
+    assert resumed.states == [saved.workers]
+    counts = {name: before[name] for name in ("frames", "steps", "updates", "seconds", "best_score")}
+    assert resumed.document.items() >= counts.items()
+    assert (resumed.document["sessions"], resumed.job.session) == (1, 1)  # new games, not the first ones again
+    assert (resumed.job.budget, resumed.document["config"]["frames"]) == (1_000, 1_000)
+    assert resumed.job.learners[0].exploration == EpsilonGreedy(tuple(before["exploration"]), 500)
+
+
+def test_counts_are_those_of_the_checkpoint_it_goes_on_from(run, sitting):
+    saved, counts = load(run), {"frames": 300, "steps": 300, "updates": 60, "seconds": 0.5}
+    shutil.rmtree(run / "checkpoints")
+    save(run, saved._replace(step=300, meta=saved.meta | {"counts": counts}))
+    experiment.resume(run)
+    assert sitting.last.document.items() >= counts.items()
+    assert sitting.last.job.budget == 600
+
+
+def test_a_run_that_is_done_needs_more_frames(run):
+    with pytest.raises(InputError, match=r"one has done 60\d of 600 frames; give it more with --frames"):
+        experiment.resume(run)
+    with pytest.raises(InputError, match="of 300 frames"):
+        experiment.resume(run, frames=300)
+    assert read_document(run)["status"] == "finished"
+
+
+def test_a_run_without_a_checkpoint_cannot_go_on(run):
+    shutil.rmtree(run / "checkpoints")
+    with pytest.raises(CheckpointError, match="one has no checkpoint yet"):
+        experiment.resume(run, frames=1_000)
+
+
+def test_a_configuration_that_cannot_be_read_is_named(run):
+    with Writer(run) as writer:
+        writer.document(config={"algo": "dqn"})
+    with pytest.raises(InputError, match=r"run\.json cannot be read: algo is 'dqn'"):
+        experiment.resume(run)
+
+
+def test_a_longer_budget_goes_on_where_the_run_ended(run):
+    before = {name: read_rows(run, name) for name in ("episodes", "metrics", "evaluations")}
+    start = load(run)
+    assert experiment.resume(run, frames=1_200) == run
+    document = read_document(run)
+    assert 1_200 <= document["steps"] < 1_205
+    assert (document["status"], document["sessions"]) == ("finished", 1)
+    for name, rows in before.items():
+        after = read_rows(run, name)
+        assert after[: len(rows)] == rows
+        new = after[len(rows) :]
+        assert new
+        assert all(row["steps"] > start.step and row["updates"] > rows[-1]["updates"] for row in new)
+        seconds = [row["seconds"] for row in after]
+        assert seconds == sorted(seconds)
+    assert not torch.equal(load(run).tensors["theta"], start.tensors["theta"])
+
+
+def test_an_evaluation_is_a_row_that_its_seed_repeats(run):
+    before = read_rows(run, "evaluations")
+    first, again, other = (experiment.evaluate(run, episodes=20, seed=seed) for seed in (5, 5, 6))
+    assert first == again
+    assert first["scores"] != other["scores"]
+    assert read_rows(run, "evaluations") == [*before, first, again, other]
+    assert (first["kind"], first["episodes"], len(first["scores"]), first["seed"]) == ("eval", 20, 20, 5)
+    assert first["steps"] == load(run).step
+    assert first["mean"] == pytest.approx(np.mean(first["scores"]))
+
+
+def test_the_evaluation_in_training_can_be_repeated_from_its_checkpoint(run):
+    for row in read_rows(run, "evaluations"):
+        again = experiment.evaluate(run, str(row["steps"]), episodes=2, seed=1)
+        assert again["scores"] == row["scores"]
+        assert again["frames"] == row["frames"]
+
+
+def test_a_game_is_played_to_its_end_picture_by_picture(run):
+    pictures = list(experiment.play(run, seed=3))
+    again = list(experiment.play(run, seed=3))
+    assert len(pictures) == pictures[-1][1] == again[-1][1]  # CartPole: 1 a step
+    assert pictures[0][0].dtype == np.uint8
+    assert pictures[0][0].ndim == 3
+    assert not np.array_equal(pictures[0][0], pictures[-1][0])

@@ -1,0 +1,249 @@
+"""A sitting of a run, with real processes: what it writes, how it ends, and that nothing else is left of it."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from asyncrl import experiment
+from asyncrl.errors import Exit
+from asyncrl.runtime.shared import PARKED, STEPS, UPDATES, Shared
+from asyncrl.session import RunFailed, Stopped
+from asyncrl.store import checkpoint as checkpoints
+from asyncrl.store.checkpoint import best_step, load
+from asyncrl.store.rows import read_rows
+from asyncrl.store.runs import read_document
+from tests.runtime.setups import children, is_alive, resolve, shared_memory, wait_until
+
+FOREVER = 10**9  # frames
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    """No test leaves a process, or a name in /dev/shm."""
+    before, names = children(os.getpid()), shared_memory()
+    yield
+    assert wait_until(lambda: children(os.getpid()) <= before and shared_memory() <= names)
+    assert not multiprocessing.active_children()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Return a finished run of two workers, what it was seen to do, its memory, and the seconds it took."""
+    every = {"every": 2_000}
+    config = resolve(
+        env="tests.runtime.toys:SlowExam", threads=2, frames=6_000, log_seconds=0.3, algo="n-step-q",
+        checkpoints=every, evaluation=every | {"episodes": 2},
+    )  # fmt: skip
+    views, saved, memory = [], [], []
+    allocate, save = Shared.allocate, checkpoints.save
+
+    def watch(run, checkpoint, keep):
+        living = [child.name for child in multiprocessing.active_children() if child.name != "asyncrl-examiner"]
+        saved.append((checkpoint.step, checkpoint.tensors["counters"].clone(), living))
+        return save(run, checkpoint, keep)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Shared, "allocate", lambda *args: memory.append(allocate(*args)) or memory[0])
+        patch.setattr(checkpoints, "save", watch)
+        began = time.monotonic()
+        run = experiment.train(config, tmp_path_factory.mktemp("results"), show=views.append)
+        seconds = time.monotonic() - began
+    return SimpleNamespace(run=run, config=config, views=views, saved=saved, shared=memory[0], seconds=seconds)
+
+
+def test_it_ends_within_a_rollout_of_each_worker_of_the_budget(finished):
+    document = read_document(finished.run)
+    assert 6_000 <= document["steps"] < 6_000 + 2 * 5
+    assert (document["status"], document["reason"], document["failure"]) == ("finished", None, None)
+    assert document["frames"] == document["steps"] == finished.shared.T
+    assert document["updates"] == finished.shared.updates
+
+
+def test_the_last_checkpoint_holds_what_was_there_when_all_had_ended(finished):
+    last = load(finished.run)
+    assert last.step == finished.shared.T == int(last.tensors["counters"][:, STEPS].sum())
+    for name, tensor in finished.shared.tensors().items():
+        assert torch.equal(last.tensors[name], tensor)
+    assert [sorted(state) for state in last.workers] == [["torch_rng"]] * 2
+    assert finished.saved[-1][2] == []
+
+
+def test_checkpoints_on_the_way_are_taken_while_all_stand_still(finished):
+    *on_the_way, last = finished.saved
+    assert on_the_way
+    for step, counters, living in on_the_way:
+        assert step == int(counters[:, STEPS].sum())
+        assert len(living) == int(counters[:, PARKED].sum()) == 2
+    steps = [step for step, _, _ in finished.saved]
+    assert [step // 2_000 for step in steps[:-1]] == list(range(1, len(steps)))
+    assert int(last[1][:, UPDATES].sum()) == finished.shared.updates
+
+
+def test_rows_say_frames_steps_updates_and_seconds_and_never_go_back(finished):
+    for name in ("episodes", "metrics", "evaluations"):
+        rows = read_rows(finished.run, name)
+        assert len(rows) >= 2
+        assert all(row["frames"] == row["steps"] for row in rows)
+        for column in ("steps", "seconds", "updates") if name != "episodes" else ("seconds",):
+            values = [row[column] for row in rows]
+            assert values == sorted(values)
+    assert read_rows(finished.run, "metrics")[-1]["steps"] == finished.shared.T
+    assert {"loss", "q", "td_error", "grad_norm", "policy_lag"} < read_rows(finished.run, "metrics")[-1].keys()
+
+
+def test_games_are_those_that_were_trained_on(finished):
+    games = read_rows(finished.run, "episodes")
+    assert {game["worker"] for game in games} == {0, 1}
+    steps = sum(game["length"] for game in games)
+    assert finished.shared.T - 2 * 5 <= steps <= finished.shared.T  # all but the two that were in play
+
+
+def test_evaluations_cost_neither_steps_nor_seconds_and_the_best_is_kept(finished):
+    rows = read_rows(finished.run, "evaluations")
+    assert [(row["kind"], row["protocol"], row["episodes"]) for row in rows] == [("training", "gymnasium", 2)] * len(
+        rows
+    )
+    assert rows[-1]["steps"] == finished.shared.T
+    assert [row["steps"] for row in rows] == [step for step, _, _ in finished.saved]
+    slept = sum(0.1 * max(row["lengths"]) for row in rows)
+    assert read_document(finished.run)["seconds"] <= finished.seconds - slept
+    best = max(rows, key=lambda row: row["mean"])
+    assert best_step(finished.run) == best["steps"]
+    assert read_document(finished.run)["best_score"] == best["mean"]
+
+
+def test_the_clock_stands_still_before_the_first_step_and_while_workers_do(finished):
+    assert {view.seconds for view in finished.views if view.phase == "starting"} == {0}
+    pauses = {view.frames: set() for view in finished.views if view.phase == "saving"}
+    assert len(pauses) > 1
+    for view in finished.views:
+        if view.phase in ("saving", "evaluating"):
+            pauses[view.frames].add(view.seconds)
+    assert all(len(seconds) == 1 for seconds in pauses.values())
+    assert sum(view.phase == "evaluating" for view in finished.views) > 1
+
+
+def test_the_view_follows_from_start_to_end(finished):
+    phases = [view.phase for view in finished.views]
+    assert (phases[0], phases[-1]) == ("starting", "done")
+    assert {"training", "evaluating", "saving"} < set(phases)
+    frames = [view.frames for view in finished.views]
+    assert frames == sorted(frames)
+    assert frames[-1] == finished.shared.T
+    assert finished.views[-1].evaluations[-1][0] == finished.shared.T
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"), [("raise", "RuntimeError: the floor gave way"), ("kill", "worker 1 died")]
+)
+def test_a_worker_that_dies_ends_the_run_readable_and_ready_to_go_on(tmp_path, monkeypatch, fault, reason):
+    monkeypatch.setenv("ASYNCRL_TEST_FAULT", fault)
+    config = resolve(env="tests.runtime.toys:Fault", threads=2, frames=FOREVER)
+    with pytest.raises(RunFailed, match=reason) as caught:
+        experiment.train(config, tmp_path)
+    run, document = caught.value.run, read_document(caught.value.run)
+    assert caught.value.code == Exit.WORKER_FAILED
+    assert (document["status"], document["reason"]) == ("failed", caught.value.reason)
+    assert document["failure"]["worker"] == 1
+    assert ("gave way" in document["failure"]["traceback"]) == (fault == "raise")
+    assert {game["worker"] for game in read_rows(run, "episodes")} >= {1}
+    failed_at = load(run).step
+    assert failed_at == document["steps"] >= 95
+    if fault == "kill":  # the one that leaves the least behind
+        monkeypatch.delenv("ASYNCRL_TEST_FAULT")
+        said = []
+        experiment.resume(run, failed_at + 500, show=lambda progress: said.append(read_document(run)))
+        assert [said[0][name] for name in ("status", "reason", "failure")] == ["running", None, None]
+        document = read_document(run)
+        assert (document["status"], document["reason"], document["failure"]) == ("finished", None, None)
+        assert document["steps"] >= failed_at + 500
+
+
+def test_sigterm_stops_it_with_a_checkpoint_and_sighup_does_not_where_nohup_said_so(tmp_path):
+    sent = []
+
+    def show(progress):
+        for number, frames in ((signal.SIGHUP, 100), (signal.SIGTERM, 300)):
+            if progress.frames > frames and number not in sent:
+                sent.append(number)
+                os.kill(os.getpid(), number)
+
+    old = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with pytest.raises(Stopped, match="stopped by SIGTERM") as caught:
+            experiment.train(resolve(frames=FOREVER), tmp_path, show=show)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, old)
+    document = read_document(caught.value.run)
+    assert sent == [signal.SIGHUP, signal.SIGTERM]
+    assert (caught.value.code, document["status"], document["reason"]) == (Exit.TERMINATED, "interrupted", "SIGTERM")
+    assert load(caught.value.run).step == document["steps"] > 300
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def _heed():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
+
+
+@pytest.fixture
+def launched(tmp_path, request):
+    """Start a long run of two workers by the command line, in a process group of its own."""
+    env = getattr(request, "param", "CartPole-v1")
+    table = {"env": env, "threads": "2", "frames": "1G", "name": "mine", "results": str(tmp_path)}
+    options = [word for name, value in table.items() for word in (f"--{name}", value)]
+    command = [
+        sys.executable,
+        "-m",
+        "asyncrl",
+        "run",
+        *options,
+        "--set",
+        "evaluation.episodes=0",
+        "--set",
+        "log_seconds=0.2",
+    ]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with (tmp_path / "said").open("w") as said:
+        process = subprocess.Popen(
+            command, stdout=said, stderr=said, env=environment, start_new_session=True, preexec_fn=_heed
+        )
+    yield SimpleNamespace(process=process, run=tmp_path / "mine", said=tmp_path / "said")
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["training", "starting"])
+def test_ctrl_c_in_a_terminal_stops_it_with_a_checkpoint_even_while_workers_start(launched, early):
+    """A terminal sends SIGINT to the whole group, not to the parent alone."""
+    pid = launched.process.pid
+    assert wait_until(lambda: len(children(pid)) == 2 and (early or read_rows(launched.run, "metrics")))
+    workers = children(pid)
+    os.killpg(pid, signal.SIGINT)
+    assert launched.process.wait(40) == Exit.INTERRUPTED, launched.said.read_text()
+    assert not any(is_alive(worker) for worker in workers)
+    document = read_document(launched.run)
+    assert (document["status"], document["reason"]) == ("interrupted", "SIGINT")
+    assert load(launched.run).step == document["steps"]
+    assert (document["steps"] > 0) != early
+    assert "Traceback" not in launched.said.read_text()
+
+
+@pytest.mark.parametrize("launched", ["tests.runtime.toys:Dozing"], indirect=True)
+def test_workers_do_not_outlive_a_parent_that_is_killed(launched):
+    """Not even those that are in the middle of a step and will not speak for long."""
+    assert wait_until(lambda: {game["worker"] for game in read_rows(launched.run, "episodes")} == {0, 1})
+    workers = children(launched.process.pid)
+    assert len(workers) == 2
+    launched.process.kill()
+    assert wait_until(lambda: not any(is_alive(worker) for worker in workers), seconds=2)
+    assert json.loads((launched.run / "run.json").read_text())["status"] == "running"
