@@ -21,7 +21,7 @@ class Interval(NamedTuple):
     worker: int
     steps: int
     updates: int
-    skipped: int  # updates with a non-finite gradient, not applied
+    skipped: int  # gradients that were not finite, and not applied
     sums: dict[str, float]  # learner's statistics summed over updates, e.g. "loss", "entropy", "grad_norm"
     T: int
 

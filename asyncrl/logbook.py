@@ -105,7 +105,7 @@ class Logbook:
         )
         worker.heard = now
         self.T = max(self.T, event.T)
-        self.updates += event.updates - event.skipped
+        self.updates += event.updates
         self.skipped += event.skipped
         self._counted += event.updates
         self._sums.update(event.sums)

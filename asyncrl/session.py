@@ -99,8 +99,11 @@ class Session:
                 self._writer.document(**self._document | {"status": "running", "reason": None, "failure": None})
                 size = self._frames_per_step, self._job.budget, self._job.workers
                 self._log = Logbook(self._writer, *size, self._document)
-                self._train()
-                self._finish()
+                try:
+                    self._train()
+                    self._finish()
+                except KeyboardInterrupt:  # asked twice: the last checkpoint is an earlier one
+                    self._end()
         finally:
             if self._examiner is not None:
                 self._examiner.close()
@@ -200,6 +203,9 @@ class Session:
         self._save()
         if self._failure is None and self._stop_signal is None and self._examiner is not None:
             self._evaluate()
+        self._end()
+
+    def _end(self) -> None:
         status, reason = "finished", None
         if self._failure is not None:
             status, reason = "failed", self._failure.reason

@@ -96,12 +96,14 @@ class ActorLearner:
         lag = shared.updates - born  # what others wrote since the snapshot
         if np.isfinite(norm):
             shared.apply(self.worker, job.optimizer, self.grad, job.learning_rate(before))  # θ ← θ − …, no lock
+            self.updates += 1
+            values = {name: float(value) for name, value in loss.statistics.items()}
+            per_step = float(loss.total.detach()) / steps
+            self.sums.update(values | {"loss": per_step, "grad_norm": norm, "policy_lag": lag})
         else:
             self.skipped += 1
         shared.sync_target(before, after, learner.target_period)  # if T mod I_target = 0: θ⁻ ← θ
-        self.steps, self.updates = self.steps + steps, self.updates + 1
-        values = {name: float(value) for name, value in loss.statistics.items()}
-        self.sums.update(values | {"loss": float(loss.total.detach()) / steps, "grad_norm": norm, "policy_lag": lag})
+        self.steps += steps
         for game, epsilon in games:
             when = after, shared.updates
             self.pipe.send(EpisodeEnd(self.worker, game.score, game.length, *when, epsilon, game.completed))

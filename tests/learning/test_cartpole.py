@@ -8,6 +8,7 @@ pytestmark = [pytest.mark.learning, pytest.mark.timeout(600)]
 
 SEEDS = range(1, 6)
 BUDGET = {"one-step-q": 250_000, "one-step-sarsa": 250_000, "n-step-q": 200_000, "a3c": 150_000}  # ≤ 300k steps
+ENVS = {"one-step-q": 4, "one-step-sarsa": 4, "n-step-q": 4, "a3c": 1}  # per process
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,17 @@
+"""Pendulum-v1 with the presets as they are: a Gaussian policy swings it up, or is well on its way."""
+
+import pytest
+
+from tests.learning.runs import evaluated_means
+
+pytestmark = [pytest.mark.learning, pytest.mark.timeout(600)]
+
+FRAMES = 400_000
+RANDOM = -1_250  # mean score of random actions over 200 games; their standard deviation is 300
+CLEARLY = 300  # of 20 games, a standard error of 70
+
+
+def test_the_pendulum_swings_up(tmp_path):
+    settings = {"env": "Pendulum-v1", "algo": "a3c", "frames": FRAMES, "envs_per_thread": 4}
+    *_, last = evaluated_means(tmp_path, **settings, evaluation={"episodes": 20})
+    assert last > RANDOM + CLEARLY
