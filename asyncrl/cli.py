@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line; a mistake of the user's ends it with one line and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without Unicode gets question marks
+    warnings.showwarning = _warn
     try:
         code = app(arguments, prog_name="asyncrl", standalone_mode=False) or 0
     except InputError as error:
@@ -51,6 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except typer.TyperException as error:  # an option or a command that there is not
         code = _say(error.format_message(), Exit.BAD_INPUT)
     sys.exit(code)
+
+
+def _warn(message: Warning | str, *place: object) -> None:
+    """Say what went wrong, not where in the code it was noticed."""
+    _say(str(message), Exit.OK)
 
 
 def _say(text: str, code: int) -> int:

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from unittest.mock import create_autospec
 
 import pytest
@@ -291,3 +292,14 @@ def test_the_whole_way_with_a_real_run(results):
     shown = json.loads(asyncrl("show", "--json").stdout)
     assert shown["status"] == "finished"
     assert shown["frames"] >= 2_000
+
+
+def test_a_warning_is_one_line_without_the_code_it_came_from(asyncrl, results, monkeypatch):
+    def evaluate(*_):
+        warnings.warn("The newest checkpoint is damaged. Going back to step 5.", stacklevel=1)
+        return ROW
+
+    make_run(results, "one")
+    monkeypatch.setattr(experiment, "evaluate", evaluate)
+    code, _, err = asyncrl("eval", "one")
+    assert (code, err) == (0, "asyncrl: The newest checkpoint is damaged. Going back to step 5.\n")
