@@ -57,4 +57,4 @@ format: $(INSTALLED)
 
 clean:
 	@rm -rf $(VENV) .tox .mypy_cache .pytest_cache .ruff_cache build dist
-	@find asyncrl tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find asyncrl tests -name __pycache__ -type d -prune -exec rm -rf {} +

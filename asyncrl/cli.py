@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code)
 
 
-def _warn(message: Warning | str, *place: object) -> None:
+def _warn(message: Warning | str, *place: Any, **more: Any) -> None:
     """Say what went wrong, not where in the code it was noticed."""
     _say(str(message), Exit.OK)
 
@@ -165,7 +165,7 @@ def _train(config: RunConfig, start: Callable[[display.Show], Path]) -> None:
         text = f"The run failed: {failed.reason}. See: asyncrl show {failed.run}"
         raise typer.Exit(_say(text, failed.code)) from None
     except Stopped as stopped:
-        text = f"The run was {stopped}, and has a checkpoint. Go on with: asyncrl resume {stopped.run}"
+        text = f"The run was {stopped}. Go on with: asyncrl resume {stopped.run}"
         raise typer.Exit(_say(text, stopped.code)) from None
     console.print(pages.outcome(facts.details(path)), highlight=False, soft_wrap=True)
 

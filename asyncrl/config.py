@@ -72,7 +72,9 @@ class Exploration(Part):
 class Evaluation(Part):
     """Whole unclipped games from a snapshot, while the workers and their clock stand still."""
 
-    every: Annotated[Frames, Field(gt=0)] | None = None  # frames; None: a tenth of the run
+    every: Annotated[Annotated[Frames, Field(gt=0)] | None, BeforeValidator(parse_none)] = (
+        None  # frames; None: a tenth of the run
+    )
     episodes: Annotated[int, Field(ge=0)] = 10  # 0: never evaluate
     epsilon: Fraction = 0.01  # value methods only; policies are sampled
 
@@ -80,7 +82,9 @@ class Evaluation(Part):
 class Checkpoints(Part):
     """When the run is saved; it always is when it stops."""
 
-    every: Annotated[Frames, Field(gt=0)] | None = None  # frames; None: a tenth of the run
+    every: Annotated[Annotated[Frames, Field(gt=0)] | None, BeforeValidator(parse_none)] = (
+        None  # frames; None: a tenth of the run
+    )
     keep: Annotated[int, Field(ge=2)] = 3  # the newest ones, besides the best
 
 

@@ -30,7 +30,7 @@ class WorkerState(NamedTuple):
     """What a worker needs in order to go on where it stopped."""
 
     worker: int
-    state: dict[str, Any]  # JSON-able: RNG states, epsilon, counters
+    state: dict[str, Any]  # JSON-able: the state of torch's generator
 
 
 class Failure(NamedTuple):

@@ -18,7 +18,7 @@ from asyncrl.errors import InputError
 from asyncrl.events import Progress
 from asyncrl.learners.exploration import draw_final
 from asyncrl.logbook import evaluation_row
-from asyncrl.runtime.evaluate import Exam, examine, steps
+from asyncrl.runtime.evaluate import LATER_GAMES, TRAINING_GAMES, Exam, examine, steps
 from asyncrl.runtime.shared import Shared, flatten
 from asyncrl.session import Session
 from asyncrl.store import checkpoint as checkpoints
@@ -51,8 +51,8 @@ def train(config: RunConfig, results: Path, name: str | None = None, show: Show 
     spec = environments.describe(config.env, config.atari)
     plan = parts.schedule(config)
     rng = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(PARENT_STREAM,)))
+    torch.manual_seed(int(rng.integers(2**63)))  # first: initial weights do not depend on the number of threads
     final = draw_final(plan.workers * plan.envs, config.exploration.final, config.exploration.probability, rng)
-    torch.manual_seed(int(rng.integers(2**63)))
     theta = flatten(parts.make_network(config, spec))
     job = parts.make_job(config, spec, final, session=0)
     shared = Shared.allocate(theta, job.workers, job.optimizer, job.has_target)
@@ -119,7 +119,7 @@ def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) 
     config = _config_of(run, document)
     spec = environments.describe(config.env, config.atari)
     saved = checkpoints.load(run, which)
-    result = examine(parts.make_exam(config, spec, episodes, seed), saved.tensors["theta"], saved.step)
+    result = examine(parts.make_exam(config, spec, episodes, seed, LATER_GAMES), saved.tensors["theta"], saved.step)
     row: dict[str, Any] = saved.meta["counts"] | evaluation_row(result, document["protocol"], "eval") | {"seed": seed}
     with Writer(run) as writer:
         writer.append("evaluations", row)
@@ -132,7 +132,7 @@ def play(run: Path, which: str = "last", seed: int = 1) -> Iterator[tuple[NDArra
     spec = environments.describe(config.env, config.atari)
     saved = checkpoints.load(run, which)
     stage = film(config.env, config.atari)
-    exam = parts.make_exam(config, spec, 1, seed)
+    exam = parts.make_exam(config, spec, 1, seed, LATER_GAMES)
     score = 0.0
     try:
         for step in steps(exam, saved.tensors["theta"], stage, saved.step):
@@ -146,7 +146,7 @@ def play(run: Path, which: str = "last", seed: int = 1) -> Iterator[tuple[NDArra
 
 def _training_exam(config: RunConfig, spec: Spec) -> Exam | None:
     episodes = config.evaluation.episodes
-    return parts.make_exam(config, spec, episodes, config.seed) if episodes else None
+    return parts.make_exam(config, spec, episodes, config.seed, TRAINING_GAMES) if episodes else None
 
 
 def _config_of(run: Path, document: Mapping[str, Any]) -> RunConfig:

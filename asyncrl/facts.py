@@ -16,7 +16,7 @@ Facts = dict[str, Any]
 
 
 def settings(config: RunConfig) -> str:
-    """Write a configuration as the TOML that ``--config`` reads; the unset, which TOML cannot say, are comments."""
+    """Write a configuration as the TOML that ``--config`` reads."""
     table = config.model_dump(mode="json")
     parts = {name: value for name, value in table.items() if isinstance(value, dict)}
     blocks = [_toml({name: value for name, value in table.items() if name not in parts})]
@@ -25,8 +25,7 @@ def settings(config: RunConfig) -> str:
 
 
 def _toml(table: Mapping[str, Any]) -> str:
-    lines = (f"# {key} is unset" if value is None else f"{key} = {json.dumps(value)}" for key, value in table.items())
-    return "\n".join(lines)
+    return "\n".join(f"{key} = {json.dumps('none' if value is None else value)}" for key, value in table.items())
 
 
 def summaries(root: Path, where: str | None) -> list[Facts]:

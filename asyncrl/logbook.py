@@ -117,7 +117,7 @@ class Logbook:
 
     def write_metrics(self) -> None:
         """Write a row for the time since the last one."""
-        if self._counted == 0:
+        if self.T == self._marked[0]:
             return
         (steps, seconds), self._marked = self._marked, (self.T, self.clock.seconds)
         self._rate = (self.T - steps) * self._frames_per_step / max(self.clock.seconds - seconds, 1e-3)

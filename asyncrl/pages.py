@@ -135,7 +135,7 @@ def outcome(facts: Facts) -> RenderableType:
     lines = [f"{_frames(facts)} in {clock(facts['seconds'])}. The run is in {path}"]
     if rows:
         lines.insert(0, f"Last evaluation {_evaluation(rows[-1])}; best {_evaluation(_best(rows))}.")
-    more = f"--frames {count(2 * facts['config']['frames'])}"
+    more = f"--frames {count(2 * facts['config']['frames']).replace(',', '')}"
     commands = {
         f"asyncrl show {path}": "what happened",
         f"asyncrl record {path}": "watch it play",

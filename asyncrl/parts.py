@@ -133,7 +133,7 @@ def make_job(config: RunConfig, spec: Spec, final: tuple[float, ...], session: i
     )
 
 
-def make_exam(config: RunConfig, spec: Spec, episodes: int, seed: int) -> Exam:
+def make_exam(config: RunConfig, spec: Spec, episodes: int, seed: int, stream: int) -> Exam:
     """Put an evaluation's parts together."""
     return Exam(
         learner=make_learner(config, spec, (config.evaluation.epsilon,), 0),
@@ -142,4 +142,5 @@ def make_exam(config: RunConfig, spec: Spec, episodes: int, seed: int) -> Exam:
         episodes=episodes,
         seed=seed,
         threads=cores(),
+        stream=stream,
     )

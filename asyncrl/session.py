@@ -3,9 +3,12 @@
 It knows the runtime and the store, and no algorithm.
 """
 
+import math
 import signal
 import time
+import traceback
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -89,7 +92,7 @@ class Session:
         """Train, and return the run's directory.
 
         Raises:
-            RunFailed: a worker failed.
+            RunFailed: a worker, an evaluation or the store failed.
             Stopped: SIGINT, SIGTERM or SIGHUP.
         """
         heeded = [number for number in PARENTS if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores one
@@ -104,6 +107,11 @@ class Session:
                     self._finish()
                 except KeyboardInterrupt:  # asked twice: the last checkpoint is an earlier one
                     self._end()
+                except Exception as error:  # such as a full disk
+                    reason = " ".join(f"{type(error).__name__}: {error}".split())
+                    self._failure = self._failure or Failure(-1, reason, traceback.format_exc())
+                    with suppress(OSError):
+                        self._end()
         finally:
             if self._examiner is not None:
                 self._examiner.close()
@@ -111,7 +119,7 @@ class Session:
                 signal.signal(number, handler)
         if self._failure is not None:
             raise RunFailed(self._path, self._failure.reason, Exit.WORKER_FAILED)
-        if self._stop_signal is not None:
+        if self._stop_signal is not None and not self._is_complete:
             raise Stopped(self._path, Exit(128 + self._stop_signal))
         return self._path
 
@@ -136,7 +144,11 @@ class Session:
                     self._pause(before, T)
                 before = T
                 self._view("training" if T else "starting")
-        self._log.clock.halt()
+            self._log.clock.halt()
+
+    @property
+    def _is_complete(self) -> bool:
+        return self._shared.T >= self._job.budget
 
     @property
     def _is_working(self) -> bool:
@@ -161,7 +173,7 @@ class Session:
             return
         self._note(self._crew.park())
         self._log.clock.halt()
-        if self._is_working:
+        if self._is_working and not self._is_complete:
             self._save()
             if evaluate:
                 self._evaluate()
@@ -192,7 +204,7 @@ class Session:
         elif result is not None:
             row = self._log.write_evaluation(result, self._document["protocol"], "training")
             best = self._document.get("best_score")
-            if best is None or row["mean"] > best:
+            if not math.isnan(row["mean"]) and (best is None or row["mean"] > best):
                 self._document["best_score"] = row["mean"]
                 checkpoints.mark_best(self._path, T, row["mean"])
                 self._writer.document(best_score=row["mean"])
@@ -209,7 +221,7 @@ class Session:
         status, reason = "finished", None
         if self._failure is not None:
             status, reason = "failed", self._failure.reason
-        elif self._stop_signal is not None:
+        elif self._stop_signal is not None and not self._is_complete:
             status, reason = "interrupted", signal.Signals(self._stop_signal).name
         failure = self._failure._asdict() if self._failure else None
         self._writer.document(status=status, reason=reason, failure=failure)

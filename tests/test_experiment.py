@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -108,7 +109,7 @@ def test_a_setting_beats_the_preset_and_the_preset_the_default():
     assert config.exploration.final == build({}).exploration.final
     assert config.network == "mlp"
     assert experiment.resolve({"env": "Pendulum-v1", "gamma": 0.5}).gamma == 0.5
-    assert experiment.resolve({"env": "Pendulum-v1"}).gamma == 0.95
+    assert experiment.resolve({"env": "Pendulum-v1"}).gamma == 0.9
 
 
 class Sitting:
@@ -204,11 +205,12 @@ def test_an_evaluation_is_a_row_that_its_seed_repeats(run):
     assert first["mean"] == pytest.approx(np.mean(first["scores"]))
 
 
-def test_the_evaluation_in_training_can_be_repeated_from_its_checkpoint(run):
-    for row in read_rows(run, "evaluations"):
-        again = experiment.evaluate(run, str(row["steps"]), episodes=2, seed=1)
-        assert again["scores"] == row["scores"]
-        assert again["frames"] == row["frames"]
+def test_a_later_evaluation_does_not_replay_the_games_of_training(run):
+    """The best checkpoint was chosen by those; judged by them again, it would look better than it is."""
+    rows = read_rows(run, "evaluations")
+    later = [experiment.evaluate(run, str(row["steps"]), episodes=2, seed=1) for row in rows]
+    assert [row["frames"] for row in later] == [row["frames"] for row in rows]
+    assert [row["scores"] for row in later] != [row["scores"] for row in rows]
 
 
 def test_a_game_is_played_to_its_end_picture_by_picture(run):
@@ -218,3 +220,16 @@ def test_a_game_is_played_to_its_end_picture_by_picture(run):
     assert pictures[0][0].dtype == np.uint8
     assert pictures[0][0].ndim == 3
     assert not np.array_equal(pictures[0][0], pictures[-1][0])
+
+
+def test_initial_weights_do_not_depend_on_the_number_of_threads(tmp_path, monkeypatch):
+    begun = []
+
+    def session(run, config, job, exam, shared, *_):
+        begun.append(shared.theta)
+        return SimpleNamespace(run=lambda: run)
+
+    monkeypatch.setattr(experiment, "Session", session)
+    for threads in (1, 3):
+        experiment.train(experiment.resolve({"env": "CartPole-v1", "algo": "n-step-q", "threads": threads}), tmp_path)
+    assert torch.equal(*begun)

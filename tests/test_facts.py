@@ -11,6 +11,7 @@ from tests.past import STAMP, make_run
     "config",
     [
         RunConfig(),
+        RunConfig(optimizer=Optimizer(clip=None)),
         RunConfig(
             env='a "quoted" \\ name', evaluation=Evaluation(every=1_000), optimizer=Optimizer(lr=1e-5, clip=1e22)
         ),
@@ -18,10 +19,6 @@ from tests.past import STAMP, make_run
 )
 def test_settings_are_toml_that_builds_the_same_configuration(config):
     assert build(tomllib.loads(facts.settings(config))) == config
-
-
-def test_settings_name_what_is_unset():
-    assert "# every is unset" in facts.settings(RunConfig())
 
 
 def test_a_summary_says_what_a_list_needs(tmp_path):

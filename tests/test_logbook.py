@@ -187,3 +187,12 @@ def test_the_view_shows_each_worker_and_all_together(book, time):
 def test_the_view_before_anything_has_happened(book):
     view = book.progress("starting", 0)
     assert (view.last_score, view.mean_score, view.frames_per_second, view.evaluations) == (None, None, 0, ())
+
+
+def test_skipped_gradients_are_told_even_where_none_was_applied(book, tmp_path, time):
+    book.clock.go()
+    time.now += 10
+    book.note(interval(updates=0, skipped=20, T=100))
+    book.write_metrics()
+    (row,) = read_rows(tmp_path, "metrics")
+    assert (row["skipped"], row["updates"], "loss" in row) == (20, 0, False)

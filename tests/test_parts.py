@@ -12,6 +12,7 @@ from asyncrl.learners.one_step_q import OneStepQ
 from asyncrl.learners.one_step_sarsa import OneStepSarsa
 from asyncrl.networks.heads import ActionValues, SeparateActorCritic, SharedActorCritic
 from asyncrl.optim import Adam, Momentum, RMSProp
+from asyncrl.runtime.evaluate import TRAINING_GAMES
 
 ATARI = Spec((4, 84, 84), "uint8", Discrete(6), frames_per_step=4)
 VECTOR = Spec((4,), "float32", Discrete(2), frames_per_step=1)
@@ -55,14 +56,14 @@ def test_each_environment_of_each_worker_has_its_own_final_epsilon():
 
 
 def test_an_evaluation_has_a_small_epsilon_from_the_start():
-    exam = parts.make_exam(build({"algo": "one-step-q"}), ATARI, episodes=3, seed=1)
+    exam = parts.make_exam(build({"algo": "one-step-q"}), ATARI, episodes=3, seed=1, stream=TRAINING_GAMES)
     assert exam.learner.exploration == EpsilonGreedy((0.01,), 0)
     assert exam.episodes == 3
 
 
 def test_only_training_clips_rewards():
     config = build({"algo": "one-step-q"})
-    assert parts.make_exam(config, ATARI, episodes=1, seed=1).make_environments.args[-1] is False
+    assert parts.make_exam(config, ATARI, episodes=1, seed=1, stream=TRAINING_GAMES).make_environments.args[-1] is False
     assert parts.make_job(config, ATARI, (0.1,) * 16, session=0).make_environments.args[2] is True
 
 

@@ -247,3 +247,22 @@ def test_workers_do_not_outlive_a_parent_that_is_killed(launched):
     launched.process.kill()
     assert wait_until(lambda: not any(is_alive(worker) for worker in workers), seconds=2)
     assert json.loads((launched.run / "run.json").read_text())["status"] == "running"
+
+
+def test_a_store_that_cannot_be_written_ends_the_run_and_says_so(tmp_path, monkeypatch):
+    def save(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "save", save)
+    config = resolve(threads=1, frames=200, evaluation={"episodes": 0})
+    with pytest.raises(RunFailed, match="No space left on device") as failed:
+        experiment.train(config, tmp_path)
+    document = read_document(failed.value.run)
+    assert (document["status"], failed.value.code) == ("failed", Exit.WORKER_FAILED)
+    assert "in save" in document["failure"]["traceback"]
+
+
+def test_an_environment_that_exits_is_a_failure(tmp_path):
+    config = resolve(env="tests.runtime.toys:Exiting", threads=1, frames=1_000, evaluation={"episodes": 0})
+    with pytest.raises(RunFailed, match="SystemExit: 0"):
+        experiment.train(config, tmp_path)

@@ -13,6 +13,13 @@ from asyncrl.rollout import Carry
 LSTM_CELLS = 256  # Setup B
 
 
+def convolved(size: int, convolutions: Sequence[tuple[int, int, int]]) -> int:
+    """Return what convolutions leave of a side of ``size`` pixels; nothing sensible, below 1, of one too small."""
+    for _, kernel, stride in convolutions:
+        size = (size - kernel) // stride + 1
+    return size
+
+
 class Frames(nn.Module):
     """uint8 frames scaled to [0, 1], convolutions, one hidden layer, all rectified."""
 
@@ -23,7 +30,8 @@ class Frames(nn.Module):
         layers: list[nn.Module] = []
         for out, kernel, stride in convolutions:
             layers += [nn.Conv2d(channels, out, kernel, stride), nn.ReLU()]
-            channels, height, width = out, (height - kernel) // stride + 1, (width - kernel) // stride + 1
+            channels = out
+        height, width = (convolved(size, convolutions) for size in (height, width))
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * height * width, hidden), nn.ReLU())
         self.features = hidden
 
@@ -77,7 +85,8 @@ class Body(nn.Module):
         outputs = []
         for t, feature in enumerate(features):
             if keep is not None:
-                h, c = h * keep[t, :, None], c * keep[t, :, None]
+                fresh = keep[t, :, None] == 0  # [B, 1]
+                h, c = h.masked_fill(fresh, 0.0), c.masked_fill(fresh, 0.0)  # a product would keep a NaN
             h, c = self.lstm(feature, (h, c))
             outputs.append(h)
         return torch.stack(outputs), (h, c)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from asyncrl.errors import InputError
-from asyncrl.networks.bodies import LSTM_CELLS, Body, Frames, Vectors
+from asyncrl.networks.bodies import LSTM_CELLS, Body, Frames, Vectors, convolved
 from asyncrl.networks.heads import ActionValues, GaussianHead, SeparateActorCritic, SharedActorCritic, SoftmaxHead
 
 HIDDEN = 200  # the paper's width for vectors
@@ -19,11 +19,13 @@ def fit(network: str, obs_shape: Sequence[int]) -> str:
     """Return the network's name with ``auto`` resolved; raise InputError where it does not fit the observations."""
     frames = len(obs_shape) == 3
     if network == "auto":
-        return "nips" if frames else "mlp"
+        network = "nips" if frames else "mlp"
     wants = "vectors" if network.startswith("mlp") else "frames"
     if frames != (wants == "frames"):
         right = "nips or nature" if frames else "mlp"
         raise InputError(f"Network {network!r} is for {wants}, but observations are {tuple(obs_shape)}; use {right}.")
+    if frames and min(convolved(size, CONVOLUTIONS[network.partition("-")[0]][0]) for size in obs_shape[1:]) < 1:
+        raise InputError(f"Frames {tuple(obs_shape)} are too small for network {network!r}; resize them to 84 × 84.")
     return network
 
 

@@ -19,7 +19,7 @@ from asyncrl.runtime.shared import bind
 from asyncrl.runtime.stream import forget
 
 MAX_TOGETHER = 16  # games played side by side
-EVALUATION_STREAM = 2**32 - 2  # spawn key
+TRAINING_GAMES, LATER_GAMES = 2**32 - 2, 2**32 - 3  # spawn keys: the best of the first must not be judged by them again
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Exam:
     episodes: int
     seed: int
     threads: int
+    stream: int  # TRAINING_GAMES, or LATER_GAMES of ``asyncrl eval``
 
 
 def play(exam: Exam, theta: Tensor, environments: Environments, T: int) -> Evaluated:
@@ -55,7 +56,7 @@ def play(exam: Exam, theta: Tensor, environments: Environments, T: int) -> Evalu
 
 def steps(exam: Exam, theta: Tensor, environments: Environments, T: int) -> Iterator[Step]:
     """Act in all environments with weights ``[P]``, game after game, without end."""
-    sequence = np.random.SeedSequence(exam.seed, spawn_key=(EVALUATION_STREAM, T))
+    sequence = np.random.SeedSequence(exam.seed, spawn_key=(exam.stream, T))
     seeds = sequence.generate_state(environments.num_envs + 1)
     torch.manual_seed(int(seeds[-1]))
     net = bind(exam.make_network(), theta)

@@ -69,7 +69,7 @@ class Crew:
     def hear(self, timeout: float = POLL_SECONDS) -> Iterator[Event]:
         """Yield what workers have said, waiting at most ``timeout`` seconds for the first word.
 
-        A worker that ends without having sent its state is reported as a Failure.
+        A worker that dies without a word is reported as a Failure.
         """
         for pipe in cast("list[Connection]", wait(list(self._pipes), timeout)):
             i = self._pipes[pipe]

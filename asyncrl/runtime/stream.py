@@ -89,8 +89,8 @@ def forget(carry: Carry, ended: NDArray[np.bool_]) -> Carry:
     """Return the carry with zeros where an episode of ``[B]`` has ended."""
     if not carry or not ended.any():
         return carry
-    keep = torch.from_numpy(~ended).float()[:, None]  # [B, 1]
-    return tuple(part * keep for part in carry)
+    fresh = torch.from_numpy(ended)[:, None]  # [B, 1]
+    return tuple(part.masked_fill(fresh, 0.0) for part in carry)  # a product would keep a NaN
 
 
 def _rate(epsilon: Tensor | None, env: int) -> float | None:

@@ -4,6 +4,7 @@ import os
 import time
 import traceback
 from collections import Counter
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -34,13 +35,12 @@ def main(worker: int, job: Job, shared: Shared, pipe: Connection, state: dict[st
     enter(job.torch_threads)
     try:
         ActorLearner(worker, job, shared, pipe, state).run()
-    except (BrokenPipeError, ConnectionResetError):
-        os._exit(1)  # the parent is gone
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         reason = f"{type(error).__name__}: {error} ({os.path.basename(last.filename)}:{last.lineno})"
-        pipe.send(Failure(worker, " ".join(reason.split()), traceback.format_exc()))
-        raise SystemExit(1) from None
+        with suppress(OSError):  # the parent is gone
+            pipe.send(Failure(worker, " ".join(reason.split()), traceback.format_exc()))
+        os._exit(1)  # whatever threads an environment may have left
 
 
 class ActorLearner:

@@ -30,9 +30,11 @@ class Checkpoint(NamedTuple):
     """Everything a run needs in order to go on."""
 
     step: int  # T
-    tensors: dict[str, Tensor]  # θ, θ⁻, g, torch's RNG …; copied to the CPU when saved
-    workers: list[dict[str, Any]]  # one each: RNG states, ε …; what JSON can hold, so tuples come back as lists
-    meta: dict[str, Any]  # the rest: counters, the configuration's hash …; what JSON can hold, too
+    tensors: dict[str, Tensor]  # θ, θ⁻, g, counters; copied when saved
+    workers: list[
+        dict[str, Any]
+    ]  # one each: the state of torch's generator; what JSON can hold, so tuples come back as lists
+    meta: dict[str, Any]  # the rest: progress made, the configuration; what JSON can hold, too
 
 
 def save(run: Path, checkpoint: Checkpoint, keep: int = 3) -> Path:

@@ -139,6 +139,7 @@ def test_auto_fits_the_observations():
 @pytest.mark.parametrize(
     ("name", "obs_shape", "says"),
     [
+        ("nips", (3, 7, 7), "Frames .3, 7, 7. are too small for network 'nips'"),
         ("mlp", FRAMES, "'mlp' is for vectors, but observations are .4, 84, 84.; use nips or nature"),
         ("mlp-lstm", FRAMES, "'mlp-lstm' is for vectors"),
         ("nips", VECTOR, "'nips' is for frames, but observations are .11,.; use mlp"),

@@ -12,7 +12,7 @@ from asyncrl.envs.gym import GymEnvironments
 from asyncrl.events import Evaluated, Failure
 from asyncrl.learners.base import Act
 from asyncrl.runtime import evaluate
-from asyncrl.runtime.evaluate import Exam, Examiner, examine
+from asyncrl.runtime.evaluate import TRAINING_GAMES, Exam, Examiner, examine
 from asyncrl.runtime.shared import flatten
 from tests.runtime.setups import children, describe, resolve
 from tests.runtime.test_worker import CountingNet, Weights
@@ -24,7 +24,7 @@ def setup(episodes=5, seed=1, **table):
     config = resolve(**table)
     spec = describe(config)
     torch.manual_seed(1)
-    return parts.make_exam(config, spec, episodes, seed), flatten(parts.make_network(config, spec))
+    return parts.make_exam(config, spec, episodes, seed, TRAINING_GAMES), flatten(parts.make_network(config, spec))
 
 
 class Still:
@@ -43,7 +43,15 @@ def exam_of(lengths, episodes, make_network=Weights):
         def begin(self):
             self.LENGTH = next(queue)
 
-    return Exam(Still(), make_network, lambda n: GymEnvironments("toys", [Queued() for _ in range(n)]), episodes, 1, 1)
+    return Exam(
+        Still(),
+        make_network,
+        lambda n: GymEnvironments("toys", [Queued() for _ in range(n)]),
+        episodes,
+        1,
+        1,
+        TRAINING_GAMES,
+    )
 
 
 @pytest.mark.parametrize(("episodes", "together"), [(1, 4), (3, 4), (4, 4), (5, 4), (11, 4), (20, 16)])

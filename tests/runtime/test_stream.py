@@ -1,14 +1,16 @@
 """The stream: nothing is lost, repeated or carried over where one rollout ends and the next begins."""
 
+import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from gymnasium.wrappers import TimeLimit
 
 from asyncrl.envs.gym import GymEnvironments
 from asyncrl.learners.base import Act
-from asyncrl.runtime.stream import Stream
+from asyncrl.runtime.stream import Stream, forget
 from tests.runtime.toys import counting
 from tests.toys import Target
 
@@ -200,3 +202,10 @@ def test_no_gradient_is_recorded_while_collecting():
         return Act(torch.zeros(1).long(), carry)
 
     start(counting(7))[1].collect(act)
+
+
+def test_a_carry_that_is_not_a_number_is_forgotten_too():
+    carry = (torch.full((2, 3), math.nan),)
+    (forgotten,) = forget(carry, np.array([True, False]))
+    assert forgotten[0].tolist() == [0, 0, 0]
+    assert forgotten[1].isnan().all()

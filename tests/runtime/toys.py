@@ -105,3 +105,12 @@ class SlowExam(Corridor):
         if multiprocessing.current_process().name == "asyncrl-examiner":
             time.sleep(0.1)
         return super().act(action)
+
+
+class Exiting(Corridor):
+    """Ends its process in the tenth step, as if all were well."""
+
+    def act(self, action):
+        if self.t == 10:
+            raise SystemExit(0)
+        return super().act(0)
