@@ -4,7 +4,7 @@
 
 PYTHON ?= python3
 THREADS ?= 2
-FRAMES ?= 1.2M
+FRAMES ?= 1.6M
 JOBS ?= 2
 
 VENV := .venv
