@@ -106,6 +106,7 @@ class RunConfig(Part):
     frames: Annotated[Frames, Field(gt=0)] = 10_000_000  # the budget, over all threads
     seed: Annotated[int, Field(ge=0)] = 1
     network: str = "auto"  # one of NETWORKS, or auto: by the observation's shape
+    initial_weights: Literal["uniform", "orthogonal"] = "uniform"  # ±1/√fan_in, as the authors' (e-mail)
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.99
     t_max: Annotated[int, Field(ge=1)] = 5  # steps in a rollout; I_AsyncUpdate of the one-step methods
     target_frames: Annotated[Frames, Field(gt=0)] = 40_000  # I_target, value methods only

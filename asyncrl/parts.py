@@ -56,9 +56,10 @@ def make_network(config: RunConfig, spec: Spec) -> nn.Module:
     """Build the run's network, with weights from torch's generator."""
     continuous = isinstance(spec.actions, Box)
     actions = spec.actions.size if isinstance(spec.actions, Box) else spec.actions.n
-    return networks.build(
+    net = networks.build(
         config.network, spec.obs_shape, actions=actions, continuous=continuous, policy=config.is_policy_method
     )
+    return networks.orthogonal(net) if config.initial_weights == "orthogonal" else net
 
 
 def make_environments(config: RunConfig, num_threads: int, training: bool, num_envs: int) -> Environments:

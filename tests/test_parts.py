@@ -95,3 +95,12 @@ def test_the_rate_is_annealed_over_the_run():
 def test_only_a2cs_worker_computes_with_many_threads_and_never_more_than_cores(monkeypatch, algo, threads, schedule):
     monkeypatch.setattr(parts, "cores", lambda: 3)
     assert parts.schedule(build({"algo": algo, "threads": threads, "envs_per_thread": 2})) == schedule
+
+
+def test_weights_are_uniform_unless_a_run_says_orthogonal():
+    def biases(**settings):
+        net = parts.make_network(build({"network": "nips", **settings}), ATARI)
+        return net.policy.logits.bias
+
+    assert biases().any()
+    assert not biases(initial_weights="orthogonal").any()

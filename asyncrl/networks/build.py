@@ -1,5 +1,6 @@
 """Networks by name, fitted to an environment's spaces."""
 
+import math
 from collections.abc import Sequence
 
 from torch import nn
@@ -13,6 +14,8 @@ CONVOLUTIONS = {
     "nips": ([(16, 8, 4), (32, 4, 2)], 256),  # Setup A
     "nature": ([(32, 8, 4), (64, 4, 2), (64, 3, 1)], 512),  # Setup B
 }
+# orthogonal weights: rectifiers halve a signal's variance, and a policy should begin near uniform
+GAINS = {"body": math.sqrt(2), "actor": math.sqrt(2), "critic": math.sqrt(2), "policy": 0.01, "value": 1.0, "q": 1.0}
 
 
 def fit(network: str, obs_shape: Sequence[int]) -> str:
@@ -46,6 +49,20 @@ def build(network: str, obs_shape: Sequence[int], *, actions: int, continuous: b
         return SeparateActorCritic(actor, critic, GaussianHead(actor.features, actions))
     body = _body(network, obs_shape)
     return SharedActorCritic(body, SoftmaxHead(body.features, actions))
+
+
+def orthogonal(net: nn.Module) -> nn.Module:
+    """Draw a built network's weights anew: orthogonal (Saxe et al., 2014), with biases of 0; return the network.
+
+    A signal then keeps its size from layer to layer, where uniform weights in ±1/√fan_in halve it and more. Gains are
+    those of OpenAI's A2C: √2 before a rectifier, 0.01 for a policy's outputs, 1 for values and LSTM cells.
+    """
+    for name, weights in net.named_parameters():
+        if weights.dim() == 1:
+            nn.init.zeros_(weights)
+        else:
+            nn.init.orthogonal_(weights, 1.0 if ".lstm." in name else GAINS[name.partition(".")[0]])
+    return net
 
 
 def _body(network: str, obs_shape: Sequence[int]) -> Body:

@@ -8,7 +8,7 @@ from torch import nn
 
 from asyncrl.config import NETWORKS
 from asyncrl.errors import InputError
-from asyncrl.networks.build import build, fit
+from asyncrl.networks.build import build, fit, orthogonal
 from asyncrl.networks.policy import Gaussian, Softmax
 
 FRAMES, VECTOR = (4, 84, 84), (11,)
@@ -150,3 +150,17 @@ def test_a_misfit_is_refused(name, obs_shape, says):
     with pytest.raises(InputError, match=says) as caught:
         fit(name, obs_shape)
     assert "\n" not in str(caught.value)
+
+
+@every_network
+@pytest.mark.parametrize(("policy", "continuous"), [(False, False), (True, False), (True, True)])
+def test_orthogonal_weights(name, policy, continuous):
+    net = orthogonal(make(name, policy=policy, continuous=continuous))
+    for place, weights in net.named_parameters():
+        if weights.dim() == 1:
+            assert not weights.any()
+            continue
+        wide = weights.flatten(1) if weights[0].numel() >= len(weights) else weights.flatten(1).T
+        small = place.startswith("policy.")
+        gain = 0.01 if small else 1.0 if "lstm" in place or place in ("q.weight", "value.weight") else math.sqrt(2)
+        torch.testing.assert_close(wide @ wide.T, gain**2 * torch.eye(len(wide)), atol=1e-5, rtol=1e-4)
