@@ -107,6 +107,9 @@ def run(
     ] = None,
     results: Results = DEFAULT_RESULTS,
     name: Annotated[str | None, typer.Option(help="The run's id. \\[default: made from the settings]")] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Measure where the time goes; 'asyncrl show' tells.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print every setting as it would be, and stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON, for scripts.")] = False,
 ) -> None:
@@ -124,6 +127,7 @@ def run(
         "frames": frames,
         "envs_per_thread": envs_per_thread,
         "seed": seed,
+        "profile": profile or None,
     }
     table = configuration.merge(
         configuration.read_toml(config) if config else {},

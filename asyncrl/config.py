@@ -113,6 +113,7 @@ class RunConfig(Part):
     entropy: Annotated[float, Field(ge=0)] = 0.01  # β, policy methods only
     value_weight: Annotated[float, Field(ge=0)] = 0.5  # of ½(R−V)²: the gradient of V is halved
     log_seconds: Positive = 5.0  # between rows of metrics
+    profile: bool = False  # whether those rows say where the workers' time goes
     optimizer: Optimizer = Optimizer()
     exploration: Exploration = Exploration()
     evaluation: Evaluation = Evaluation()

@@ -24,6 +24,7 @@ class Interval(NamedTuple):
     skipped: int  # gradients that were not finite, and not applied
     sums: dict[str, float]  # learner's statistics summed over updates, e.g. "loss", "entropy", "grad_norm"
     T: int
+    seconds: dict[str, float]  # in each phase of the worker's loop; empty where a run is not profiled
 
 
 class WorkerState(NamedTuple):

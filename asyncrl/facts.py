@@ -59,9 +59,23 @@ def details(run: Path) -> Facts:
         "started": started(document),
         "changed": changed(document.get("config", {})),
         "metrics": metrics[-1] if metrics else None,
+        "profile": _profile(metrics),
         "evaluations": rows.read_rows(run, "evaluations"),
         "workers": _by_worker(rows.read_rows(run, "episodes")),
     }
+
+
+def _profile(metrics: list[Facts]) -> dict[str, float]:
+    """Return the mean µs a step that each phase of the workers' loop took, where a run was profiled."""
+    totals: Facts = defaultdict(float)
+    steps = before = 0
+    for row in metrics:
+        phases = {name.removesuffix("_us"): value for name, value in row.items() if name.endswith("_us")}
+        done, before = row["steps"] - before, row["steps"]
+        steps += done if phases else 0
+        for phase, value in phases.items():
+            totals[phase] += value * done
+    return {phase: total / steps for phase, total in totals.items() if steps}
 
 
 def started(document: Mapping[str, Any]) -> str | None:

@@ -74,7 +74,8 @@ class Logbook:
         self._scores: deque[float] = deque(maxlen=RECENT)
         self._episodes = 0
         self._sums: Counter[str] = Counter()
-        self._counted = 0  # updates in the sums
+        self._seconds: Counter[str] = Counter()  # of all workers' time, by phase
+        self._counted = self._stepped = 0  # updates and steps in the sums
         self._statistics: dict[str, float] = {}
         self._marked = (self.T, self.clock.seconds)  # of the last row of metrics
         self._rate = 0.0
@@ -108,7 +109,9 @@ class Logbook:
         self.updates += event.updates
         self.skipped += event.skipped
         self._counted += event.updates
+        self._stepped += event.steps
         self._sums.update(event.sums)
+        self._seconds.update(event.seconds)
 
     def went_on(self) -> None:
         """Leave the time that workers stood still out of their rates."""
@@ -123,9 +126,11 @@ class Logbook:
         self._rate = (self.T - steps) * self._frames_per_step / max(self.clock.seconds - seconds, 1e-3)
         self._statistics = {name: value / self._counted for name, value in sorted(self._sums.items())}
         row = {"frames_per_second": self._rate, "learning_rate": self.learning_rate, "skipped": self.skipped}
-        self._writer.append("metrics", self.counts(self.T) | row | self._statistics)
+        profile = {f"{phase}_us": 1e6 * value / max(1, self._stepped) for phase, value in self._seconds.items()}
+        self._writer.append("metrics", self.counts(self.T) | row | self._statistics | profile)
         self._sums.clear()
-        self._counted = 0
+        self._seconds.clear()
+        self._counted = self._stepped = 0
 
     def write_evaluation(self, result: Evaluated, protocol: str, kind: str) -> dict[str, Any]:
         """Write and return the row of an evaluation."""

@@ -45,7 +45,7 @@ def no_runs(root: Path, where: str | None) -> str:
 def page(facts: Facts) -> RenderableType:
     """Lay out all that is known of a run."""
     blocks = [_title(facts), *_failure(facts), *_changes(facts), _made_with(facts)]
-    blocks += [*_metrics(facts), *_evaluations(facts), *_workers(facts)]
+    blocks += [*_metrics(facts), *_profile(facts), *_evaluations(facts), *_workers(facts)]
     return Group(*(Padding(block, (0, 0, 1, 0)) for block in blocks))
 
 
@@ -97,9 +97,20 @@ def _made_with(facts: Facts) -> RenderableType:
 
 def _metrics(facts: Facts) -> Iterator[RenderableType]:
     if facts["metrics"]:
-        shown = {name: value for name, value in facts["metrics"].items() if name not in STAMPS}
+        shown = {
+            name: value for name, value in facts["metrics"].items() if name not in STAMPS and not name.endswith("_us")
+        }
         text = "   ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in shown.items())
         yield _block(f"Metrics at {count(facts['metrics']['frames'])} frames", f"  {text}")
+
+
+def _profile(facts: Facts) -> Iterator[RenderableType]:
+    if facts["profile"]:
+        whole = sum(facts["profile"].values())
+        grid = _grid("phase", "µs a step", "share")
+        for phase, value in sorted(facts["profile"].items(), key=lambda pair: -pair[1]):
+            grid.add_row(phase, f"{value:.1f}", f"{value / whole:.0%}")
+        yield _block("Where a worker's time goes", grid)
 
 
 def _evaluations(facts: Facts) -> Iterator[RenderableType]:

@@ -131,6 +131,7 @@ def make_job(config: RunConfig, spec: Spec, final: tuple[float, ...], session: i
         seed=config.seed,
         torch_threads=plan.threads,
         session=session,
+        profile=config.profile,
     )
 
 

@@ -286,7 +286,7 @@ ERRORS = [
     Error(
         "a gradient that is no number is applied",
         WORKER,
-        {"if np.isfinite(norm):": "if True:"},
+        {"is_finite = bool(np.isfinite(norm))": "is_finite = True"},
         "runtime/test_worker.py::test_a_gradient_that_is_not_finite_is_skipped_and_counted",
     ),
     Error(

@@ -40,8 +40,8 @@ def end(worker=0, score=1.0, length=10, T=50, updates=9, epsilon=None, completed
     return EpisodeEnd(worker, score, length, T, updates, epsilon, completed)
 
 
-def interval(worker=0, steps=100, updates=20, skipped=0, T=100, **sums):
-    return Interval(worker, steps, updates, skipped, sums, T)
+def interval(worker=0, steps=100, updates=20, skipped=0, T=100, seconds=(), **sums):
+    return Interval(worker, steps, updates, skipped, sums, T, dict(seconds))
 
 
 def test_the_clock_counts_only_while_it_goes(time):
@@ -89,6 +89,18 @@ def test_a_row_of_metrics_holds_means_per_update_over_all_workers(book, tmp_path
     }  # fmt: skip
     assert (second["frames_per_second"], second["updates"], second["skipped"], second["loss"]) == (40, 60, 3, 0.5)
     assert "entropy" not in second
+
+
+def test_a_profiled_row_holds_microseconds_per_step(book, tmp_path):
+    book.note(interval(0, steps=100, T=300, seconds={"act": 0.02, "learn": 0.1}))
+    book.note(interval(1, steps=200, T=300, seconds={"act": 0.04}))
+    book.write_metrics()
+    book.note(interval(0, steps=10, T=310, seconds={"act": 0.01}))
+    book.write_metrics()
+    first, second = read_rows(tmp_path, "metrics")
+    assert (first["act_us"], first["learn_us"]) == (pytest.approx(200), pytest.approx(1e5 / 300))
+    assert second["act_us"] == pytest.approx(1_000)
+    assert "learn_us" not in second
 
 
 def test_an_interval_in_which_nothing_happened_is_no_row(book, tmp_path, time):

@@ -5,6 +5,7 @@ from rich.console import Console
 
 from asyncrl import facts, pages
 from asyncrl.config import Optimizer, RunConfig
+from asyncrl.store.rows import Writer
 from tests.past import make_run
 
 
@@ -47,8 +48,6 @@ def test_a_page_of_a_failed_run_says_why_and_where(tmp_path):
 
 @pytest.mark.parametrize("document", [{}, {"reason": "SIGINT"}])
 def test_a_page_of_a_run_that_had_hardly_begun(tmp_path, document):
-    from asyncrl.store.rows import Writer
-
     with Writer(tmp_path) as writer:
         writer.document(status="running", **document)
     assert "running" in render(pages.page(facts.details(tmp_path)))
@@ -82,3 +81,19 @@ def test_the_outcome_says_where_results_are_and_what_to_try_next(tmp_path):
 def test_an_evaluation_in_one_line():
     row = {"mean": -3.25, "median": -3.0, "std": 2.0, "episodes": 30, "frames": 10_000_000, "protocol": "gymnasium"}
     assert pages.evaluated(row) == "-3.2 is the mean of 30 games (median -3, std 2) after 10M frames, gymnasium"
+
+
+def test_a_page_of_a_profiled_run_says_where_the_time_went(tmp_path):
+    run = make_run(tmp_path, "pong-1")
+    with Writer(run) as writer:  # 100 steps, then 300
+        writer.append("metrics", {"steps": 100_100, "frames": 1, "act_us": 100.0, "learn_us": 40.0})
+        writer.append("metrics", {"steps": 100_400, "frames": 1, "act_us": 300.0})
+    found = facts.details(run)
+    assert found["profile"] == {"act": 250.0, "learn": 10.0}
+    lines = [" ".join(line.split()) for line in render(pages.page(found)).splitlines()]
+    assert ["act 250.0 96%", "learn 10.0 4%"] == [line for line in lines if line.endswith("%")]
+    assert not any("act us" in line for line in lines)  # said once
+
+
+def test_a_page_of_a_run_not_profiled_does_not_speak_of_it(tmp_path):
+    assert "time goes" not in render(pages.page(facts.details(make_run(tmp_path, "pong-1"))))

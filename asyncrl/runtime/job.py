@@ -29,6 +29,7 @@ class Job:
     seed: int
     torch_threads: int = 1  # in a worker; more only where one worker has the machine for itself
     session: int = 0  # how often the run was resumed
+    profile: bool = False  # whether workers tell where their time goes
 
     @property
     def workers(self) -> int:

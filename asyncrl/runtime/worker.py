@@ -10,12 +10,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from asyncrl.events import EpisodeEnd, Failure, Interval, WorkerState
+from asyncrl.learners.base import Act
 from asyncrl.optim import clip_
+from asyncrl.rollout import Carry
 from asyncrl.runtime.job import Job
 from asyncrl.runtime.process import enter
 from asyncrl.runtime.shared import PARK, STOP, Shared, bind, bind_gradients
+from asyncrl.runtime.stopwatch import Stopwatch
 from asyncrl.runtime.stream import Stream
 
 REPORT_SECONDS = 0.5
@@ -64,6 +68,7 @@ class ActorLearner:
         self.stream = Stream(environments, env_seeds, job.t_max, job.gamma, fresh, self.learner.looks_ahead)
         if state:  # last: the networks above drew initial weights
             torch.set_rng_state(torch.frombuffer(bytearray.fromhex(state["torch_rng"]), dtype=torch.uint8))
+        self.stopwatch = Stopwatch(job.profile)
         self.sums: Counter[str] = Counter()
         self.steps = self.updates = self.skipped = 0
         self.reported = time.monotonic()
@@ -83,34 +88,49 @@ class ActorLearner:
     def update(self) -> None:
         """Collect one rollout and apply its gradient."""
         shared, job, learner = self.shared, self.job, self.learner
+        lap = self.stopwatch.lap
         if learner.snapshots:
             self.local.copy_(shared.theta)  # θ′ ← θ
         born, T = shared.updates, shared.T
         self.grad.zero_()  # dθ ← 0
-        rollout, games = self.stream.collect(lambda obs, carry: learner.act(self.net, obs, carry, T))  # ≤ t_max steps
+        lap("apply")
+
+        def act(obs: Tensor, carry: Carry) -> Act:
+            lap("environment")  # what came before
+            choice = learner.act(self.net, obs, carry, T)
+            lap("act")
+            return choice
+
+        rollout, games = self.stream.collect(act)  # ≤ t_max steps
+        lap("environment")
         steps = rollout.reward.numel()
         before, after = shared.advance(self.worker, steps)  # T ← T + 1, each
         loss = learner.loss(self.net, self.target, rollout)
         loss.total.backward()  # type: ignore[no-untyped-call]  # dθ ← dθ + ∂loss/∂θ′
+        lap("learn")
         norm = clip_(self.grad, job.clip)
         lag = shared.updates - born  # what others wrote since the snapshot
-        if np.isfinite(norm):
+        is_finite = bool(np.isfinite(norm))
+        if is_finite:
             shared.apply(self.worker, job.optimizer, self.grad, job.learning_rate(before))  # θ ← θ − …, no lock
-            self.updates += 1
+        shared.sync_target(before, after, learner.target_period)  # if T mod I_target = 0: θ⁻ ← θ
+        lap("apply")
+        self.steps += steps
+        self.updates += is_finite
+        self.skipped += not is_finite
+        if is_finite:
             values = {name: float(value) for name, value in loss.statistics.items()}
             per_step = float(loss.total.detach()) / steps
             self.sums.update(values | {"loss": per_step, "grad_norm": norm, "policy_lag": lag})
-        else:
-            self.skipped += 1
-        shared.sync_target(before, after, learner.target_period)  # if T mod I_target = 0: θ⁻ ← θ
-        self.steps += steps
         for game, epsilon in games:
             when = after, shared.updates
             self.pipe.send(EpisodeEnd(self.worker, game.score, game.length, *when, epsilon, game.completed))
+        lap("events")
 
     def report(self) -> None:
         """Tell the parent what was done since the last report."""
-        self.pipe.send(Interval(self.worker, self.steps, self.updates, self.skipped, dict(self.sums), self.shared.T))
+        counts = self.steps, self.updates, self.skipped
+        self.pipe.send(Interval(self.worker, *counts, dict(self.sums), self.shared.T, self.stopwatch.take()))
         self.sums.clear()
         self.steps = self.updates = self.skipped = 0
         self.reported = time.monotonic()
@@ -122,6 +142,7 @@ class ActorLearner:
         self.shared.set_parked(self.worker, True)
         while self.shared.is_ordered(PARK) and not self.shared.is_ordered(STOP):
             time.sleep(PARKED_SECONDS)
+        self.stopwatch.lap("waiting")
         self.shared.set_parked(self.worker, False)
 
     def send_state(self) -> None:

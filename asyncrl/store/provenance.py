@@ -28,9 +28,9 @@ def collect() -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str | None]:
+def versions(*others: str) -> dict[str, str | None]:
     """Return the versions of Python and of the packages that decide a result, without importing them."""
-    return {"python": platform.python_version(), **{package: _version(package) for package in PACKAGES}}
+    return {"python": platform.python_version(), **{package: _version(package) for package in (*PACKAGES, *others)}}
 
 
 def _version(package: str) -> str | None:

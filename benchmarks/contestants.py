@@ -1,0 +1,197 @@
+"""What is timed: each contestant is a command that prints ``steps seconds`` about once a second until it is killed.
+
+``python -m benchmarks.contestants emulator 2 8`` runs one alone. All play Pong through asyncrl's own environment code,
+so that they differ in what they do between two steps and in nothing else.
+"""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asyncrl.config import Atari
+from asyncrl.envs.atari import AtariEnvironments
+
+GAME = "pong"
+INTERVAL = 0.5  # seconds between two lines
+
+
+def tell(steps: int, seconds: float) -> None:
+    """Print a line."""
+    print(steps, round(seconds, 4), flush=True)
+
+
+def asyncrl(*arguments: str) -> None:
+    """``asyncrl run`` with the arguments given, as a user would type it; without evaluations."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the run hears it, and is waited for
+    with tempfile.TemporaryDirectory() as store:
+        own = ["--results", store, "--name", "timed", "--frames", "10G"]
+        quiet = ["--set", f"log_seconds={INTERVAL}", "--set", "evaluation.episodes=0"]
+        command = [sys.executable, "-m", "asyncrl", "run", "--env", GAME, *arguments, *own, *quiet]
+        run = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        metrics = Path(store, "timed", "metrics.jsonl")
+        told = 0
+        while run.poll() is None:
+            time.sleep(INTERVAL)
+            rows = metrics.read_text().splitlines(keepends=True) if metrics.exists() else []
+            for row in rows[told:]:
+                if row.endswith("\n"):
+                    counts = json.loads(row)
+                    tell(counts["steps"], counts["seconds"])
+                    told += 1
+
+
+def emulator(processes: str, envs: str) -> None:
+    """The emulator alone: random actions in so many processes with so many environments each."""
+    context = multiprocessing.get_context("spawn")
+    done = context.RawArray("q", int(processes))
+    for i in range(int(processes)):
+        context.Process(target=_play, args=(done, i, int(envs)), daemon=True).start()
+    while True:
+        time.sleep(INTERVAL)
+        if all(done):
+            tell(sum(done), time.monotonic())
+
+
+def _play(done: Any, i: int, envs: int) -> None:
+    environments = AtariEnvironments(GAME, envs, training=True, atari=Atari())
+    environments.reset(range(i * envs, (i + 1) * envs))
+    draw = np.random.default_rng(i)
+    actions = environments.spec.actions
+    while True:
+        for action in draw.integers(actions.n, size=(1000, envs)):
+            environments.step(action)
+            done[i] += envs
+
+
+def pfrl(processes: str) -> None:
+    """PFRL's A3C with the network and the settings that it publishes for Atari."""
+    import logging
+
+    import torch
+    from pfrl.agents.a3c import A3C
+    from pfrl.experiments import train_agent_async
+    from pfrl.nn import Branched
+    from pfrl.optimizers import SharedRMSpropEpsInsideSqrt
+    from pfrl.policies import SoftmaxCategoricalHead
+    from torch import nn
+
+    class Env:
+        """One environment in the shape of the old Gym, which PFRL takes."""
+
+        def __init__(self, seed: int) -> None:
+            self.environments = AtariEnvironments(GAME, 1, training=True, atari=Atari())
+            self.start = self.environments.reset([seed])[0]
+
+        def reset(self) -> Any:
+            return self.start  # the game that follows begins in the step that ended the last
+
+        def step(self, action: int) -> tuple[Any, float, bool, dict[str, Any]]:
+            step = self.environments.step(np.array([action]))
+            self.start = step.obs[0]
+            return step.successor[0], float(step.reward[0]), bool(step.terminated[0]), {}
+
+        def close(self) -> None:
+            self.environments.close()
+
+    def scale(obs: Any) -> Any:
+        return np.asarray(obs, dtype=np.float32) / 255
+
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+    logging.disable(logging.CRITICAL)
+    model = nn.Sequential(
+        nn.Conv2d(4, 16, 8, stride=4),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 4, stride=2),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(2592, 256),
+        nn.ReLU(),
+        Branched(nn.Sequential(nn.Linear(256, 6), SoftmaxCategoricalHead()), nn.Linear(256, 1)),
+    )
+    optimizer = SharedRMSpropEpsInsideSqrt(model.parameters(), lr=7e-4, eps=1e-1, alpha=0.99)
+    agent = A3C(model, optimizer, t_max=5, gamma=0.99, beta=1e-2, phi=scale, max_grad_norm=40.0)
+    told = [time.monotonic()]
+
+    def hook(env: Env, agent: A3C, steps: int) -> None:
+        for group in agent.optimizer.param_groups:
+            group["lr"] = 7e-4 * (1 - steps / 8e7)
+        if agent.process_idx == 0 and time.monotonic() - told[0] > INTERVAL:
+            told[0] = time.monotonic()
+            tell(steps, told[0])
+
+    train_agent_async(
+        outdir=tempfile.gettempdir(),
+        processes=int(processes),
+        make_env=lambda i, test: Env(i),
+        agent=agent,
+        eval_interval=None,
+        global_step_hooks=[hook],
+    )
+
+
+def sb3(envs: str) -> None:
+    """Stable-Baselines3's A2C with the settings that its model zoo publishes for Atari."""
+    import gymnasium
+    import torch
+    from gymnasium import spaces
+    from stable_baselines3 import A2C
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    class Env(gymnasium.Env[Any, Any]):
+        """One environment in Gymnasium's shape."""
+
+        observation_space = spaces.Box(0, 255, (4, 84, 84), np.uint8)
+        action_space = spaces.Discrete(6)
+
+        def __init__(self, seed: int) -> None:
+            self.environments = AtariEnvironments(GAME, 1, training=True, atari=Atari())
+            self.start = self.environments.reset([seed])[0]
+
+        def reset(self, **_: Any) -> Any:
+            return self.start, {}
+
+        def step(self, action: Any) -> Any:
+            step = self.environments.step(np.array([action]))
+            self.start = step.obs[0]
+            return step.successor[0], float(step.reward[0]), bool(step.terminated[0]), bool(step.truncated[0]), {}
+
+    class Tell(BaseCallback):
+        """Prints a line now and then."""
+
+        told = time.monotonic()
+
+        def _on_step(self) -> bool:
+            if time.monotonic() - self.told > INTERVAL:
+                self.told = time.monotonic()
+                tell(self.num_timesteps, self.told)
+            return True
+
+    kinds = {"optimizer_class": RMSpropTFLike, "optimizer_kwargs": {"eps": 1e-5}}
+    torch.set_num_threads(os.cpu_count() or 1)
+    games = DummyVecEnv([lambda i=i: Env(i) for i in range(int(envs))])
+    model = A2C("CnnPolicy", games, ent_coef=0.01, vf_coef=0.25, policy_kwargs=kinds, device="cpu")
+    model.learn(10**9, callback=Tell())
+
+
+CONTESTANTS: dict[str, Callable[..., None]] = {
+    "asyncrl": asyncrl,
+    "emulator": emulator,
+    "pfrl": pfrl,
+    "sb3": sb3,
+}
+
+if __name__ == "__main__":
+    CONTESTANTS[sys.argv[1]](*sys.argv[2:])

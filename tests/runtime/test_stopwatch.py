@@ -1,0 +1,52 @@
+"""The stopwatch: all time is charged, and to the right phase."""
+
+import pytest
+
+from asyncrl.runtime import stopwatch
+from asyncrl.runtime.stopwatch import PHASES, Stopwatch
+from tests.runtime.setups import actor, prepare
+
+
+class Time:
+    """A counter that a test moves."""
+
+    now = 5.0
+
+    def perf_counter(self):
+        """Return the seconds."""
+        return self.now
+
+
+@pytest.fixture
+def time(monkeypatch):
+    time = Time()
+    monkeypatch.setattr(stopwatch, "time", time)
+    return time
+
+
+def test_a_lap_charges_what_has_passed_since_the_last(time):
+    watch = Stopwatch(running=True)
+    for phase, passed in [("act", 1.0), ("learn", 2.0), ("act", 4.0)]:
+        time.now += passed
+        watch.lap(phase)
+    time.now += 8  # belongs to the next lap
+    assert watch.take() == {"act": 5.0, "learn": 2.0}
+    watch.lap("events")
+    assert watch.take() == {"events": 8.0}
+
+
+def test_one_that_does_not_run_says_nothing(time):
+    watch = Stopwatch(running=False)
+    time.now += 1
+    watch.lap("act")
+    assert watch.take() == {}
+
+
+@pytest.mark.parametrize("algo", ["a3c", "one-step-sarsa"])
+def test_an_actor_learner_charges_its_loop_to_known_phases(algo):
+    subject = actor(*prepare(algo=algo, profile=True))
+    for _ in range(3):
+        subject.update()
+    seconds = subject.stopwatch.take()
+    assert set(seconds) == set(PHASES) - {"waiting"}
+    assert min(seconds.values()) > 0
