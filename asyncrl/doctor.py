@@ -46,6 +46,7 @@ def examine(results: Path) -> Iterator[Check]:
         **{package: partial(package_version, package) for package in OLDEST},
         "games": games,
         "cores": cores,
+        "compiler": compiler,
         "shared memory": partial(shared_memory, SHM),
         "open files": open_files,
         "disk": partial(disk, results),
@@ -119,6 +120,16 @@ def cores() -> Check:
     if usable == 1:
         return Check("cores", "warn", found, "Workers take turns on one core: any number of threads works, slowly.")
     return Check("cores", "ok", found)
+
+
+def compiler() -> Check:
+    """See that the compiled part is there."""
+    from asyncrl import native
+
+    if native.library() is None:
+        advice = "Training on frames is about twice as fast with a C compiler: install gcc, or set CC."
+        return Check("compiler", "warn", native.status(), advice)
+    return Check("compiler", "ok", native.status())
 
 
 def shared_memory(path: Path) -> Check:

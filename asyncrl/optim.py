@@ -3,11 +3,15 @@
 Supplement 7: ``g ← αg + (1−α)Δθ²; θ ← θ − ηΔθ/√(g+ε)``. ε stands inside the root; ``torch.optim`` puts it outside.
 """
 
+import ctypes
 import math
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+import torch
 from torch import Tensor
+
+from asyncrl import native
 
 
 class Optimizer(Protocol):
@@ -45,6 +49,11 @@ class RMSProp:
     def apply(self, theta: Tensor, grad: Tensor, state: Tensor, lr: float, updates: int) -> None:
         """See Optimizer; the number of updates is not used."""
         g = state[0]
+        if theta.dtype == torch.float32 and (library := native.library()):
+            vectors = (native.pointer(vector) for vector in (theta, g, grad))
+            rates = map(ctypes.c_float, (lr, self.alpha, 1 - self.alpha, self.eps))
+            library.rmsprop(ctypes.c_size_t(len(theta)), *vectors, *rates)
+            return
         g.mul_(self.alpha).addcmul_(grad, grad, value=1 - self.alpha)
         theta.addcdiv_(grad, (g + self.eps).sqrt_(), value=-lr)
 

@@ -92,7 +92,8 @@ def _made_with(facts: Facts) -> RenderableType:
     versions = ", ".join(f"{name} {version}" for name, version in (made.get("versions") or {}).items() if version)
     commit = f"commit {made['commit'][:12]}{' with changes' if made.get('dirty') else ''}" if made.get("commit") else ""
     cores = f"{made.get('cpu')}, {made.get('usable_cores')} of {made.get('cores')} cores"
-    return _block("Made with", "\n".join(f"  {line}" for line in (versions, commit, cores) if line))
+    compiled = "without the compiled part" if made.get("compiled") is False else ""
+    return _block("Made with", "\n".join(f"  {line}" for line in (versions, commit, cores, compiled) if line))
 
 
 def _metrics(facts: Facts) -> Iterator[RenderableType]:

@@ -17,8 +17,8 @@ def n_step_returns(reward: Tensor, discount: Tensor, bootstrap: Tensor) -> Tenso
     Returns:
         ``[T, B]``.
     """
-    R, returns = bootstrap, torch.empty_like(reward)
-    for i in reversed(range(len(reward))):  # i = t−1 … t_start
-        R = reward[i] + discount[i] * R
-        returns[i] = R
-    return returns
+    R, returns = bootstrap, []
+    for r, d in zip(reward.flip(0), discount.flip(0), strict=True):  # i = t−1 … t_start
+        R = r + d * R
+        returns.append(R)
+    return torch.stack(returns[::-1])

@@ -140,7 +140,7 @@ class Session:
                 T = self._shared.T
                 if T > before:
                     self._log.clock.go()
-                if before < T < self._job.budget and self._is_working:
+                if before < T and self._is_working:
                     self._pause(before, T)
                 before = T
                 self._view("training" if T else "starting")
@@ -152,7 +152,8 @@ class Session:
 
     @property
     def _is_working(self) -> bool:
-        return self._crew.is_running and self._failure is None and self._stop_signal is None
+        is_asked_to_end = self._failure is not None or self._stop_signal is not None
+        return self._crew.is_running and not is_asked_to_end and not self._is_complete
 
     def _note(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -173,7 +174,7 @@ class Session:
             return
         self._note(self._crew.park())
         self._log.clock.halt()
-        if self._is_working and not self._is_complete:
+        if self._is_working:
             self._save()
             if evaluate:
                 self._evaluate()

@@ -32,7 +32,7 @@ def tell(steps: int, seconds: float) -> None:
 
 def asyncrl(*arguments: str) -> None:
     """``asyncrl run`` with the arguments given, as a user would type it; without evaluations."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the run hears it, and is waited for
+    signal.signal(signal.SIGTERM, lambda *_: None)  # the run hears it, and is waited for
     with tempfile.TemporaryDirectory() as store:
         own = ["--results", store, "--name", "timed", "--frames", "10G"]
         quiet = ["--set", f"log_seconds={INTERVAL}", "--set", "evaluation.episodes=0"]
@@ -137,6 +137,7 @@ def pfrl(processes: str) -> None:
         agent=agent,
         eval_interval=None,
         global_step_hooks=[hook],
+        random_seeds=list(range(int(processes))),
     )
 
 

@@ -84,30 +84,26 @@ ERRORS = [
     Error(
         "returns are off by one",
         "returns.py",
-        {
-            "R = reward[i] + discount[i] * R\n        returns[i] = R": (
-                "returns[i] = R\n        R = reward[i] + discount[i] * R"
-            )
-        },
+        {"R = r + d * R\n        returns.append(R)": "returns.append(R)\n        R = r + d * R"},
         "test_returns.py",
     ),
-    Error("returns ignore the discount", "returns.py", {"discount[i] * R": "discount.max() * R"}, "test_returns.py"),
+    Error("returns ignore the discount", "returns.py", {"d * R": "discount.max() * R"}, "test_returns.py"),
     Error(
         "the discount ignores terminals",
         STREAM,
-        {"torch.from_numpy(~step.terminated) * self._gamma": "self._gamma"},
+        {"~step.terminated * self._gamma": "self._gamma"},
         GRADIENTS,
     ),
     Error(
         "truncation is treated as terminal",
         STREAM,
-        {"torch.from_numpy(~step.terminated)": "torch.from_numpy(~(step.terminated | step.truncated))"},
+        {"~step.terminated *": "~(step.terminated | step.truncated) *"},
         GRADIENTS,
     ),
     Error(
         "truncation bootstraps from the next episode's first state",
         STREAM,
-        {"torch.from_numpy(step.successor)": "torch.from_numpy(step.obs)"},
+        {"obs[i + 1] = step.successor": "obs[i + 1] = step.obs"},
         GRADIENTS,
     ),
     Error(
@@ -228,7 +224,7 @@ ERRORS = [
     Error(
         "rollouts count as one step",
         SHARED,
-        {"self.counters[worker, STEPS] += steps": "self.counters[worker, STEPS] += 1"},
+        {"self._counts[worker, STEPS] += steps": "self._counts[worker, STEPS] += 1"},
         RUNS,
     ),
     Error(

@@ -266,3 +266,24 @@ def test_an_environment_that_exits_is_a_failure(tmp_path):
     config = resolve(env="tests.runtime.toys:Exiting", threads=1, frames=1_000, evaluation={"episodes": 0})
     with pytest.raises(RunFailed, match="SystemExit: 0"):
         experiment.train(config, tmp_path)
+
+
+def test_an_environment_whose_own_pipe_breaks_is_named_as_the_failure(tmp_path):
+    config = resolve(env="tests.runtime.toys:Unplugged", threads=1, frames=1_000, evaluation={"episodes": 0})
+    with pytest.raises(RunFailed, match="BrokenPipeError: the simulator hung up"):
+        experiment.train(config, tmp_path)
+
+
+def test_a_run_that_is_stopped_in_its_last_evaluation_has_met_its_budget(tmp_path):
+    def show(progress):
+        if progress.phase == "evaluating" and progress.frames >= 300 and not sent:
+            sent.append(progress.frames)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    sent = []
+    config = resolve(env="tests.runtime.toys:SlowExam", threads=1, frames=300, evaluation={"episodes": 5, "every": 300})
+    run = experiment.train(config, tmp_path, show=show)
+    document = read_document(run)
+    assert sent
+    assert (document["status"], document["reason"]) == ("finished", None)
+    assert read_rows(run, "evaluations") == []

@@ -94,7 +94,9 @@ class AtariEnvironments:
         successor = obs
         if truncated.any():
             successor = np.where(truncated[:, None, None, None], info["final_obs"], obs)
-        reward = (raw.clip(-1, 1) if self._clip else raw).astype(np.float32)
+        reward = (np.sign(raw) if self._clip else raw).astype(
+            np.float32
+        )  # whole numbers: their sign is the clipped one
         return Step(obs, reward, terminated, truncated, successor, games)
 
     def _finish(self, ended: NDArray[np.bool_], over: NDArray[np.bool_]) -> tuple[Game, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from asyncrl.networks import torso
 from asyncrl.rollout import Carry
 
 LSTM_CELLS = 256  # Setup B
@@ -23,9 +24,19 @@ def convolved(size: int, convolutions: Sequence[tuple[int, int, int]]) -> int:
 class Frames(nn.Module):
     """uint8 frames scaled to [0, 1], convolutions, one hidden layer, all rectified."""
 
-    def __init__(self, shape: Sequence[int], convolutions: Sequence[tuple[int, int, int]], hidden: int) -> None:
-        """Build for ``[C, H, W]`` frames; each convolution is (channels, kernel, stride)."""
+    def __init__(
+        self, shape: Sequence[int], convolutions: Sequence[tuple[int, int, int]], hidden: int, compiled: str
+    ) -> None:
+        """Build for ``[C, H, W]`` frames.
+
+        Args:
+            shape: of the frames.
+            convolutions: (channels, kernel, stride) of each.
+            hidden: units of the hidden layer.
+            compiled: the name of this architecture's compiled kernels, used for four 84 × 84 frames.
+        """
         super().__init__()
+        self._compiled = compiled if tuple(shape) == (4, 84, 84) else None
         channels, height, width = shape
         layers: list[nn.Module] = []
         for out, kernel, stride in convolutions:
@@ -33,10 +44,14 @@ class Frames(nn.Module):
             channels = out
         height, width = (convolved(size, convolutions) for size in (height, width))
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * height * width, hidden), nn.ReLU())
+        self._weights = tuple(self.layers.parameters())
         self.features = hidden
 
     def forward(self, obs: Tensor) -> Tensor:
         """Map ``[N, C, H, W]`` uint8 to ``[N, F]``."""
+        is_single = self._weights[0].dtype == torch.float32
+        if is_single and self._compiled and (kernels := torso.torso(self._compiled)):
+            return torso.features(kernels, obs.contiguous(), self._weights)
         features: Tensor = self.layers(obs.float().div_(255))
         return features
 

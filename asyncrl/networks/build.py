@@ -67,5 +67,5 @@ def orthogonal(net: nn.Module) -> nn.Module:
 
 def _body(network: str, obs_shape: Sequence[int]) -> Body:
     name, _, recurrent = network.partition("-")
-    torso = Vectors(obs_shape, HIDDEN) if name == "mlp" else Frames(obs_shape, *CONVOLUTIONS[name])
+    torso = Vectors(obs_shape, HIDDEN) if name == "mlp" else Frames(obs_shape, *CONVOLUTIONS[name], compiled=name)
     return Body(torso, LSTM_CELLS if recurrent else 0)

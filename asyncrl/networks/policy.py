@@ -30,8 +30,8 @@ class Softmax(NamedTuple):
 
     def sample(self) -> Tensor:
         """Draw ``[...]`` int64."""
-        flat = self.log_pi.exp().reshape(-1, self.log_pi.shape[-1])
-        return torch.multinomial(flat, 1).view(self.log_pi.shape[:-1])
+        waits = torch.empty_like(self.log_pi).exponential_()  # the first of n clocks that tick at rates π rings
+        return (self.log_pi.exp() / waits).argmax(-1)
 
     def log_prob(self, action: Tensor) -> Tensor:
         """Return ``[...]``."""

@@ -52,3 +52,4 @@ def enter(threads: int) -> None:
     if sys.platform == "linux":  # elsewhere the broken pipe ends it
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)  # g of a weight without gradient decays to numbers that processors are slow with

@@ -43,6 +43,8 @@ class Stream:
         self._action = actions.expand(t_max, *actions.shape).clone()
         self._reward = torch.empty(t_max, batch)
         self._discount = torch.empty(t_max, batch)
+        buffers = (self._obs, self._action, self._reward, self._discount)
+        self._arrays = tuple(buffer.numpy() for buffer in buffers)  # the same memory, quicker to write single steps to
         self._current = torch.from_numpy(environments.reset(seeds))  # [B, *O]  to act on next
         self._carry = fresh
         self._planned: Act | None = None  # chosen for the current observation, not yet taken
@@ -54,17 +56,18 @@ class Stream:
         Returns:
             The rollout, its tensors valid until the next call; and the games that ended, each with the ε it ended on.
         """
-        self._obs[0] = self._current
+        obs, action, reward, discount = self._arrays
+        obs[0] = self._current
         carry = self._carry
         games = []
         for i in range(self._t_max):
             choice = self._planned or act(self._obs[i], self._carry)
             self._planned = None
             step = self._environments.step(choice.action.numpy())
-            self._action[i] = choice.action
-            self._reward[i] = torch.from_numpy(step.reward)
-            self._discount[i] = torch.from_numpy(~step.terminated) * self._gamma
-            self._obs[i + 1] = torch.from_numpy(step.successor)
+            action[i] = choice.action
+            reward[i] = step.reward
+            discount[i] = ~step.terminated * self._gamma
+            obs[i + 1] = step.successor
             ended = step.terminated | step.truncated
             self._carry = forget(choice.carry, ended)
             games += [(game, _rate(choice.epsilon, game.env)) for game in step.games]

@@ -111,6 +111,8 @@ class ActorLearner:
         norm = clip_(self.grad, job.clip)
         lag = shared.updates - born  # what others wrote since the snapshot
         is_finite = bool(np.isfinite(norm))
+        if not is_finite and not shared.theta.isfinite().all():
+            raise FloatingPointError("the shared weights are no longer finite")
         if is_finite:
             shared.apply(self.worker, job.optimizer, self.grad, job.learning_rate(before))  # θ ← θ − …, no lock
         shared.sync_target(before, after, learner.target_period)  # if T mod I_target = 0: θ⁻ ← θ

@@ -234,6 +234,14 @@ def test_a_gradient_that_is_not_finite_is_skipped_and_counted(bad, clip):
     assert subject.shared.T == 16
 
 
+def test_weights_that_are_no_longer_finite_end_the_run():
+    subject = build(Stub(lambda rollout: math.nan))
+    subject.update()  # a bad gradient alone does not
+    subject.shared.theta[1] = math.inf
+    with pytest.raises(FloatingPointError, match="no longer finite"):
+        subject.update()
+
+
 @pytest.mark.parametrize("algo", ALGOS)
 def test_rewards_that_are_not_numbers_leave_the_weights_finite(algo):
     subject = actor(*prepare(algo=algo, env="tests.toys:NotANumber", target_frames=20))

@@ -114,3 +114,12 @@ class Exiting(Corridor):
         if self.t == 10:
             raise SystemExit(0)
         return super().act(0)
+
+
+class Unplugged(Corridor):
+    """Loses, in the tenth step, a connection of its own."""
+
+    def act(self, action):
+        if self.t == 10:
+            raise BrokenPipeError("the simulator hung up")
+        return super().act(0)

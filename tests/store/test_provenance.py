@@ -20,7 +20,7 @@ def test_collect_is_json_and_holds_only_what_is_listed(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/home/someone/bin/asyncrl", "run", "--results", "/home/someone/private"])
     collected = provenance.collect()
     assert set(collected) == {
-        "versions", "commit", "dirty", "platform", "cpu", "cores", "usable_cores", "program", "started"
+        "versions", "commit", "dirty", "platform", "cpu", "cores", "compiled", "usable_cores", "program", "started"
     }  # fmt: skip
     text = json.dumps(collected)
     assert "hush" not in text

@@ -1,0 +1,373 @@
+/* The two hot loops of training on frames: the convolutional torso, forward and backward, and shared RMSProp.
+ *
+ * native.py compiles this for the machine it runs on, where there is a compiler; torch does the same, to rounding, where
+ * there is none. Arrays are dense float32. Activations are [y][x][channel], so that a vector holds neighbouring channels.
+ */
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 32")
+
+/* Floats in a vector, and how much of a tile stays in registers: a convolution's sums, the sides of other tiles. */
+#if defined __AVX512F__
+enum { LANES = 16, REGISTERS = 24, DEEP = 16, ROWS = 8, OUTPUTS = 2, ALONE = 8, BLOCK = 4 };
+#elif defined __AVX2__
+enum { LANES = 8, REGISTERS = 12, DEEP = 8, ROWS = 4, OUTPUTS = 2, ALONE = 8, BLOCK = 4 };
+#else
+#error "no AVX2, without which torch is faster"
+#endif
+
+typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+INLINE vec load(const float *p) { return *(const vec *)p; }
+INLINE void store(float *p, vec v) { *(vec *)p = v; }
+INLINE vec splat(float x) { return (vec){} + x; }
+INLINE vec relu(vec v) { return (vec)((__typeof__(v < 0))v & ~(v < 0)); } /* a NaN stays one */
+INLINE int least(int a, int b) { return a < b ? a : b; }
+INLINE int even(int outputs) { /* of tiles that a row is cut into: as wide as can be, and as equal */
+  int tiles = (outputs + REGISTERS - 1) / REGISTERS;
+  return (outputs + tiles - 1) / tiles;
+}
+INLINE float total(vec v) {
+  float sum = 0;
+  for (int i = 0; i < LANES; i++) sum += v[i];
+  return sum;
+}
+
+/* A convolution reads, for each output, SEGMENTS runs of RUN floats: rows of K pixels of each plane of an image, or K
+ * rows of K pixels with all their channels. Every size is a constant where this is inlined. */
+typedef struct {
+  int planes; /* 1: [y][x][channel]; otherwise [channel][y][x] */
+  int C, H, W, O, K, S, OH, OW;
+} Conv;
+
+#define RUN(c) ((c).planes > 1 ? (c).K : (c).K * (c).C)
+#define SEGMENTS(c) ((c).planes > 1 ? (c).C * (c).K : (c).K)
+#define PIXEL(c) ((c).planes > 1 ? 1 : (c).C) /* floats from a pixel to the next */
+#define PATCH(c) (RUN(c) * SEGMENTS(c))
+#define IN(c) ((c).C * (c).H * (c).W)
+#define OUT(c) ((c).O * (c).OH * (c).OW)
+
+INLINE int segment(Conv c, int s) {
+  return c.planes > 1 ? (s / c.K) * c.H * c.W + (s % c.K) * c.W : s * c.W * c.C;
+}
+
+/* Where torch keeps, in [O][C][K][K], the weight of output o and patch entry s, i. */
+INLINE int torch_index(Conv c, int o, int s, int i) {
+  int channel = c.planes > 1 ? s / c.K : i % c.C;
+  int ky = c.planes > 1 ? s % c.K : s, kx = c.planes > 1 ? i : i / c.C;
+  return ((o * c.C + channel) * c.K + ky) * c.K + kx;
+}
+
+/* out[y][x][o] = max(0, bias + Σ weight[patch][o] · in) for `width` neighbours x and `blocks` vectors of outputs. */
+INLINE void conv_tile(Conv c, const float *in, const float *w, const float *bias, float *out, int width, int blocks) {
+  vec sum[REGISTERS];
+  UNROLL for (int b = 0; b < blocks; b++) {
+    UNROLL for (int x = 0; x < width; x++) sum[b * width + x] = load(bias + b * LANES);
+  }
+  for (int s = 0; s < SEGMENTS(c); s++) {
+    const float *row = in + segment(c, s);
+    for (int i = 0; i < RUN(c); i++, w += c.O) {
+      UNROLL for (int b = 0; b < blocks; b++) {
+        vec weight = load(w + b * LANES);
+        UNROLL for (int x = 0; x < width; x++) sum[b * width + x] += weight * row[x * c.S * PIXEL(c) + i];
+      }
+    }
+  }
+  UNROLL for (int b = 0; b < blocks; b++) {
+    UNROLL for (int x = 0; x < width; x++) store(out + x * c.O + b * LANES, relu(sum[b * width + x]));
+  }
+}
+
+INLINE void conv_forward(Conv c, const float *in, const float *w, const float *bias, float *out) {
+  const int width = even(c.OW), blocks = least(c.O / LANES, REGISTERS / width >= 2 ? 2 : 1);
+  for (int o = 0; o < c.O; o += blocks * LANES) {
+    for (int y = 0; y < c.OH; y++) {
+      const float *row = in + y * c.S * c.W * PIXEL(c);
+      float *to = out + y * c.OW * c.O + o;
+      int x = 0;
+      for (; x + width <= c.OW; x += width)
+        conv_tile(c, row + x * c.S * PIXEL(c), w + o, bias + o, to + x * c.O, width, blocks);
+      for (; x < c.OW; x++) conv_tile(c, row + x * c.S * PIXEL(c), w + o, bias + o, to + x * c.O, 1, blocks);
+    }
+  }
+}
+
+/* dw[patch][o] += Σ in · grad over one image; db[o] += Σ grad. */
+INLINE void conv_backward_weights(Conv c, const float *in, const float *grad, float *dw, float *db) {
+  const int blocks = c.O % (2 * LANES) ? 1 : 2, deep = least(RUN(c), DEEP / blocks); /* divides RUN */
+  for (int o = 0; o < c.O; o += blocks * LANES) {
+    for (int s = 0; s < SEGMENTS(c); s++) {
+      for (int i = 0; i < RUN(c); i += deep) {
+        vec sum[REGISTERS];
+        float *to = dw + (s * RUN(c) + i) * c.O + o;
+        UNROLL for (int k = 0; k < deep; k++) {
+          UNROLL for (int b = 0; b < blocks; b++) sum[k * blocks + b] = load(to + k * c.O + b * LANES);
+        }
+        for (int y = 0; y < c.OH; y++) {
+          const float *row = in + segment(c, s) + y * c.S * c.W * PIXEL(c) + i, *g = grad + y * c.OW * c.O + o;
+          for (int x = 0; x < c.OW; x++, row += c.S * PIXEL(c), g += c.O) {
+            UNROLL for (int b = 0; b < blocks; b++) {
+              vec gradient = load(g + b * LANES);
+              UNROLL for (int k = 0; k < deep; k++) sum[k * blocks + b] += gradient * row[k];
+            }
+          }
+        }
+        UNROLL for (int k = 0; k < deep; k++) {
+          UNROLL for (int b = 0; b < blocks; b++) store(to + k * c.O + b * LANES, sum[k * blocks + b]);
+        }
+      }
+    }
+    for (int b = 0; b < blocks; b++) {
+      vec sum = load(db + o + b * LANES);
+      for (int p = 0; p < c.OH * c.OW; p++) sum += load(grad + p * c.O + o + b * LANES);
+      store(db + o + b * LANES, sum);
+    }
+  }
+}
+
+/* din[y][x][c] += Σ weight[ky][kx][o][c] · grad, over one image; in is [y][x][channel]. */
+INLINE void conv_backward_tile(Conv c, const float *w, const float *grad, float *din, int width) {
+  vec sum[REGISTERS];
+  UNROLL for (int x = 0; x < width; x++) sum[x] = load(din + x * c.S * c.C);
+  for (int o = 0; o < c.O; o++) {
+    vec weight = load(w + o * c.C);
+    UNROLL for (int x = 0; x < width; x++) sum[x] += weight * grad[x * c.O + o];
+  }
+  UNROLL for (int x = 0; x < width; x++) store(din + x * c.S * c.C, sum[x]);
+}
+
+INLINE void conv_backward_input(Conv c, const float *w, const float *grad, float *din) {
+  const int width = even(c.OW);
+  for (int k = 0; k < c.K * c.K; k++) {
+    for (int channel = 0; channel < c.C; channel += LANES) {
+      const float *weight = w + k * c.O * c.C + channel;
+      for (int y = 0; y < c.OH; y++) {
+        const float *g = grad + y * c.OW * c.O;
+        float *to = din + ((y * c.S + k / c.K) * c.W + k % c.K) * c.C + channel;
+        int x = 0;
+        for (; x + width <= c.OW; x += width) conv_backward_tile(c, weight, g + x * c.O, to + x * c.S * c.C, width);
+        for (; x < c.OW; x++) conv_backward_tile(c, weight, g + x * c.O, to + x * c.S * c.C, 1);
+      }
+    }
+  }
+}
+
+/* [O][C][K][K] → [patch][O] */
+INLINE void pack(Conv c, const float *w, float *packed) {
+  for (int s = 0; s < SEGMENTS(c); s++)
+    for (int i = 0; i < RUN(c); i++)
+      for (int o = 0; o < c.O; o++) *packed++ = w[torch_index(c, o, s, i)];
+}
+
+/* [O][C][K][K] → [ky][kx][O][C] */
+INLINE void pack_transposed(Conv c, const float *w, float *packed) {
+  for (int k = 0; k < c.K * c.K; k++)
+    for (int o = 0; o < c.O; o++)
+      for (int channel = 0; channel < c.C; channel++) *packed++ = w[(o * c.C + channel) * c.K * c.K + k];
+}
+
+INLINE void write_unpacked(Conv c, const float *packed, float *dw) {
+  for (int s = 0; s < SEGMENTS(c); s++)
+    for (int i = 0; i < RUN(c); i++)
+      for (int o = 0; o < c.O; o++) dw[torch_index(c, o, s, i)] = *packed++;
+}
+
+/* The hidden layer, D → F, rectified; D and F are multiples of 16. Rows in tiles of `rows`. */
+
+enum { CHUNK = 768 }; /* floats of a row that stay in the first cache, for all rows of a tile */
+
+INLINE void dense_tile(int D, int F, const float *in, const float *w, float *out, int length, int rows, int outputs) {
+  vec sum[ROWS * OUTPUTS > ALONE ? ROWS * OUTPUTS : ALONE];
+  for (int f = 0; f < F; f += outputs) {
+    UNROLL for (int i = 0; i < rows * outputs; i++) sum[i] = splat(0);
+    for (int d = 0; d < length; d += LANES) {
+      UNROLL for (int j = 0; j < outputs; j++) {
+        vec weight = load(w + (size_t)(f + j) * D + d);
+        UNROLL for (int r = 0; r < rows; r++) sum[r * outputs + j] += weight * load(in + (size_t)r * D + d);
+      }
+    }
+    UNROLL for (int r = 0; r < rows; r++) {
+      UNROLL for (int j = 0; j < outputs; j++) out[r * F + f + j] += total(sum[r * outputs + j]);
+    }
+  }
+}
+
+static void dense_forward(int N, int D, int F, const float *in, const float *w, const float *bias, float *out) {
+  for (int n = 0; n < N; n++) memcpy(out + (size_t)n * F, bias, F * sizeof(float));
+  for (int d = 0; d < D; d += CHUNK) {
+    int length = least(CHUNK, D - d), n = 0;
+    for (; n + ROWS <= N; n += ROWS)
+      dense_tile(D, F, in + (size_t)n * D + d, w + d, out + (size_t)n * F, length, ROWS, OUTPUTS);
+    for (; n + 2 <= N; n += 2)
+      dense_tile(D, F, in + (size_t)n * D + d, w + d, out + (size_t)n * F, length, 2, ALONE / 2);
+    for (; n < N; n++) dense_tile(D, F, in + (size_t)n * D + d, w + d, out + (size_t)n * F, length, 1, ALONE);
+  }
+  for (size_t i = 0; i < (size_t)N * F; i += LANES) store(out + i, relu(load(out + i)));
+}
+
+/* dw[f][d] += Σ_n grad[n][f] · in[n][d] */
+static void dense_backward_weights(int N, int D, int F, const float *in, const float *grad, float *dw, float *db) {
+  for (int f = 0; f < F; f += BLOCK) {
+    for (int d = 0; d < D; d += 2 * LANES) {
+      vec sum[2 * BLOCK];
+      UNROLL for (int j = 0; j < BLOCK; j++) {
+        UNROLL for (int b = 0; b < 2; b++) sum[j * 2 + b] = splat(0);
+      }
+      for (int n = 0; n < N; n++) {
+        UNROLL for (int b = 0; b < 2; b++) {
+          vec x = load(in + (size_t)n * D + d + b * LANES);
+          UNROLL for (int j = 0; j < BLOCK; j++) sum[j * 2 + b] += x * grad[(size_t)n * F + f + j];
+        }
+      }
+      UNROLL for (int j = 0; j < BLOCK; j++) {
+        UNROLL for (int b = 0; b < 2; b++) store(dw + (size_t)(f + j) * D + d + b * LANES, sum[j * 2 + b]);
+      }
+    }
+  }
+  for (int n = 0; n < N; n++)
+    for (int f = 0; f < F; f++) db[f] += grad[(size_t)n * F + f];
+}
+
+/* din[n][d] = Σ_f grad[n][f] · w[f][d] */
+INLINE void dense_backward_tile(int D, int F, const float *w, const float *grad, float *din, int rows) {
+  for (int f = 0; f < F; f += BLOCK) {
+    for (int d = 0; d < D; d += LANES) {
+      vec weight[BLOCK];
+      UNROLL for (int j = 0; j < BLOCK; j++) weight[j] = load(w + (size_t)(f + j) * D + d);
+      UNROLL for (int r = 0; r < rows; r++) {
+        vec sum = load(din + (size_t)r * D + d);
+        UNROLL for (int j = 0; j < BLOCK; j++) sum += weight[j] * grad[r * F + f + j];
+        store(din + (size_t)r * D + d, sum);
+      }
+    }
+  }
+}
+
+static void dense_backward_input(int N, int D, int F, const float *w, const float *grad, float *din) {
+  memset(din, 0, sizeof(float) * N * D);
+  int n = 0;
+  for (; n + 4 <= N; n += 4) dense_backward_tile(D, F, w, grad + (size_t)n * F, din + (size_t)n * D, 4);
+  for (; n < N; n++) dense_backward_tile(D, F, w, grad + (size_t)n * F, din + (size_t)n * D, 1);
+}
+
+/* The torsos: two or three convolutions and a hidden layer. parameters: weight, bias of each layer, in torch's layouts.
+ * kept: what backward needs of forward, [N][activations of each convolution], then [N][D] as torch flattens the last. */
+
+enum { PIXELS = 4 * 84 * 84, HIDDEN_MOST = 512, WEIGHTS_MOST = 64 * 64 * 9, ACTIVATIONS_MOST = 32 * 20 * 20 };
+
+INLINE void scale(const uint8_t *obs, float *image) {
+  for (int i = 0; i < PIXELS; i++) image[i] = (float)obs[i] / 255.0f;
+}
+
+INLINE void planes_from_pixels(Conv c, const float *a, float *flat) {
+  for (int o = 0; o < c.O; o++)
+    for (int p = 0; p < c.OH * c.OW; p++) flat[o * c.OH * c.OW + p] = a[p * c.O + o];
+}
+
+/* The same backwards, through the rectifier. */
+INLINE void pixels_from_planes(Conv c, const float *flat, const float *a, float *grad) {
+  for (int p = 0; p < c.OH * c.OW; p++)
+    for (int o = 0; o < c.O; o++) grad[p * c.O + o] = a[p * c.O + o] <= 0 ? 0 : flat[o * c.OH * c.OW + p];
+}
+
+INLINE void forward(Conv one, Conv two, Conv three, int layers, int F, int N, const uint8_t *obs,
+                    const float *const *parameters, float *kept, float *features) {
+  static _Thread_local float w1[WEIGHTS_MOST], w2[WEIGHTS_MOST], w3[WEIGHTS_MOST], image[PIXELS];
+  const Conv last = layers == 3 ? three : two;
+  const size_t each = OUT(one) + OUT(two) + (layers == 3 ? OUT(three) : 0), D = OUT(last);
+  float *flat = kept + N * each;
+  pack(one, parameters[0], w1);
+  pack(two, parameters[2], w2);
+  if (layers == 3) pack(three, parameters[4], w3);
+  for (int n = 0; n < N; n++) {
+    float *a1 = kept + n * each, *a2 = a1 + OUT(one), *a3 = a2 + OUT(two);
+    scale(obs + (size_t)n * PIXELS, image);
+    conv_forward(one, image, w1, parameters[1], a1);
+    conv_forward(two, a1, w2, parameters[3], a2);
+    if (layers == 3) conv_forward(three, a2, w3, parameters[5], a3);
+    planes_from_pixels(last, layers == 3 ? a3 : a2, flat + n * D);
+  }
+  dense_forward(N, D, F, flat, parameters[2 * layers], parameters[2 * layers + 1], features);
+}
+
+/* Writes the gradients of all parameters; scratch is [N][F + D]. */
+INLINE void backward(Conv one, Conv two, Conv three, int layers, int F, int N, const uint8_t *obs,
+                     const float *const *parameters, const float *kept, const float *features, const float *grad,
+                     float *const *gradients, float *scratch) {
+  static _Thread_local float dw1[WEIGHTS_MOST], dw2[WEIGHTS_MOST], dw3[WEIGHTS_MOST], w2[WEIGHTS_MOST],
+      w3[WEIGHTS_MOST], image[PIXELS], g1[ACTIVATIONS_MOST], g2[ACTIVATIONS_MOST], g3[ACTIVATIONS_MOST];
+  const Conv last = layers == 3 ? three : two;
+  const size_t each = OUT(one) + OUT(two) + (layers == 3 ? OUT(three) : 0), D = OUT(last);
+  const float *flat = kept + N * each;
+  float *g = scratch, *dflat = scratch + (size_t)N * F;
+  for (size_t i = 0; i < (size_t)N * F; i++) g[i] = features[i] <= 0 ? 0 : grad[i];
+  memset(gradients[2 * layers + 1], 0, F * sizeof(float));
+  dense_backward_weights(N, D, F, flat, g, gradients[2 * layers], gradients[2 * layers + 1]);
+  dense_backward_input(N, D, F, parameters[2 * layers], g, dflat);
+  memset(dw1, 0, sizeof(float) * PATCH(one) * one.O);
+  memset(dw2, 0, sizeof(float) * PATCH(two) * two.O);
+  memset(gradients[1], 0, one.O * sizeof(float));
+  memset(gradients[3], 0, two.O * sizeof(float));
+  pack_transposed(two, parameters[2], w2);
+  if (layers == 3) {
+    memset(dw3, 0, sizeof(float) * PATCH(three) * three.O);
+    memset(gradients[5], 0, three.O * sizeof(float));
+    pack_transposed(three, parameters[4], w3);
+  }
+  for (int n = 0; n < N; n++) {
+    const float *a1 = kept + n * each, *a2 = a1 + OUT(one), *a3 = a2 + OUT(two);
+    if (layers == 3) {
+      pixels_from_planes(three, dflat + n * D, a3, g3);
+      conv_backward_weights(three, a2, g3, dw3, gradients[5]);
+      memset(g2, 0, OUT(two) * sizeof(float));
+      conv_backward_input(three, w3, g3, g2);
+      for (int i = 0; i < OUT(two); i++) g2[i] = a2[i] <= 0 ? 0 : g2[i];
+    } else {
+      pixels_from_planes(two, dflat + n * D, a2, g2);
+    }
+    conv_backward_weights(two, a1, g2, dw2, gradients[3]);
+    memset(g1, 0, OUT(one) * sizeof(float));
+    conv_backward_input(two, w2, g2, g1);
+    for (int i = 0; i < OUT(one); i++) g1[i] = a1[i] <= 0 ? 0 : g1[i];
+    scale(obs + (size_t)n * PIXELS, image);
+    conv_backward_weights(one, image, g1, dw1, gradients[1]);
+  }
+  write_unpacked(one, dw1, gradients[0]);
+  write_unpacked(two, dw2, gradients[2]);
+  if (layers == 3) write_unpacked(three, dw3, gradients[4]);
+}
+
+#define TORSO(name, one, two, three, layers, F)                                                                    \
+  void name##_forward(int N, const uint8_t *obs, const float *const *parameters, float *kept, float *features) {     \
+    forward(one, two, three, layers, F, N, obs, parameters, kept, features);                                         \
+  }                                                                                                                  \
+  void name##_backward(int N, const uint8_t *obs, const float *const *parameters, const float *kept,                 \
+                       const float *features, const float *grad, float *const *gradients, float *scratch) {          \
+    backward(one, two, three, layers, F, N, obs, parameters, kept, features, grad, gradients, scratch);              \
+  }
+
+/*                            planes  C   H   W   O   K  S  OH  OW */
+static const Conv nips_one = {4, 4, 84, 84, 16, 8, 4, 20, 20}, nips_two = {1, 16, 20, 20, 32, 4, 2, 9, 9};
+static const Conv nature_one = {4, 4, 84, 84, 32, 8, 4, 20, 20}, nature_two = {1, 32, 20, 20, 64, 4, 2, 9, 9};
+static const Conv nature_three = {1, 64, 9, 9, 64, 3, 1, 7, 7};
+
+TORSO(nips, nips_one, nips_two, nips_two, 2, 256)
+TORSO(nature, nature_one, nature_two, nature_three, 3, 512)
+
+/* With rest = 1 − α: g ← αg + (1−α)Δθ²; θ ← θ − ηΔθ/√(g+ε), in one pass. Other workers' processors own many of the
+ * cache lines: each is asked for well before it is written to, or every write would wait for it. */
+void rmsprop(size_t P, float *theta, float *g, const float *grad, float lr, float alpha, float rest, float eps) {
+  enum { LINE = 16, AHEAD = 32 * LINE };
+  for (size_t start = 0; start < P; start += LINE) {
+    __builtin_prefetch(theta + start + AHEAD, 1);
+    __builtin_prefetch(g + start + AHEAD, 1);
+    for (size_t i = start; i < (P - start < LINE ? P : start + LINE); i++) {
+      g[i] = alpha * g[i] + rest * grad[i] * grad[i];
+      theta[i] -= lr * grad[i] / sqrtf(g[i] + eps);
+    }
+  }
+}
