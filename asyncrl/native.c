@@ -255,7 +255,7 @@ static void dense_backward_input(int N, int D, int F, const float *w, const floa
 }
 
 /* The torsos: two or three convolutions and a hidden layer. parameters: weight, bias of each layer, in torch's layouts.
- * kept: what backward needs of forward, [N][activations of each convolution], then [N][D] as torch flattens the last. */
+ * What backward needs of forward: activations, [N][of each convolution], and the last ones as torch flattens them. */
 
 enum { PIXELS = 4 * 84 * 84, HIDDEN_MOST = 512, WEIGHTS_MOST = 64 * 64 * 9, ACTIVATIONS_MOST = 32 * 20 * 20 };
 
@@ -275,16 +275,15 @@ INLINE void pixels_from_planes(Conv c, const float *flat, const float *a, float 
 }
 
 INLINE void forward(Conv one, Conv two, Conv three, int layers, int F, int N, const uint8_t *obs,
-                    const float *const *parameters, float *kept, float *features) {
+                    const float *const *parameters, float *activations, float *flat, float *features) {
   static _Thread_local float w1[WEIGHTS_MOST], w2[WEIGHTS_MOST], w3[WEIGHTS_MOST], image[PIXELS];
   const Conv last = layers == 3 ? three : two;
   const size_t each = OUT(one) + OUT(two) + (layers == 3 ? OUT(three) : 0), D = OUT(last);
-  float *flat = kept + N * each;
   pack(one, parameters[0], w1);
   pack(two, parameters[2], w2);
   if (layers == 3) pack(three, parameters[4], w3);
   for (int n = 0; n < N; n++) {
-    float *a1 = kept + n * each, *a2 = a1 + OUT(one), *a3 = a2 + OUT(two);
+    float *a1 = activations + n * each, *a2 = a1 + OUT(one), *a3 = a2 + OUT(two);
     scale(obs + (size_t)n * PIXELS, image);
     conv_forward(one, image, w1, parameters[1], a1);
     conv_forward(two, a1, w2, parameters[3], a2);
@@ -296,13 +295,12 @@ INLINE void forward(Conv one, Conv two, Conv three, int layers, int F, int N, co
 
 /* Writes the gradients of all parameters; scratch is [N][F + D]. */
 INLINE void backward(Conv one, Conv two, Conv three, int layers, int F, int N, const uint8_t *obs,
-                     const float *const *parameters, const float *kept, const float *features, const float *grad,
-                     float *const *gradients, float *scratch) {
+                     const float *const *parameters, const float *activations, const float *flat,
+                     const float *features, const float *grad, float *const *gradients, float *scratch) {
   static _Thread_local float dw1[WEIGHTS_MOST], dw2[WEIGHTS_MOST], dw3[WEIGHTS_MOST], w2[WEIGHTS_MOST],
       w3[WEIGHTS_MOST], image[PIXELS], g1[ACTIVATIONS_MOST], g2[ACTIVATIONS_MOST], g3[ACTIVATIONS_MOST];
   const Conv last = layers == 3 ? three : two;
   const size_t each = OUT(one) + OUT(two) + (layers == 3 ? OUT(three) : 0), D = OUT(last);
-  const float *flat = kept + N * each;
   float *g = scratch, *dflat = scratch + (size_t)N * F;
   for (size_t i = 0; i < (size_t)N * F; i++) g[i] = features[i] <= 0 ? 0 : grad[i];
   memset(gradients[2 * layers + 1], 0, F * sizeof(float));
@@ -319,7 +317,7 @@ INLINE void backward(Conv one, Conv two, Conv three, int layers, int F, int N, c
     pack_transposed(three, parameters[4], w3);
   }
   for (int n = 0; n < N; n++) {
-    const float *a1 = kept + n * each, *a2 = a1 + OUT(one), *a3 = a2 + OUT(two);
+    const float *a1 = activations + n * each, *a2 = a1 + OUT(one), *a3 = a2 + OUT(two);
     if (layers == 3) {
       pixels_from_planes(three, dflat + n * D, a3, g3);
       conv_backward_weights(three, a2, g3, dw3, gradients[5]);
@@ -341,13 +339,15 @@ INLINE void backward(Conv one, Conv two, Conv three, int layers, int F, int N, c
   if (layers == 3) write_unpacked(three, dw3, gradients[4]);
 }
 
-#define TORSO(name, one, two, three, layers, F)                                                                    \
-  void name##_forward(int N, const uint8_t *obs, const float *const *parameters, float *kept, float *features) {     \
-    forward(one, two, three, layers, F, N, obs, parameters, kept, features);                                         \
-  }                                                                                                                  \
-  void name##_backward(int N, const uint8_t *obs, const float *const *parameters, const float *kept,                 \
-                       const float *features, const float *grad, float *const *gradients, float *scratch) {          \
-    backward(one, two, three, layers, F, N, obs, parameters, kept, features, grad, gradients, scratch);              \
+#define TORSO(name, one, two, three, layers, F)                                                                      \
+  void name##_forward(int N, const uint8_t *obs, const float *const *parameters, float *activations, float *flat,      \
+                      float *features) {                                                                               \
+    forward(one, two, three, layers, F, N, obs, parameters, activations, flat, features);                              \
+  }                                                                                                                    \
+  void name##_backward(int N, const uint8_t *obs, const float *const *parameters, const float *activations,            \
+                       const float *flat, const float *features, const float *grad, float *const *gradients,           \
+                       float *scratch) {                                                                               \
+    backward(one, two, three, layers, F, N, obs, parameters, activations, flat, features, grad, gradients, scratch);   \
   }
 
 /*                            planes  C   H   W   O   K  S  OH  OW */

@@ -19,6 +19,7 @@ GRADIENTS, RUNS = "learners/test_pseudocode.py", "runtime/test_whole_runs.py"
 A3C, N_STEP, Q, SARSA = (f"learners/{name}.py" for name in ("a3c", "n_step_q", "one_step_q", "one_step_sarsa"))
 STREAM, WORKER, SHARED = (f"runtime/{name}.py" for name in ("stream", "worker", "shared"))
 EVALUATE = "runtime/evaluate.py"
+NATIVE, COMPILED = "native.c", "test_native.py"
 EXPLORATION, POLICY, ATARI = "learners/exploration.py", "networks/policy.py", "envs/atari.py"
 
 ERRORS = [
@@ -305,6 +306,25 @@ ERRORS = [
         "runtime/test_evaluate.py::test_the_carry_is_empty_where_a_game_begins",
     ),
     Error("evaluations are played as in training", "parts.py", {"cores(), False)": "cores(), True)"}, "test_parts.py"),
+    # The compiled part
+    Error("ε is outside the compiled root", NATIVE, {"sqrtf(g[i] + eps)": "(sqrtf(g[i]) + eps)"}, COMPILED),
+    Error("the compiled g forgets to square", NATIVE, {"rest * grad[i] * grad[i]": "rest * grad[i]"}, COMPILED),
+    Error("the hidden layer's rectifier is not differentiated", NATIVE, {"features[i] <= 0 ? 0 :": ""}, COMPILED),
+    Error("the first rectifier is not differentiated", NATIVE, {"a1[i] <= 0 ? 0 :": ""}, COMPILED),
+    Error("the compiled pixels are not scaled", NATIVE, {"(float)obs[i] / 255.0f": "(float)obs[i]"}, COMPILED),
+    Error("a compiled rectifier hides what is no number", NATIVE, {"& ~(v < 0)": "& (v > 0)"}, COMPILED),
+    Error(
+        "what was computed with old weights is not forgotten",
+        WORKER,
+        {"            self.forget()\n": ""},
+        f"{COMPILED}::test_after_many_updates_the_weights_agree",
+    ),
+    Error(
+        "the shared weights' features are remembered",
+        WORKER,
+        {"if self.learner.snapshots else 0": "if True else 0"},
+        f"{COMPILED}::test_after_many_updates_the_weights_agree",
+    ),
     # Atari
     Error("a lost life restarts the game", ATARI, {"episodic_life=False": "episodic_life=True"}, "envs/test_atari.py"),
     Error("a lost life is not terminal", ATARI, {"if self._lives_count:": "if False:"}, "envs/test_atari.py"),

@@ -9,6 +9,7 @@ import torch
 
 from asyncrl import native
 from asyncrl.networks import torso
+from asyncrl.networks.bodies import remember
 from asyncrl.networks.build import build
 from asyncrl.optim import RMSProp
 from tests.runtime.setups import actor, prepare
@@ -22,7 +23,7 @@ def plain(monkeypatch):
 
     def switch():
         monkeypatch.setattr(native, "library", lambda: None)
-        monkeypatch.setattr(torso, "torso", lambda name: None)
+        monkeypatch.setattr(torso, "kernels", lambda name: None)
 
     return switch
 
@@ -155,18 +156,74 @@ def test_numbers_of_another_size_are_left_to_torch(plain):
     assert torch.equal(*results)
 
 
+def gradients(net, obs, weight):
+    return torch.autograd.grad((net(obs) * weight).sum(), list(net.parameters()))
+
+
 @compiled
-@pytest.mark.parametrize("algo", ["a3c", "n-step-q"])
-def test_after_a_thousand_updates_the_weights_agree(algo, plain):
+def test_what_was_computed_for_acting_is_used_for_learning_until_it_is_forgotten():
+    net = build("nips", (4, 84, 84), actions=6, continuous=False, policy=False).body.torso
+    obs, weight = frames(6), torch.randn(5, 256)
+    forget = remember(net, 6)
+
+    def act():
+        with torch.no_grad():
+            for part in obs[:4].split(2), obs[4:5].split(1):
+                for states in part:
+                    net(states)
+
+    forget()
+    act()
+    fresh = gradients(build_like(net), obs[:5], weight)
+    for mine, theirs in zip(gradients(net, obs[:5], weight), fresh, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
+    with torch.no_grad():
+        net.layers[0].weight.mul_(-1)
+    stale = gradients(net, obs[:5], weight)
+    forget()
+    fresh = gradients(build_like(net), obs[:5], weight)
+    assert not torch.allclose(stale[0], fresh[0], rtol=1e-2, atol=1e-2)  # it is really remembered
+    assert all(map(torch.equal, gradients(net, obs[:5], weight), fresh))
+
+
+def build_like(net):
+    """Return a torso with the same weights and no memory."""
+    other = build("nips", (4, 84, 84), actions=6, continuous=False, policy=False).body.torso
+    other.load_state_dict(net.state_dict())
+    return other
+
+
+@compiled
+@pytest.mark.parametrize("capacity", [0, 2])
+def test_other_states_and_those_without_room_are_not_taken_for_known_ones(capacity):
+    net = build("nips", (4, 84, 84), actions=6, continuous=False, policy=False).body.torso
+    remember(net, capacity)
+    obs, other = frames(3), frames(3, seed=1)
+    with torch.no_grad():
+        for states in obs.split(1):
+            net(states)
+    weight = torch.randn(3, 256)
+    for states in (obs, other, obs[1:]):
+        mine = gradients(net, states, weight[: len(states)])
+        theirs = gradients(build_like(net), states, weight[: len(states)])
+        assert all(map(torch.equal, mine, theirs))
+
+
+@compiled
+@pytest.mark.parametrize(
+    ("algo", "network", "updates"),
+    [("a3c", "nips", 1_000), ("n-step-q", "nips", 1_000), ("one-step-q", "nips", 20), ("a3c", "nature-lstm", 20)],
+)
+def test_after_many_updates_the_weights_agree(algo, network, updates, plain):
     """The same games, as long as no rounding turns one action into another."""
     weights = []
     for switch in (lambda: None, plain):
         switch()
-        subject = actor(*prepare(algo=algo, env="pong", network="nips", frames="10M"))
+        subject = actor(*prepare(algo=algo, env="pong", network=network, frames="10M"))
         before = subject.shared.theta.clone()
-        for _ in range(1_000):
+        for _ in range(updates):
             subject.update()
         weights.append(subject.shared.theta.clone())
     moved, apart = (weights[1] - before).norm(), (weights[1] - weights[0]).norm()
-    assert moved > 0.01
+    assert moved > 1e-5 * updates
     assert apart < 1e-2 * moved

@@ -13,7 +13,9 @@ each = pytest.mark.parametrize("error", ERRORS, ids=[error.name for error in ERR
 
 @each
 def test_its_place_is_in_the_code(error):
-    ast.parse(planted.mutate(error))
+    text = planted.mutate(error)
+    if error.file.endswith(".py"):
+        ast.parse(text)
     assert all((ROOT / "tests" / test.partition("::")[0]).exists() for test in error.tests.split())
 
 

@@ -3,7 +3,7 @@
 Initial weights are uniform in ±1/√fan_in, the default of Torch7 that the paper used and of today's ``nn.Linear``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -45,15 +45,44 @@ class Frames(nn.Module):
         height, width = (convolved(size, convolutions) for size in (height, width))
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * height * width, hidden), nn.ReLU())
         self._weights = tuple(self.layers.parameters())
+        self.memory: torso.Memory | None = None
         self.features = hidden
+
+    @property
+    def kernels(self) -> torso.Kernels | None:
+        """The compiled kernels that do the layers' work; None where there are none for them."""
+        is_single = self._weights[0].dtype == torch.float32
+        return torso.kernels(self._compiled) if self._compiled and is_single else None
 
     def forward(self, obs: Tensor) -> Tensor:
         """Map ``[N, C, H, W]`` uint8 to ``[N, F]``."""
-        is_single = self._weights[0].dtype == torch.float32
-        if is_single and self._compiled and (kernels := torso.torso(self._compiled)):
-            return torso.features(kernels, obs.contiguous(), self._weights)
+        if kernels := self.kernels:
+            return torso.features(kernels, self.memory, obs.contiguous(), self._weights)
         features: Tensor = self.layers(obs.float().div_(255))
         return features
+
+
+def remember(net: nn.Module, capacity: int) -> Callable[[], None]:
+    """Let a network use, when it learns from states, what it computed when it acted on them.
+
+    Args:
+        net: the network.
+        capacity: states between two changes of its weights, at most.
+
+    Returns:
+        What must be called whenever the weights change.
+    """
+    memories = []
+    for module in net.modules():
+        if isinstance(module, Frames) and (kernels := module.kernels):
+            module.memory = torso.Memory(kernels, capacity)
+            memories.append(module.memory)
+
+    def forget() -> None:
+        for memory in memories:
+            memory.forget()
+
+    return forget
 
 
 class Vectors(nn.Module):

@@ -10,66 +10,107 @@ from torch.autograd.function import once_differentiable
 
 from asyncrl import native
 
+Weights = tuple[Tensor, ...]  # weight and bias of each layer
 
-class Torso(NamedTuple):
-    """The kernels of one architecture, for ``[N, 4, 84, 84]`` uint8 frames."""
+
+class Kernels(NamedTuple):
+    """Those of one architecture, for ``[N, 4, 84, 84]`` uint8 frames."""
 
     forward: Callable[..., None]
     backward: Callable[..., None]
-    kept: int  # floats that backward needs of each of forward's N
-    flat: int  # features before the hidden layer
-    hidden: int  # features after it
+    sizes: tuple[int, int, int]  # of one state's activations, of the last ones, of the features
 
 
-SIZES = {  # outputs of each convolution, hidden
+class Record(NamedTuple):
+    """What forward computed for N states, as backward needs it."""
+
+    activations: Tensor  # [N, A]
+    flat: Tensor  # [N, D]  the last of them, before the hidden layer
+    features: Tensor  # [N, F]
+
+
+BYTES = 4 * 84 * 84  # of one state
+OUTPUTS = {  # of each convolution; of the hidden layer
     "nips": ((16 * 20 * 20, 32 * 9 * 9), 256),
     "nature": ((32 * 20 * 20, 64 * 9 * 9, 64 * 7 * 7), 512),
 }
 
 
 @cache
-def torso(name: str) -> Torso | None:
+def kernels(name: str) -> Kernels | None:
     """Return the kernels for an architecture; None where there is no compiled part."""
     library = native.library()
     if library is None:
         return None
-    outputs, hidden = SIZES[name]
+    outputs, hidden = OUTPUTS[name]
     forward, backward = getattr(library, f"{name}_forward"), getattr(library, f"{name}_backward")
-    return Torso(forward, backward, sum(outputs) + outputs[-1], outputs[-1], hidden)
+    return Kernels(forward, backward, (sum(outputs), outputs[-1], hidden))
 
 
-def features(torso: Torso, obs: Tensor, parameters: tuple[Tensor, ...]) -> Tensor:
-    """Map ``[N, 4, 84, 84]`` uint8 to ``[N, F]``, differentiable in the weights and biases of the layers."""
+class Memory:
+    """What acting computed, so that learning from the same states need not compute it again.
+
+    It is for one set of weights: whoever changes them must call ``forget``.
+    """
+
+    def __init__(self, kernels: Kernels, capacity: int) -> None:
+        """Make room for ``capacity`` states."""
+        self._record = Record(*(torch.empty(capacity, size) for size in kernels.sizes))
+        self._capacity, self._count = capacity, 0
+        self._first: Tensor | None = None  # states; held, so that no others can be where they are
+
+    def forget(self) -> None:
+        """Empty it."""
+        self._count = 0
+
+    def place(self, obs: Tensor) -> Record | None:
+        """Return where to put what is computed for states that lie behind those known; None if they do not."""
+        if self._count == 0 or self._first is None:
+            self._first = obs
+        known, new = self._count, len(obs)
+        if obs.data_ptr() != self._first.data_ptr() + known * BYTES or known + new > self._capacity:
+            return None
+        self._count += new
+        return Record(*(part[known : known + new] for part in self._record))
+
+    def recall(self, obs: Tensor) -> Record | None:
+        """Return what is known of states, the first ones since it was emptied; None where not all are known."""
+        if self._first is None or obs.data_ptr() != self._first.data_ptr() or len(obs) > self._count:
+            return None
+        return Record(*(part[: len(obs)] for part in self._record))
+
+
+def features(kernels: Kernels, memory: Memory | None, obs: Tensor, weights: Weights) -> Tensor:
+    """Map ``[N, 4, 84, 84]`` uint8 to ``[N, F]``, differentiable in the weights."""
     if torch.is_grad_enabled():
-        result: Tensor = _Features.apply(torso, obs, *parameters)  # type: ignore[no-untyped-call]
+        result: Tensor = _Features.apply(kernels, memory, obs, *weights)  # type: ignore[no-untyped-call]
         return result
-    return _forward(torso, obs, parameters)[0]
+    place = memory.place(obs) if memory else None
+    return _forward(kernels, obs, weights, place).features
 
 
-def _forward(torso: Torso, obs: Tensor, parameters: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-    count = len(obs)
-    features, kept = torch.empty(count, torso.hidden), torch.empty(count * torso.kept)
-    weights = native.pointers(parameters)
-    torso.forward(count, native.pointer(obs), weights, native.pointer(kept), native.pointer(features))
-    return features, kept
+def _forward(kernels: Kernels, obs: Tensor, weights: Weights, place: Record | None) -> Record:
+    record = place or Record(*(torch.empty(len(obs), size) for size in kernels.sizes))
+    kernels.forward(len(obs), native.pointer(obs), native.pointers(weights), *map(native.pointer, record))
+    return record
 
 
 class _Features(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, torso: Torso, obs: Tensor, *parameters: Tensor) -> Tensor:
-        features, kept = _forward(torso, obs, parameters)
-        ctx.torso = torso
-        ctx.save_for_backward(obs, kept, features, *parameters)
-        return features
+    def forward(ctx: Any, kernels: Kernels, memory: Memory | None, obs: Tensor, *weights: Tensor) -> Tensor:
+        record = memory.recall(obs) if memory else None
+        activations, flat, features = record or _forward(kernels, obs, weights, None)
+        ctx.kernels = kernels
+        ctx.save_for_backward(obs, activations, flat, features, *weights)
+        return features.clone() if record else features  # autograd must own what it returns
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        obs, kept, features, *parameters = ctx.saved_tensors
-        torso: Torso = ctx.torso
-        gradients = [torch.empty_like(parameter) for parameter in parameters]
-        scratch = torch.empty(len(obs) * (torso.hidden + torso.flat))
-        given = (native.pointer(tensor) for tensor in (kept, features, grad.contiguous()))
-        weights, to = native.pointers(parameters), native.pointers(gradients)
-        torso.backward(len(obs), native.pointer(obs), weights, *given, to, native.pointer(scratch))
-        return (None, None, *gradients)
+        obs, activations, flat, features, *weights = ctx.saved_tensors
+        gradients = [torch.empty_like(weight) for weight in weights]
+        scratch = torch.empty(flat.numel() + features.numel())
+        given = map(native.pointer, (activations, flat, features, grad.contiguous()))
+        to = native.pointers(gradients), native.pointer(scratch)
+        ctx.kernels.backward(len(obs), native.pointer(obs), native.pointers(weights), *given, *to)
+        return (None, None, None, *gradients)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from asyncrl.events import EpisodeEnd, Failure, Interval, WorkerState
 from asyncrl.learners.base import Act
+from asyncrl.networks.bodies import remember
 from asyncrl.optim import clip_
 from asyncrl.rollout import Carry
 from asyncrl.runtime.job import Job
@@ -63,6 +64,8 @@ class ActorLearner:
         self.grad = bind_gradients(self.net)  # dθ
         has_target = self.learner.target_period is not None
         self.target = bind(job.make_network().requires_grad_(False), shared.target) if has_target else self.net
+        capacity = job.t_max * environments.num_envs if self.learner.snapshots else 0  # θ itself moves at any time
+        self.forget = remember(self.net, capacity)
         env_seeds = [int(s) for s in seeds.spawn(1)[0].generate_state(environments.num_envs) >> 1]  # 31 bits
         fresh = self.net.initial_carry(environments.num_envs)  # type: ignore[operator]
         self.stream = Stream(environments, env_seeds, job.t_max, job.gamma, fresh, self.learner.looks_ahead)
@@ -91,6 +94,7 @@ class ActorLearner:
         lap = self.stopwatch.lap
         if learner.snapshots:
             self.local.copy_(shared.theta)  # θ′ ← θ
+            self.forget()
         born, T = shared.updates, shared.T
         self.grad.zero_()  # dθ ← 0
         lap("apply")
