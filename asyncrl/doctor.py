@@ -14,6 +14,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from asyncrl import native
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -123,13 +125,12 @@ def cores() -> Check:
 
 
 def compiler() -> Check:
-    """See that the compiled part is there."""
-    from asyncrl import native
-
-    if native.library() is None:
-        advice = "Training on frames is about twice as fast with a C compiler: install gcc, or set CC."
-        return Check("compiler", "warn", native.status(), advice)
-    return Check("compiler", "ok", native.status())
+    """See that the compiled part is used."""
+    if native.library() is not None:
+        return Check("compiler", "ok", native.status())
+    wanted = "Training works, but frames are learned from more slowly"
+    advice = f"{wanted}. Install gcc, or set CC." if native.status() == native.NO_COMPILER else f"{wanted}."
+    return Check("compiler", "warn", native.status(), advice)
 
 
 def shared_memory(path: Path) -> Check:

@@ -71,7 +71,7 @@ def _profile(metrics: list[Facts]) -> dict[str, float]:
     steps = before = 0
     for row in metrics:
         phases = {name.removesuffix("_us"): value for name, value in row.items() if name.endswith("_us")}
-        done, before = row["steps"] - before, row["steps"]
+        done, before = max(0, row["steps"] - before), row["steps"]  # a resumed run may begin anew
         steps += done if phases else 0
         for phase, value in phases.items():
             totals[phase] += value * done

@@ -24,7 +24,7 @@ typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias))
 
 INLINE vec load(const float *p) { return *(const vec *)p; }
 INLINE void store(float *p, vec v) { *(vec *)p = v; }
-INLINE vec splat(float x) { return (vec){} + x; }
+INLINE vec zero(void) { return (vec){0}; }
 INLINE vec relu(vec v) { return (vec)((__typeof__(v < 0))v & ~(v < 0)); } /* a NaN stays one */
 INLINE int least(int a, int b) { return a < b ? a : b; }
 INLINE int even(int outputs) { /* of tiles that a row is cut into: as wide as can be, and as equal */
@@ -48,7 +48,6 @@ typedef struct {
 #define SEGMENTS(c) ((c).planes > 1 ? (c).C * (c).K : (c).K)
 #define PIXEL(c) ((c).planes > 1 ? 1 : (c).C) /* floats from a pixel to the next */
 #define PATCH(c) (RUN(c) * SEGMENTS(c))
-#define IN(c) ((c).C * (c).H * (c).W)
 #define OUT(c) ((c).O * (c).OH * (c).OW)
 
 INLINE int segment(Conv c, int s) {
@@ -176,14 +175,14 @@ INLINE void write_unpacked(Conv c, const float *packed, float *dw) {
       for (int o = 0; o < c.O; o++) dw[torch_index(c, o, s, i)] = *packed++;
 }
 
-/* The hidden layer, D → F, rectified; D and F are multiples of 16. Rows in tiles of `rows`. */
+/* The hidden layer, D → F, rectified; D is a multiple of 32 and F of 8. */
 
 enum { CHUNK = 768 }; /* floats of a row that stay in the first cache, for all rows of a tile */
 
 INLINE void dense_tile(int D, int F, const float *in, const float *w, float *out, int length, int rows, int outputs) {
   vec sum[ROWS * OUTPUTS > ALONE ? ROWS * OUTPUTS : ALONE];
   for (int f = 0; f < F; f += outputs) {
-    UNROLL for (int i = 0; i < rows * outputs; i++) sum[i] = splat(0);
+    UNROLL for (int i = 0; i < rows * outputs; i++) sum[i] = zero();
     for (int d = 0; d < length; d += LANES) {
       UNROLL for (int j = 0; j < outputs; j++) {
         vec weight = load(w + (size_t)(f + j) * D + d);
@@ -215,7 +214,7 @@ static void dense_backward_weights(int N, int D, int F, const float *in, const f
     for (int d = 0; d < D; d += 2 * LANES) {
       vec sum[2 * BLOCK];
       UNROLL for (int j = 0; j < BLOCK; j++) {
-        UNROLL for (int b = 0; b < 2; b++) sum[j * 2 + b] = splat(0);
+        UNROLL for (int b = 0; b < 2; b++) sum[j * 2 + b] = zero();
       }
       for (int n = 0; n < N; n++) {
         UNROLL for (int b = 0; b < 2; b++) {
@@ -257,7 +256,7 @@ static void dense_backward_input(int N, int D, int F, const float *w, const floa
 /* The torsos: two or three convolutions and a hidden layer. parameters: weight, bias of each layer, in torch's layouts.
  * What backward needs of forward: activations, [N][of each convolution], and the last ones as torch flattens them. */
 
-enum { PIXELS = 4 * 84 * 84, HIDDEN_MOST = 512, WEIGHTS_MOST = 64 * 64 * 9, ACTIVATIONS_MOST = 32 * 20 * 20 };
+enum { PIXELS = 4 * 84 * 84, WEIGHTS_MOST = 64 * 64 * 9, ACTIVATIONS_MOST = 32 * 20 * 20 };
 
 INLINE void scale(const uint8_t *obs, float *image) {
   for (int i = 0; i < PIXELS; i++) image[i] = (float)obs[i] / 255.0f;
@@ -358,15 +357,16 @@ static const Conv nature_three = {1, 64, 9, 9, 64, 3, 1, 7, 7};
 TORSO(nips, nips_one, nips_two, nips_two, 2, 256)
 TORSO(nature, nature_one, nature_two, nature_three, 3, 512)
 
-/* With rest = 1 − α: g ← αg + (1−α)Δθ²; θ ← θ − ηΔθ/√(g+ε), in one pass. Other workers' processors own many of the
+/* g ← αg + (1−α)Δθ²; θ ← θ − ηΔθ/√(g+ε), in one pass. Other workers' processors own many of the
  * cache lines: each is asked for well before it is written to, or every write would wait for it. */
-void rmsprop(size_t P, float *theta, float *g, const float *grad, float lr, float alpha, float rest, float eps) {
+void rmsprop(size_t P, float *theta, float *g, const float *grad, float lr, float alpha, float one_minus_alpha,
+             float eps) {
   enum { LINE = 16, AHEAD = 32 * LINE };
   for (size_t start = 0; start < P; start += LINE) {
     __builtin_prefetch(theta + start + AHEAD, 1);
     __builtin_prefetch(g + start + AHEAD, 1);
     for (size_t i = start; i < (P - start < LINE ? P : start + LINE); i++) {
-      g[i] = alpha * g[i] + rest * grad[i] * grad[i];
+      g[i] = alpha * g[i] + one_minus_alpha * grad[i] * grad[i];
       theta[i] -= lr * grad[i] / sqrtf(g[i] + eps);
     }
   }

@@ -11,18 +11,20 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from asyncrl.envs.atari import SKIP
 from asyncrl.store import provenance
 
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 120.0  # that a contestant may take to its first line
+BEFORE = ", before"
 PEERS = ("pfrl", "stable-baselines3")
 
 
@@ -72,34 +74,47 @@ def steps_per_second(contestant: Contestant, seconds: float, warm_up: float) -> 
     """Run a contestant in a process group of its own; raise RuntimeError where it ends by itself."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(contestant.source), str(ROOT)])}
     command = [sys.executable, "-m", "benchmarks.contestants", *contestant.command]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env=environment,
-        cwd=contestant.source,
-    )
-    try:
-        first = last = None
-        for steps, now in _lines(process):
-            first = first or (steps, now + warm_up)
-            if now < first[1]:
-                start = (steps, now)
-            elif now - start[1] >= seconds:
-                last = (steps, now)
-                break
-        if last is None:
-            raise RuntimeError(f"{contestant.label} ended: {(process.stderr.read() if process.stderr else '')[-2000:]}")
-        return (last[0] - start[0]) / (last[1] - start[1])
-    finally:
+    with tempfile.TemporaryFile("w+") as complaints:
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+            start_new_session=True,
+            env=environment,
+            cwd=contestant.source,
+        )
+        try:
+            rate = _rate(_lines(process), seconds, warm_up)
+        finally:
+            _end(process)
+        if rate is None:
+            complaints.seek(0)
+            raise RuntimeError(f"{contestant.label} ended or fell silent: {complaints.read()[-2000:]}")
+        return rate
+
+
+def _rate(lines: Iterator[tuple[int, float]], seconds: float, warm_up: float) -> float | None:
+    """Return the rate over ``seconds`` after the warm-up; None where the lines end before."""
+    warm: float | None = None
+    start: tuple[int, float] | None = None
+    for steps, now in lines:
+        warm = warm if warm is not None else now + warm_up
+        if start is None:
+            start = (steps, now) if now >= warm else None
+        elif now - start[1] >= seconds:
+            return (steps - start[0]) / (now - start[1])
+    return None
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    process.communicate()
 
 
 def _lines(process: subprocess.Popen[str]) -> Iterator[tuple[int, float]]:
@@ -129,7 +144,7 @@ def measure(contestants: list[Contestant], rounds: int, seconds: float, warm_up:
 
 def table(rates: dict[str, list[float]], references: list[str]) -> str:
     """Return a Markdown table: medians, spread, and the median ratio within a round to each reference."""
-    head = ["", "steps/s", "range", "frames/s", *(f"÷ {reference}" for reference in references)]
+    head = ["", "steps/s", "range", *(f"÷ {reference}" for reference in references)]
     rows = [head, ["---", *["---:"] * (len(head) - 1)]]
     for label, own in rates.items():
         middle = statistics.median(own)
@@ -138,14 +153,15 @@ def table(rates: dict[str, list[float]], references: list[str]) -> str:
             for reference in references
         ]
         spread = f"{min(own):,.0f}–{max(own):,.0f}"
-        rows.append([label, f"{middle:,.0f}", spread, f"{middle * SKIP:,.0f}", *(f"{r:.2f}" for r in ratios)])
+        rows.append([label, f"{middle:,.0f}", spread, *(f"{ratio:.2f}" for ratio in ratios)])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def machine() -> dict[str, Any]:
     """Return what a figure depends on."""
     known = provenance.collect()
-    return {"cpu": known["cpu"], "cores": known["usable_cores"], "versions": provenance.versions(*PEERS)}
+    wanted = ("cpu", "usable_cores", "commit", "dirty", "compiled")
+    return {name: known[name] for name in wanted} | {"versions": provenance.versions(*PEERS)}
 
 
 def main(
@@ -160,13 +176,17 @@ def main(
     """Time a section's contestants, several rounds in turn, and print a table."""
     contestants = sections(workers)[section]
     if against is not None:
-        pairs = [(one._replace(label=f"{one.label}, before", source=against.resolve()), one) for one in contestants]
+        pairs = [(one._replace(label=one.label + BEFORE, source=against.resolve()), one) for one in contestants]
         contestants = [one for pair in pairs for one in pair if one.command[0] == "asyncrl"]
     rates = measure(contestants, rounds, seconds, warm_up)
     is_reference = [not label.startswith("asyncrl") for label in rates] if section == "peers" else []
     references = [label for label, yes in zip(rates, is_reference, strict=False) if yes] or list(rates)[:1]
+    if against is not None:
+        references = [label for label in rates if label.endswith(BEFORE)]
     about = machine()
-    print(f"\n{about['cpu']}, {about['cores']} cores; {rounds} rounds of {seconds:g} s")
+    print(
+        f"\n{about['cpu']}, {about['usable_cores']} cores, commit {about['commit']}; {rounds} rounds of {seconds:g} s"
+    )
     print(", ".join(f"{name} {number}" for name, number in about["versions"].items()) + "\n")
     print(table(rates, references))
     if out is not None:

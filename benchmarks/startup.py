@@ -53,7 +53,7 @@ def memory(threads: int, during: float) -> tuple[float, float]:
         command = [sys.executable, "-m", "asyncrl", "run", *OPTIONS, "--threads", str(threads), "--frames", "10G"]
         run = subprocess.Popen([*command, "--results", store], stdout=subprocess.DEVNULL, start_new_session=True)
         metrics = Path(store, "timed", "metrics.jsonl")
-        while not metrics.exists():
+        while not metrics.exists() and run.poll() is None:
             time.sleep(0.5)
         time.sleep(during)
         own = _proportional(run.pid)
@@ -79,7 +79,7 @@ def _group_of(pid: int) -> int | None:
 def _proportional(pid: int) -> float:
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     (kilobytes,) = (int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return kilobytes / 1e6
+    return kilobytes * 1024 / 1e9
 
 
 def main(

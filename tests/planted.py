@@ -41,7 +41,13 @@ def copy_house(to: Path) -> None:
 def run_tests(house: Path, tests: Iterable[str]) -> tuple[int, str]:
     """Run tests in a house until the first failure; return pytest's exit code and its last words."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-p", "no:cacheprovider"]
-    variables = {"PYTHONPATH": str(house), "OMP_NUM_THREADS": "1", "COLUMNS": "400", "PYTHONDONTWRITEBYTECODE": "1"}
+    variables = {
+        "PYTHONPATH": str(house),
+        "XDG_CACHE_HOME": str(house / "cache"),
+        "OMP_NUM_THREADS": "1",
+        "COLUMNS": "400",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     done = subprocess.run(
         [*command, *(f"tests/{test}" for test in tests)],
         cwd=house,

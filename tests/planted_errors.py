@@ -179,7 +179,7 @@ ERRORS = [
         {"** 2 / self.variance +": "** 2 / self.variance**2 +"},
         "networks/test_policy.py",
     ),
-    Error("frames are not scaled", "networks/bodies.py", {".float().div_(255)": ".float()"}, "networks/test_build.py"),
+    Error("frames are not scaled", "networks/bodies.py", {".float().div_(255)": ".float()"}, COMPILED),
     # Optimisers and the shared path
     Error(
         "ε stands outside the root",
@@ -283,7 +283,7 @@ ERRORS = [
     Error(
         "a gradient that is no number is applied",
         WORKER,
-        {"is_finite = bool(np.isfinite(norm))": "is_finite = True"},
+        {"is_finite = math.isfinite(norm)": "is_finite = True"},
         "runtime/test_worker.py::test_a_gradient_that_is_not_finite_is_skipped_and_counted",
     ),
     Error(
@@ -308,15 +308,23 @@ ERRORS = [
     Error("evaluations are played as in training", "parts.py", {"cores(), False)": "cores(), True)"}, "test_parts.py"),
     # The compiled part
     Error("ε is outside the compiled root", NATIVE, {"sqrtf(g[i] + eps)": "(sqrtf(g[i]) + eps)"}, COMPILED),
-    Error("the compiled g forgets to square", NATIVE, {"rest * grad[i] * grad[i]": "rest * grad[i]"}, COMPILED),
+    Error(
+        "the compiled g forgets to square",
+        NATIVE,
+        {"one_minus_alpha * grad[i] * grad[i]": "one_minus_alpha * grad[i]"},
+        COMPILED,
+    ),
     Error("the hidden layer's rectifier is not differentiated", NATIVE, {"features[i] <= 0 ? 0 :": ""}, COMPILED),
     Error("the first rectifier is not differentiated", NATIVE, {"a1[i] <= 0 ? 0 :": ""}, COMPILED),
+    Error(
+        "compiled weights are in another order", NATIVE, {"* c.K + ky) * c.K + kx": "* c.K + kx) * c.K + ky"}, COMPILED
+    ),
     Error("the compiled pixels are not scaled", NATIVE, {"(float)obs[i] / 255.0f": "(float)obs[i]"}, COMPILED),
     Error("a compiled rectifier hides what is no number", NATIVE, {"& ~(v < 0)": "& (v > 0)"}, COMPILED),
     Error(
         "what was computed with old weights is not forgotten",
         WORKER,
-        {"            self.forget()\n": ""},
+        {"            self.clear_cache()\n": ""},
         f"{COMPILED}::test_after_many_updates_the_weights_agree",
     ),
     Error(

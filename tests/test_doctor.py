@@ -37,6 +37,18 @@ def test_results_need_room(monkeypatch, tmp_path, free, verdict):
     assert not (tmp_path / "not").exists()
 
 
+@pytest.mark.parametrize(
+    ("status", "advice"), [(doctor.native.NO_COMPILER, "Install gcc"), ("switched off", "more slowly.")]
+)
+def test_without_the_compiled_part_training_is_slower(monkeypatch, status, advice):
+    monkeypatch.setattr(doctor.native, "library", lambda: None)
+    monkeypatch.setattr(doctor.native, "status", lambda: status)
+    check = doctor.compiler()
+    assert (check.verdict, check.found) == ("warn", status)
+    assert advice in check.advice
+    assert ("gcc" in check.advice) == (status == doctor.native.NO_COMPILER)
+
+
 def test_results_must_be_a_place_to_write(tmp_path):
     (tmp_path / "file").touch()
     check = doctor.disk(tmp_path / "file" / "results")

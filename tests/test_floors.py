@@ -8,9 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = {
     "errors": -1,  # the ground: anything may raise an InputError
-    **dict.fromkeys(
-        ("config", "events", "native", "rollout", "returns", "schedules", "text"), 0
-    ),  # words and mathematics
+    **dict.fromkeys(("config", "events", "rollout", "returns", "schedules", "text"), 0),  # words and mathematics
     "native": 0,  # the compiled part of some of it
     **dict.fromkeys(("optim", "networks", "envs", "store"), 1),  # materials
     **dict.fromkeys(("learners", "analysis", "facts"), 2),  # the algorithms; what is made of the store

@@ -6,11 +6,20 @@ import numpy as np
 import pytest
 import torch
 
+from asyncrl import native
 from asyncrl.optim import Adam, Momentum, RMSProp, clip_
 
 ALPHA, LR = 0.9, 0.05
 START = [1.0, -2.0, 0.5, 3.0]
 GRADIENTS = [[0.1, -3.0, 0.0, 20.0], [0.2, 1.0, -1e-4, -20.0], [-0.1, 0.5, 7.0, 1e-6], [0.05, 0.5, 1.0, 2.0]]
+
+
+@pytest.fixture(params=["compiled", "torch"])
+def kind(request, monkeypatch):
+    """Run a test of RMSProp with the compiled part, where there is one, and without."""
+    if request.param == "torch":
+        monkeypatch.setattr(native, "library", lambda: None)
+    return request.param
 
 
 def descend(optimizer, gradients=GRADIENTS, lr=LR):
@@ -22,7 +31,7 @@ def descend(optimizer, gradients=GRADIENTS, lr=LR):
 
 
 @pytest.mark.parametrize("eps", [0.1, 1e-3])
-def test_rmsprop_is_supplement_7(eps):
+def test_rmsprop_is_supplement_7(kind, eps):
     theta, state = descend(RMSProp(shared=True, alpha=ALPHA, eps=eps))
     for i in range(len(START)):
         x, g = START[i], 0.0
@@ -34,13 +43,13 @@ def test_rmsprop_is_supplement_7(eps):
         assert float(state[0, i]) == pytest.approx(g, rel=1e-5)
 
 
-def test_golden_numbers():
+def test_golden_numbers(kind):
     theta, _ = descend(RMSProp(shared=True, alpha=0.99, eps=0.1), [[0.1, 1.0, 10.0, 0.0]], lr=1.0)
     expected = [0.1 / math.sqrt(0.1001), 1 / math.sqrt(0.11), 10 / math.sqrt(1.1), 0]
     np.testing.assert_allclose(torch.tensor(START) - theta, expected, rtol=1e-5)
 
 
-def test_epsilon_is_inside_the_root_where_torchs_is_outside():
+def test_epsilon_is_inside_the_root_where_torchs_is_outside(kind):
     small = [[1e-4] * 4]
     ours, _ = descend(RMSProp(shared=True, alpha=0.99, eps=0.1), small, lr=1e3)
     theta = torch.tensor(START, requires_grad=True)

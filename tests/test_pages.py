@@ -85,9 +85,10 @@ def test_an_evaluation_in_one_line():
 
 def test_a_page_of_a_profiled_run_says_where_the_time_went(tmp_path):
     run = make_run(tmp_path, "pong-1")
-    with Writer(run) as writer:  # 100 steps, then 300
+    with Writer(run) as writer:  # 100 steps, then 300; and a resumed run that had to begin again
         writer.append("metrics", {"steps": 100_100, "frames": 1, "act_us": 100.0, "learn_us": 40.0})
         writer.append("metrics", {"steps": 100_400, "frames": 1, "act_us": 300.0})
+        writer.append("metrics", {"steps": 100_300, "frames": 1, "act_us": 9_000.0})
     found = facts.details(run)
     assert found["profile"] == {"act": 250.0, "learn": 10.0}
     lines = [" ".join(line.split()) for line in render(pages.page(found)).splitlines()]

@@ -94,10 +94,8 @@ class AtariEnvironments:
         successor = obs
         if truncated.any():
             successor = np.where(truncated[:, None, None, None], info["final_obs"], obs)
-        reward = (np.sign(raw) if self._clip else raw).astype(
-            np.float32
-        )  # whole numbers: their sign is the clipped one
-        return Step(obs, reward, terminated, truncated, successor, games)
+        reward = np.sign(raw) if self._clip else raw  # of whole numbers the sign is what clipping leaves
+        return Step(obs, reward.astype(np.float32), terminated, truncated, successor, games)
 
     def _finish(self, ended: NDArray[np.bool_], over: NDArray[np.bool_]) -> tuple[Game, ...]:
         games = tuple(

@@ -36,7 +36,7 @@ class Learner(Protocol[Net]):
         ...
 
     def act(self, net: Net, obs: Tensor, carry: Carry, T: int) -> Act:
-        """Choose actions for ``[B, *O]``; draws from torch's generator, keeps nothing."""
+        """Choose actions for ``[B, *O]``; draws from torch's generator, keeps nothing itself."""
         ...
 
     def loss(self, net: Net, target: Net, rollout: Rollout) -> Loss:

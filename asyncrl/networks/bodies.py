@@ -1,6 +1,7 @@
 """Torsos and the recurrent core: from observations to features.
 
-Initial weights are uniform in ±1/√fan_in, the default of Torch7 that the paper used and of today's ``nn.Linear``.
+Initial weights are uniform in ±1/√fan_in, the default of Torch7 that the paper used and of today's ``nn.Linear``;
+``build.orthogonal`` draws others.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,7 +37,7 @@ class Frames(nn.Module):
             compiled: the name of this architecture's compiled kernels, used for four 84 × 84 frames.
         """
         super().__init__()
-        self._compiled = compiled if tuple(shape) == (4, 84, 84) else None
+        self._compiled = compiled if tuple(shape) == torso.STATE else None
         channels, height, width = shape
         layers: list[nn.Module] = []
         for out, kernel, stride in convolutions:
@@ -45,24 +46,24 @@ class Frames(nn.Module):
         height, width = (convolved(size, convolutions) for size in (height, width))
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * height * width, hidden), nn.ReLU())
         self._weights = tuple(self.layers.parameters())
-        self.memory: torso.Memory | None = None
+        self.cache: torso.ActivationCache | None = None
         self.features = hidden
 
     @property
     def kernels(self) -> torso.Kernels | None:
-        """The compiled kernels that do the layers' work; None where there are none for them."""
+        """The compiled kernels that do the layers' work; None where there are none, or torch has more threads."""
         is_single = self._weights[0].dtype == torch.float32
-        return torso.kernels(self._compiled) if self._compiled and is_single else None
+        return torso.kernels(self._compiled) if self._compiled and is_single and torch.get_num_threads() == 1 else None
 
     def forward(self, obs: Tensor) -> Tensor:
         """Map ``[N, C, H, W]`` uint8 to ``[N, F]``."""
-        if kernels := self.kernels:
-            return torso.features(kernels, self.memory, obs.contiguous(), self._weights)
+        if obs.dtype == torch.uint8 and (kernels := self.kernels):
+            return torso.features(kernels, self.cache, obs.contiguous(), self._weights)
         features: Tensor = self.layers(obs.float().div_(255))
         return features
 
 
-def remember(net: nn.Module, capacity: int) -> Callable[[], None]:
+def cache_activations(net: nn.Module, capacity: int) -> Callable[[], None]:
     """Let a network use, when it learns from states, what it computed when it acted on them.
 
     Args:
@@ -70,19 +71,19 @@ def remember(net: nn.Module, capacity: int) -> Callable[[], None]:
         capacity: states between two changes of its weights, at most.
 
     Returns:
-        What must be called whenever the weights change.
+        What clears the cache, and must be called whenever the weights change.
     """
-    memories = []
+    caches = []
     for module in net.modules():
         if isinstance(module, Frames) and (kernels := module.kernels):
-            module.memory = torso.Memory(kernels, capacity)
-            memories.append(module.memory)
+            module.cache = torso.ActivationCache(kernels, capacity)
+            caches.append(module.cache)
 
-    def forget() -> None:
-        for memory in memories:
-            memory.forget()
+    def clear() -> None:
+        for cache in caches:
+            cache.clear()
 
-    return forget
+    return clear
 
 
 class Vectors(nn.Module):

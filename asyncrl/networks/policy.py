@@ -30,8 +30,8 @@ class Softmax(NamedTuple):
 
     def sample(self) -> Tensor:
         """Draw ``[...]`` int64."""
-        waits = torch.empty_like(self.log_pi).exponential_()  # the first of n clocks that tick at rates π rings
-        return (self.log_pi.exp() / waits).argmax(-1)
+        race = torch.empty_like(self.log_pi).exponential_()  # exponential race, that is Gumbel-max: quick
+        return (self.log_pi.exp() / race).argmax(-1)
 
     def log_prob(self, action: Tensor) -> Tensor:
         """Return ``[...]``."""

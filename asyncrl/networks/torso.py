@@ -29,7 +29,8 @@ class Record(NamedTuple):
     features: Tensor  # [N, F]
 
 
-BYTES = 4 * 84 * 84  # of one state
+STATE = (4, 84, 84)  # the shape of one, uint8
+BYTES = 4 * 84 * 84
 OUTPUTS = {  # of each convolution; of the hidden layer
     "nips": ((16 * 20 * 20, 32 * 9 * 9), 256),
     "nature": ((32 * 20 * 20, 64 * 9 * 9, 64 * 7 * 7), 512),
@@ -47,19 +48,20 @@ def kernels(name: str) -> Kernels | None:
     return Kernels(forward, backward, (sum(outputs), outputs[-1], hidden))
 
 
-class Memory:
+class ActivationCache:
     """What acting computed, so that learning from the same states need not compute it again.
 
-    It is for one set of weights: whoever changes them must call ``forget``.
+    It knows states by their place in memory, and holds for one set of weights and one rollout: whoever changes the
+    weights, or writes other states to that place, must call ``clear``.
     """
 
     def __init__(self, kernels: Kernels, capacity: int) -> None:
         """Make room for ``capacity`` states."""
-        self._record = Record(*(torch.empty(capacity, size) for size in kernels.sizes))
+        self._record = Record(*(torch.empty(capacity, size, dtype=torch.float32) for size in kernels.sizes))
         self._capacity, self._count = capacity, 0
         self._first: Tensor | None = None  # states; held, so that no others can be where they are
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Empty it."""
         self._count = 0
 
@@ -73,32 +75,32 @@ class Memory:
         self._count += new
         return Record(*(part[known : known + new] for part in self._record))
 
-    def recall(self, obs: Tensor) -> Record | None:
+    def lookup(self, obs: Tensor) -> Record | None:
         """Return what is known of states, the first ones since it was emptied; None where not all are known."""
         if self._first is None or obs.data_ptr() != self._first.data_ptr() or len(obs) > self._count:
             return None
         return Record(*(part[: len(obs)] for part in self._record))
 
 
-def features(kernels: Kernels, memory: Memory | None, obs: Tensor, weights: Weights) -> Tensor:
+def features(kernels: Kernels, cached: ActivationCache | None, obs: Tensor, weights: Weights) -> Tensor:
     """Map ``[N, 4, 84, 84]`` uint8 to ``[N, F]``, differentiable in the weights."""
     if torch.is_grad_enabled():
-        result: Tensor = _Features.apply(kernels, memory, obs, *weights)  # type: ignore[no-untyped-call]
+        result: Tensor = _Features.apply(kernels, cached, obs, *weights)  # type: ignore[no-untyped-call]
         return result
-    place = memory.place(obs) if memory else None
+    place = cached.place(obs) if cached else None
     return _forward(kernels, obs, weights, place).features
 
 
 def _forward(kernels: Kernels, obs: Tensor, weights: Weights, place: Record | None) -> Record:
-    record = place or Record(*(torch.empty(len(obs), size) for size in kernels.sizes))
+    record = place or Record(*(torch.empty(len(obs), size, dtype=torch.float32) for size in kernels.sizes))
     kernels.forward(len(obs), native.pointer(obs), native.pointers(weights), *map(native.pointer, record))
     return record
 
 
 class _Features(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, kernels: Kernels, memory: Memory | None, obs: Tensor, *weights: Tensor) -> Tensor:
-        record = memory.recall(obs) if memory else None
+    def forward(ctx: Any, kernels: Kernels, cached: ActivationCache | None, obs: Tensor, *weights: Tensor) -> Tensor:
+        record = cached.lookup(obs) if cached else None
         activations, flat, features = record or _forward(kernels, obs, weights, None)
         ctx.kernels = kernels
         ctx.save_for_backward(obs, activations, flat, features, *weights)
@@ -109,8 +111,9 @@ class _Features(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         obs, activations, flat, features, *weights = ctx.saved_tensors
         gradients = [torch.empty_like(weight) for weight in weights]
-        scratch = torch.empty(flat.numel() + features.numel())
-        given = map(native.pointer, (activations, flat, features, grad.contiguous()))
+        scratch = flat.new_empty(flat.numel() + features.numel())
+        grad = grad.contiguous()  # it must live until the kernel is done
+        given = map(native.pointer, (activations, flat, features, grad))
         to = native.pointers(gradients), native.pointer(scratch)
         ctx.kernels.backward(len(obs), native.pointer(obs), native.pointers(weights), *given, *to)
         return (None, None, None, *gradients)

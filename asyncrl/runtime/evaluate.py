@@ -56,6 +56,8 @@ def play(exam: Exam, theta: Tensor, environments: Environments, T: int) -> Evalu
 
 def steps(exam: Exam, theta: Tensor, environments: Environments, T: int) -> Iterator[Step]:
     """Act in all environments with weights ``[P]``, game after game, without end."""
+    if not theta.isfinite().all():
+        raise FloatingPointError("the weights are not finite")
     sequence = np.random.SeedSequence(exam.seed, spawn_key=(exam.stream, T))
     seeds = sequence.generate_state(environments.num_envs + 1)
     torch.manual_seed(int(seeds[-1]))

@@ -7,7 +7,6 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any, cast
 
-from asyncrl import native
 from asyncrl.events import Event, Failure, WorkerState
 from asyncrl.runtime import worker
 from asyncrl.runtime.job import Job
@@ -36,7 +35,6 @@ class Crew:
 
     def __enter__(self) -> "Crew":
         """Start the workers: all, or none."""
-        native.library()  # built here, once, rather than by every worker
         try:
             for i in range(self.shared.workers):
                 self._start(i)

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from asyncrl import native
+
 CONTEXT = multiprocessing.get_context("spawn")  # a forked torch deadlocks in its thread pools
 JOIN_SECONDS = 10.0
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -27,6 +29,8 @@ def start(target: Callable[..., None], args: tuple[Any, ...], name: str, threads
     Ctrl-C, must not hit it before it can say that it ignores it.
     """
     variables = dict.fromkeys(THREAD_VARIABLES, str(threads)) | WAITING
+    if native.library() is None:  # tried here, once, rather than by every child
+        variables["ASYNCRL_NATIVE"] = "0"
     old = {variable: os.environ.get(variable) for variable in variables}
     resource_tracker.ensure_running()  # started later, by the first process, it lets signals through in Python 3.11
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS)  # inherited
@@ -52,4 +56,4 @@ def enter(threads: int) -> None:
     if sys.platform == "linux":  # elsewhere the broken pipe ends it
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)  # g of a weight without gradient decays to numbers that processors are slow with
+    torch.set_flush_denormal(True)  # g of a weight without gradient decays to subnormal numbers, which are slow

@@ -63,8 +63,8 @@ class Stream:
         for i in range(self._t_max):
             choice = self._planned or act(self._obs[i], self._carry)
             self._planned = None
-            step = self._environments.step(choice.action.numpy())
-            action[i] = choice.action
+            action[i] = taken = choice.action.numpy()
+            step = self._environments.step(taken)
             reward[i] = step.reward
             discount[i] = ~step.terminated * self._gamma
             obs[i + 1] = step.successor

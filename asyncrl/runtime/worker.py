@@ -1,5 +1,6 @@
 """The actor-learner: written once, for every algorithm. Its lines are those of Algorithms 1, S2 and S3."""
 
+import math
 import os
 import time
 import traceback
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from asyncrl.events import EpisodeEnd, Failure, Interval, WorkerState
 from asyncrl.learners.base import Act
-from asyncrl.networks.bodies import remember
+from asyncrl.networks.bodies import cache_activations
 from asyncrl.optim import clip_
 from asyncrl.rollout import Carry
 from asyncrl.runtime.job import Job
@@ -25,6 +26,7 @@ from asyncrl.runtime.stream import Stream
 
 REPORT_SECONDS = 0.5
 PARKED_SECONDS = 0.002
+HOPELESS = 100  # updates in a row whose gradient is not finite: the weights are past saving
 
 
 def main(worker: int, job: Job, shared: Shared, pipe: Connection, state: dict[str, Any] | None) -> None:
@@ -65,7 +67,7 @@ class ActorLearner:
         has_target = self.learner.target_period is not None
         self.target = bind(job.make_network().requires_grad_(False), shared.target) if has_target else self.net
         capacity = job.t_max * environments.num_envs if self.learner.snapshots else 0  # θ itself moves at any time
-        self.forget = remember(self.net, capacity)
+        self.clear_cache = cache_activations(self.net, capacity)
         env_seeds = [int(s) for s in seeds.spawn(1)[0].generate_state(environments.num_envs) >> 1]  # 31 bits
         fresh = self.net.initial_carry(environments.num_envs)  # type: ignore[operator]
         self.stream = Stream(environments, env_seeds, job.t_max, job.gamma, fresh, self.learner.looks_ahead)
@@ -74,6 +76,7 @@ class ActorLearner:
         self.stopwatch = Stopwatch(job.profile)
         self.sums: Counter[str] = Counter()
         self.steps = self.updates = self.skipped = 0
+        self.in_a_row = 0  # skipped
         self.reported = time.monotonic()
 
     def run(self) -> None:
@@ -94,7 +97,7 @@ class ActorLearner:
         lap = self.stopwatch.lap
         if learner.snapshots:
             self.local.copy_(shared.theta)  # θ′ ← θ
-            self.forget()
+            self.clear_cache()
         born, T = shared.updates, shared.T
         self.grad.zero_()  # dθ ← 0
         lap("apply")
@@ -114,9 +117,7 @@ class ActorLearner:
         lap("learn")
         norm = clip_(self.grad, job.clip)
         lag = shared.updates - born  # what others wrote since the snapshot
-        is_finite = bool(np.isfinite(norm))
-        if not is_finite and not shared.theta.isfinite().all():
-            raise FloatingPointError("the shared weights are no longer finite")
+        is_finite = math.isfinite(norm)
         if is_finite:
             shared.apply(self.worker, job.optimizer, self.grad, job.learning_rate(before))  # θ ← θ − …, no lock
         shared.sync_target(before, after, learner.target_period)  # if T mod I_target = 0: θ⁻ ← θ
@@ -124,6 +125,9 @@ class ActorLearner:
         self.steps += steps
         self.updates += is_finite
         self.skipped += not is_finite
+        self.in_a_row = 0 if is_finite else self.in_a_row + 1
+        if self.in_a_row == HOPELESS:
+            raise FloatingPointError(f"{HOPELESS} updates in a row without a finite gradient")
         if is_finite:
             values = {name: float(value) for name, value in loss.statistics.items()}
             per_step = float(loss.total.detach()) / steps
@@ -140,11 +144,13 @@ class ActorLearner:
         self.sums.clear()
         self.steps = self.updates = self.skipped = 0
         self.reported = time.monotonic()
+        self.stopwatch.lap("events")
 
     def park(self) -> None:
         """Stand still between two rollouts, everything told, until the parent goes on."""
         self.report()
         self.send_state()
+        self.stopwatch.lap("events")
         self.shared.set_parked(self.worker, True)
         while self.shared.is_ordered(PARK) and not self.shared.is_ordered(STOP):
             time.sleep(PARKED_SECONDS)

@@ -102,6 +102,14 @@ def test_policies_are_sampled():
     assert sum(ones) / (40 * 16) == pytest.approx(0.5, abs=0.1)
 
 
+@pytest.mark.parametrize("algo", ["a3c", "n-step-q"])
+def test_weights_that_are_not_finite_are_refused(algo):
+    exam, theta = setup(algo=algo)
+    theta[1] = torch.nan
+    with pytest.raises(FloatingPointError, match="not finite"):
+        examine(exam, theta, 0)
+
+
 def test_an_evaluation_does_not_touch_the_weights():
     exam, theta = setup()
     before = theta.clone()

@@ -50,3 +50,21 @@ def test_an_actor_learner_charges_its_loop_to_known_phases(algo):
     seconds = subject.stopwatch.take()
     assert set(seconds) == set(PHASES) - {"waiting"}
     assert min(seconds.values()) > 0
+
+
+def test_what_is_told_is_charged_to_events(time):
+    subject = actor(*prepare(profile=True))
+    send = subject.pipe.send
+
+    def slow(event):
+        time.now += 1
+        send(event)
+
+    subject.pipe.send = slow
+    subject.update()
+    subject.report()
+    time.now += 10
+    subject.update()
+    seconds = subject.stopwatch.take()
+    assert seconds["events"] == len(subject.pipe.sent) - 1  # one was told in the Interval
+    assert seconds["apply"] == 10  # what follows an update begins the next

@@ -234,12 +234,12 @@ def test_a_gradient_that_is_not_finite_is_skipped_and_counted(bad, clip):
     assert subject.shared.T == 16
 
 
-def test_weights_that_are_no_longer_finite_end_the_run():
-    subject = build(Stub(lambda rollout: math.nan))
-    subject.update()  # a bad gradient alone does not
-    subject.shared.theta[1] = math.inf
-    with pytest.raises(FloatingPointError, match="no longer finite"):
-        subject.update()
+def test_gradients_that_are_never_finite_again_end_the_run():
+    slopes = [math.nan] * 99 + [1.0] + [math.nan] * 100
+    subject = build(Stub(lambda rollout: slopes.pop(0)), budget=10**6)
+    with pytest.raises(FloatingPointError, match="100 updates in a row"):
+        subject.run()
+    assert slopes == []
 
 
 @pytest.mark.parametrize("algo", ALGOS)
