@@ -4,7 +4,7 @@
 
 PYTHON ?= python3
 THREADS ?= 2
-FRAMES ?= 1.6M
+FRAMES ?= 2.4M
 JOBS ?= 2
 
 VENV := .venv
@@ -34,7 +34,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 run: $(INSTALLED)
 	@$(BIN)/asyncrl run --env pong --algo a3c --threads $(THREADS) --envs-per-thread 8 --frames $(FRAMES) \
-	  --set evaluation.every=400k
+	  --set evaluation.every=600k
 
 test: lint type fast learn
 
