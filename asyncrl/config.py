@@ -34,6 +34,7 @@ def parse_none(text: object) -> object:
 
 
 Frames = Annotated[int, BeforeValidator(parse_frames)]
+Every = Annotated[Annotated[Frames, Field(gt=0)] | None, BeforeValidator(parse_none)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -72,9 +73,7 @@ class Exploration(Part):
 class Evaluation(Part):
     """Whole unclipped games from a snapshot, while the workers and their clock stand still."""
 
-    every: Annotated[Annotated[Frames, Field(gt=0)] | None, BeforeValidator(parse_none)] = (
-        None  # frames; None: a tenth of the run
-    )
+    every: Every = None  # frames; None: a tenth of the run
     episodes: Annotated[int, Field(ge=0)] = 10  # 0: never evaluate
     epsilon: Fraction = 0.01  # value methods only; policies are sampled
 
@@ -82,9 +81,7 @@ class Evaluation(Part):
 class Checkpoints(Part):
     """When the run is saved; it always is when it stops."""
 
-    every: Annotated[Annotated[Frames, Field(gt=0)] | None, BeforeValidator(parse_none)] = (
-        None  # frames; None: a tenth of the run
-    )
+    every: Every = None  # frames; None: a tenth of the run
     keep: Annotated[int, Field(ge=2)] = 3  # the newest ones, besides the best
 
 

@@ -57,8 +57,8 @@ def train(config: RunConfig, results: Path, name: str | None = None, show: Show 
     job = parts.make_job(config, spec, final, session=0)
     shared = Shared.allocate(theta, job.workers, job.optimizer, job.has_target)
     game = config.env.rpartition(":")[2].rpartition("/")[2].lower()
-    run = runs.claim(results, f"{game}-{config.algo}-{config.threads}t-s{config.seed}", name)
     origin = provenance.collect()
+    run = runs.claim(results, f"{game}-{config.algo}-{config.threads}t-s{config.seed}", name)
     document = {
         "format": FORMAT,
         "id": run.name,

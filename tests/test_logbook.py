@@ -8,18 +8,9 @@ from asyncrl import logbook
 from asyncrl.events import EpisodeEnd, Evaluated, Interval
 from asyncrl.logbook import Clock, Logbook, evaluation_row
 from asyncrl.store.rows import Writer, read_rows
+from tests.clock import Time
 
 STAMP = {"frames", "steps", "updates", "seconds"}
-
-
-class Time:
-    """A clock on the wall that a test moves."""
-
-    now = 1_000.0
-
-    def monotonic(self):
-        """Return the seconds."""
-        return self.now
 
 
 @pytest.fixture

@@ -31,10 +31,8 @@ class Checkpoint(NamedTuple):
 
     step: int  # T
     tensors: dict[str, Tensor]  # θ, θ⁻, g, counters; copied when saved
-    workers: list[
-        dict[str, Any]
-    ]  # one each: the state of torch's generator; what JSON can hold, so tuples come back as lists
-    meta: dict[str, Any]  # the rest: progress made, the configuration; what JSON can hold, too
+    workers: list[dict[str, Any]]  # one each: the state of torch's generator; JSON, so tuples come back as lists
+    meta: dict[str, Any]  # the rest: progress made, the configuration; JSON, too
 
 
 def save(run: Path, checkpoint: Checkpoint, keep: int = 3) -> Path:

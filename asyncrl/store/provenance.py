@@ -24,8 +24,8 @@ def collect() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
-        "compiled": native.library() is not None,  # the numbers are then the same to rounding only
         "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "compiled": native.library() is not None,  # the numbers are then the same to rounding only
         "program": Path(sys.argv[0]).name,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -4,17 +4,8 @@ import pytest
 
 from asyncrl.runtime import stopwatch
 from asyncrl.runtime.stopwatch import PHASES, Stopwatch
+from tests.clock import Time
 from tests.runtime.setups import actor, prepare
-
-
-class Time:
-    """A counter that a test moves."""
-
-    now = 5.0
-
-    def perf_counter(self):
-        """Return the seconds."""
-        return self.now
 
 
 @pytest.fixture
