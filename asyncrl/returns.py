@@ -18,7 +18,7 @@ def n_step_returns(reward: Tensor, discount: Tensor, bootstrap: Tensor) -> Tenso
         ``[T, B]``.
     """
     R, returns = bootstrap, []
-    for r, d in zip(reward.flip(0), discount.flip(0), strict=True):  # i = t−1 … t_start
+    for r, d in zip(reward.unbind()[::-1], discount.unbind()[::-1], strict=True):  # i = t−1 … t_start
         R = r + d * R
         returns.append(R)
     return torch.stack(returns[::-1])

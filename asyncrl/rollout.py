@@ -25,5 +25,5 @@ class Rollout(NamedTuple):
 
     @property
     def keep(self) -> Tensor:
-        """Return ``[T+1, B]``: 1 where a state follows from the one before, 0 where it opens a new episode."""
-        return torch.cat([torch.ones_like(self.discount[:1]), (self.discount != 0).float()])
+        """Return ``[T+1, B]`` bool: whether a state follows from the one before, or opens a new episode."""
+        return torch.cat([torch.ones_like(self.discount[:1]), self.discount]) != 0

@@ -137,11 +137,15 @@ ERRORS = [
         "the mask of resets is off by one",
         "rollout.py",
         {
-            "torch.ones_like(self.discount[:1]), (self.discount != 0).float()": (
-                "(self.discount != 0).float(), torch.ones_like(self.discount[:1])"
-            )
+            "torch.ones_like(self.discount[:1]), self.discount": "self.discount, torch.ones_like(self.discount[:1])",
         },
         "test_rollout.py",
+    ),
+    Error(
+        "a critic's memory misses what was acted on",
+        "networks/heads.py",
+        {"self.critic(obs, carry[half:], None)[1] if half else ()": "carry[half:]"},
+        "networks",
     ),
     Error("the learner never resets the carry", A3C, {", rollout.keep[:-1])": ")"}, GRADIENTS),
     Error(

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from asyncrl.learners.base import Act, Loss
-from asyncrl.networks.heads import Network, PolicyValue
+from asyncrl.networks.heads import ActorCritic
 from asyncrl.returns import n_step_returns
 from asyncrl.rollout import Carry, Rollout
 
@@ -22,12 +22,12 @@ class A3C:
     entropy: float  # β
     value_weight: float  # of ½(R − V)²
 
-    def act(self, net: Network[PolicyValue], obs: Tensor, carry: Carry, T: int) -> Act:
+    def act(self, net: ActorCritic, obs: Tensor, carry: Carry, T: int) -> Act:
         """Sample from the snapshot's policy."""
-        (policy, _), carry = net(obs[None], carry)  # [1, B, …]
+        policy, carry = net.decide(obs[None], carry)  # [1, B, …]
         return Act(policy.sample()[0], carry)
 
-    def loss(self, net: Network[PolicyValue], target: Network[PolicyValue], rollout: Rollout) -> Loss:
+    def loss(self, net: ActorCritic, target: ActorCritic, rollout: Rollout) -> Loss:
         """Sum the policy's, the value's and the entropy's losses over the rollout."""
         (policy, V), carry = net(rollout.obs[:-1], rollout.carry, rollout.keep[:-1])  # [T, B, …]
         with torch.no_grad():

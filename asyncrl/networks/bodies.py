@@ -121,7 +121,7 @@ class Body(nn.Module):
         Args:
             obs: observations.
             carry: the state before ``obs[0]``.
-            keep: ``[T, B]``, 0 where the carry must be forgotten before a step; None where it never is.
+            keep: ``[T, B]`` bool, False where the carry must be forgotten before a step; None where it never is.
         """
         features: Tensor = self.torso(obs.flatten(0, 1)).unflatten(0, obs.shape[:2])  # [T, B, F]
         if self.lstm is None:
@@ -130,7 +130,7 @@ class Body(nn.Module):
         outputs = []
         for t, feature in enumerate(features):
             if keep is not None:
-                fresh = keep[t, :, None] == 0  # [B, 1]
+                fresh = ~keep[t, :, None]  # [B, 1]
                 h, c = h.masked_fill(fresh, 0.0), c.masked_fill(fresh, 0.0)  # a product would keep a NaN
             h, c = self.lstm(feature, (h, c))
             outputs.append(h)

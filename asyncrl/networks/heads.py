@@ -20,7 +20,7 @@ class Network(Protocol[Out]):
         ...
 
     def __call__(self, obs: Tensor, carry: Carry, keep: Tensor | None = None) -> tuple[Out, Carry]:
-        """Evaluate T steps; ``keep`` is 0 where an episode begins, as in ``Rollout.keep``."""
+        """Evaluate T steps; ``keep`` is False where an episode begins, as in ``Rollout.keep``."""
         ...
 
 
@@ -29,6 +29,14 @@ class PolicyValue(NamedTuple):
 
     policy: Policy
     value: Tensor  # [T, B]
+
+
+class ActorCritic(Network[PolicyValue], Protocol):
+    """A network of a policy and a value."""
+
+    def decide(self, obs: Tensor, carry: Carry) -> tuple[Policy, Carry]:
+        """Return the policy alone, which is all that acting needs."""
+        ...
 
 
 class ActionValues(nn.Module):
@@ -87,6 +95,11 @@ class SharedActorCritic(nn.Module):
         """See Network."""
         return self.body.initial_carry(batch)
 
+    def decide(self, obs: Tensor, carry: Carry) -> tuple[Policy, Carry]:
+        """See ActorCritic."""
+        features, carry = self.body(obs, carry, None)
+        return self.policy(features), carry
+
     def forward(self, obs: Tensor, carry: Carry, keep: Tensor | None = None) -> tuple[PolicyValue, Carry]:
         """See Network."""
         features, carry = self.body(obs, carry, keep)
@@ -104,6 +117,13 @@ class SeparateActorCritic(nn.Module):
     def initial_carry(self, batch: int) -> Carry:
         """See Network; the actor's state, then the critic's."""
         return self.actor.initial_carry(batch) + self.critic.initial_carry(batch)
+
+    def decide(self, obs: Tensor, carry: Carry) -> tuple[Policy, Carry]:
+        """See ActorCritic; the critic's LSTM must see every state, but without one the critic need not look."""
+        half = len(carry) // 2
+        acting, actor_carry = self.actor(obs, carry[:half], None)
+        critic_carry = self.critic(obs, carry[half:], None)[1] if half else ()
+        return self.policy(acting), actor_carry + critic_carry
 
     def forward(self, obs: Tensor, carry: Carry, keep: Tensor | None = None) -> tuple[PolicyValue, Carry]:
         """See Network."""

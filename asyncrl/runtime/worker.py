@@ -1,5 +1,6 @@
 """The actor-learner: written once, for every algorithm. Its lines are those of Algorithms 1, S2 and S3."""
 
+import gc
 import math
 import os
 import time
@@ -41,7 +42,9 @@ def main(worker: int, job: Job, shared: Shared, pipe: Connection, state: dict[st
     """
     enter(job.torch_threads)
     try:
-        ActorLearner(worker, job, shared, pipe, state).run()
+        learner = ActorLearner(worker, job, shared, pipe, state)
+        gc.freeze()  # what is here stays: the collector need not go through it again and again
+        learner.run()
     except (Exception, SystemExit) as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         reason = f"{type(error).__name__}: {error} ({os.path.basename(last.filename)}:{last.lineno})"

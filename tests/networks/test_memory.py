@@ -45,9 +45,20 @@ def test_steps_together_are_steps_one_by_one(net, obs):
 
 
 @torch.no_grad()
-def test_where_keep_is_0_an_episode_begins(net, obs):
-    keep = torch.ones(5, 2)
-    keep[2, 0] = keep[0, 1] = keep[4, 1] = 0
+@pytest.mark.parametrize("network", ["mlp", "mlp-lstm"])
+@pytest.mark.parametrize("continuous", [False, True])
+def test_deciding_is_the_policy_without_the_value(network, continuous, obs):
+    net = build(network, (4,), actions=3, continuous=continuous, policy=True)
+    out, after = net(obs, carry_of(net))
+    policy, carry = net.decide(obs, carry_of(net))
+    torch.testing.assert_close(tuple(policy), tuple(out.policy), rtol=0, atol=0)
+    torch.testing.assert_close(carry, after, rtol=0, atol=0)
+
+
+@torch.no_grad()
+def test_where_keep_is_false_an_episode_begins(net, obs):
+    keep = torch.ones(5, 2).bool()
+    keep[2, 0] = keep[0, 1] = keep[4, 1] = False
     masked, after = net(obs, carry_of(net), keep)
     for b, begins in ((0, [2]), (1, [0, 4])):
         carry, parts = tuple(part[b : b + 1] for part in carry_of(net)), []
@@ -62,8 +73,8 @@ def test_where_keep_is_0_an_episode_begins(net, obs):
 
 
 def test_no_gradient_flows_over_an_episodes_end(net, obs):
-    keep = torch.ones(5, 2)
-    keep[3] = 0
+    keep = torch.ones(5, 2).bool()
+    keep[3] = False
     obs.requires_grad_()
     out, _ = net(obs, carry_of(net), keep)
     numbers(out)[3:].sum().backward()
@@ -88,6 +99,6 @@ def test_an_episode_begins_with_zeros(net):
 @torch.no_grad()
 def test_a_feed_forward_network_remembers_nothing(obs):
     net = build("mlp", (4,), actions=3, continuous=False, policy=False)
-    keep = torch.zeros(5, 2)
+    keep = torch.zeros(5, 2).bool()
     assert torch.equal(net(obs, ())[0], net(obs, (), keep)[0])
     torch.testing.assert_close(net(obs, ())[0][3:4], net(obs[3:4], ())[0])

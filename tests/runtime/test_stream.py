@@ -138,7 +138,7 @@ def test_a_rollout_ends_where_all_episodes_do_and_at_any_truncation(envs, length
 def test_the_discount_is_zero_at_a_terminal_state_alone():
     rollouts, _ = collect(start(counting(3), truncated(4))[1], Counter(), 2)
     assert torch.equal(rollouts[0].discount, GAMMA * torch.tensor([[1.0, 1], [1, 1], [0, 1], [1, 1]]))
-    assert torch.equal(rollouts[0].keep, torch.tensor([[1.0, 1], [1, 1], [1, 1], [0, 1], [1, 1]]))
+    assert torch.equal(rollouts[0].keep, torch.tensor([[1, 1], [1, 1], [1, 1], [0, 1], [1, 1]]).bool())
     assert rollouts[0].obs[:, :, 0].tolist() == [[0, 0], [1, 1], [2, 2], [0, 3], [1, 4]]  # 4: reached, then cut
 
 

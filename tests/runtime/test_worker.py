@@ -356,6 +356,11 @@ class CountingNet(nn.Module):
         """Begin at 0."""
         return (torch.zeros(batch, 1),)
 
+    def decide(self, obs, carry):
+        """Return the policy alone."""
+        (policy, _), carry = self(obs, carry)
+        return policy, carry
+
     def forward(self, obs, carry, keep=None):
         """Compare, and count on."""
         (count,) = carry
