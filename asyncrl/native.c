@@ -169,10 +169,10 @@ INLINE void pack_transposed(Conv c, const float *w, float *packed) {
       for (int channel = 0; channel < c.C; channel++) *packed++ = w[(o * c.C + channel) * c.K * c.K + k];
 }
 
-INLINE void write_unpacked(Conv c, const float *packed, float *dw) {
+INLINE void add_unpacked(Conv c, const float *packed, float *dw) {
   for (int s = 0; s < SEGMENTS(c); s++)
     for (int i = 0; i < RUN(c); i++)
-      for (int o = 0; o < c.O; o++) dw[torch_index(c, o, s, i)] = *packed++;
+      for (int o = 0; o < c.O; o++) dw[torch_index(c, o, s, i)] += *packed++;
 }
 
 /* The hidden layer, D → F, rectified; D is a multiple of 32 and F of 8. */
@@ -214,7 +214,7 @@ static void dense_backward_weights(int N, int D, int F, const float *in, const f
     for (int d = 0; d < D; d += 2 * LANES) {
       vec sum[2 * BLOCK];
       UNROLL for (int j = 0; j < BLOCK; j++) {
-        UNROLL for (int b = 0; b < 2; b++) sum[j * 2 + b] = zero();
+        UNROLL for (int b = 0; b < 2; b++) sum[j * 2 + b] = load(dw + (size_t)(f + j) * D + d + b * LANES);
       }
       for (int n = 0; n < N; n++) {
         UNROLL for (int b = 0; b < 2; b++) {
@@ -292,7 +292,7 @@ INLINE void forward(Conv one, Conv two, Conv three, int layers, int F, int N, co
   dense_forward(N, D, F, flat, parameters[2 * layers], parameters[2 * layers + 1], features);
 }
 
-/* Writes the gradients of all parameters; scratch is [N][F + D]. */
+/* Adds to the gradients of all parameters; scratch is [N][F + D]. */
 INLINE void backward(Conv one, Conv two, Conv three, int layers, int F, int N, const uint8_t *obs,
                      const float *const *parameters, const float *activations, const float *flat,
                      const float *features, const float *grad, float *const *gradients, float *scratch) {
@@ -302,17 +302,13 @@ INLINE void backward(Conv one, Conv two, Conv three, int layers, int F, int N, c
   const size_t each = OUT(one) + OUT(two) + (layers == 3 ? OUT(three) : 0), D = OUT(last);
   float *g = scratch, *dflat = scratch + (size_t)N * F;
   for (size_t i = 0; i < (size_t)N * F; i++) g[i] = features[i] <= 0 ? 0 : grad[i];
-  memset(gradients[2 * layers + 1], 0, F * sizeof(float));
   dense_backward_weights(N, D, F, flat, g, gradients[2 * layers], gradients[2 * layers + 1]);
   dense_backward_input(N, D, F, parameters[2 * layers], g, dflat);
   memset(dw1, 0, sizeof(float) * PATCH(one) * one.O);
   memset(dw2, 0, sizeof(float) * PATCH(two) * two.O);
-  memset(gradients[1], 0, one.O * sizeof(float));
-  memset(gradients[3], 0, two.O * sizeof(float));
   pack_transposed(two, parameters[2], w2);
   if (layers == 3) {
     memset(dw3, 0, sizeof(float) * PATCH(three) * three.O);
-    memset(gradients[5], 0, three.O * sizeof(float));
     pack_transposed(three, parameters[4], w3);
   }
   for (int n = 0; n < N; n++) {
@@ -333,9 +329,9 @@ INLINE void backward(Conv one, Conv two, Conv three, int layers, int F, int N, c
     scale(obs + (size_t)n * PIXELS, image);
     conv_backward_weights(one, image, g1, dw1, gradients[1]);
   }
-  write_unpacked(one, dw1, gradients[0]);
-  write_unpacked(two, dw2, gradients[2]);
-  if (layers == 3) write_unpacked(three, dw3, gradients[4]);
+  add_unpacked(one, dw1, gradients[0]);
+  add_unpacked(two, dw2, gradients[2]);
+  if (layers == 3) add_unpacked(three, dw3, gradients[4]);
 }
 
 #define TORSO(name, one, two, three, layers, F)                                                                      \

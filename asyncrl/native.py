@@ -88,9 +88,9 @@ def _key(compiler: Sequence[str]) -> str:
     return hashlib.sha256(b"\n".join([SOURCE.read_bytes(), words.encode(), *features])).hexdigest()[:16]
 
 
-def pointer(tensor: "Tensor") -> ctypes.c_void_p:
-    """Return where a contiguous tensor's data lie, for as long as the tensor lives."""
-    return ctypes.c_void_p(tensor.data_ptr())
+def pointer(tensor: "Tensor", row: int = 0) -> ctypes.c_void_p:
+    """Return where a contiguous tensor's data lie, from a row on, for as long as the tensor lives."""
+    return ctypes.c_void_p(tensor.data_ptr() + (row and row * tensor.stride(0) * tensor.element_size()))
 
 
 def pointers(tensors: "Sequence[Tensor]") -> "ctypes.Array[ctypes.c_void_p]":

@@ -22,7 +22,7 @@ compiled = pytest.mark.skipif(native.library() is None, reason=f"no compiled par
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """The compiled torsos are used where torch has one thread."""
+    """One thread, as an actor-learner has, unless a test says otherwise."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -135,8 +135,10 @@ def frames(count, seed=0):
 @pytest.mark.parametrize("name", ["nips", "nature"])
 @pytest.mark.parametrize("count", [1, 2, 4, 5, 8, 13, 40])
 @pytest.mark.parametrize("expanded", [False, True])
-def test_a_torso_and_its_gradients_are_torchs(name, count, expanded, plain):
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_torso_and_its_gradients_are_torchs(name, count, expanded, threads, plain):
     torch.manual_seed(count)
+    torch.set_num_threads(threads)
     net = build(name, (4, 84, 84), actions=6, continuous=False, policy=False).body.torso
     obs = frames(count)
     weight = torch.randn(1, net.features).expand(count, -1) if expanded else torch.randn(count, net.features)
@@ -170,12 +172,28 @@ def test_a_weight_that_is_no_number_is_as_visible_as_in_torch(plain):
     assert found[0][3].any()
 
 
-@pytest.mark.parametrize(("shape", "threads"), [((3, 64, 64), 1), ((4, 84, 84), 2)])
-def test_other_frames_and_many_threads_are_left_to_torch(shape, threads):
+@compiled
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("owned", [False, True])
+def test_gradients_are_added_to_those_that_are_there(owned, threads):
     torch.set_num_threads(threads)
-    net = build("nips", shape, actions=6, continuous=False, policy=False).body.torso
+    net = build("nips", (4, 84, 84), actions=6, continuous=False, policy=False).body.torso
+    weight = torch.randn(5, 256)
+    once = gradients(net, frames(5), weight)
+    for parameter in net.parameters() if owned else ():
+        parameter.grad = torch.zeros_like(parameter)
+    places = [parameter.grad for parameter in net.parameters()]
+    for _ in range(2):
+        (net(frames(5)) * weight).sum().backward()
+    for parameter, gradient, place in zip(net.parameters(), once, places, strict=True):
+        torch.testing.assert_close(parameter.grad, 2 * gradient, rtol=1e-4, atol=1e-4)
+        assert not owned or parameter.grad is place
+
+
+def test_frames_of_another_shape_are_left_to_torch():
+    net = build("nips", (3, 64, 64), actions=6, continuous=False, policy=False).body.torso
     assert net.kernels is None
-    obs = torch.randint(256, (2, *shape), dtype=torch.uint8)
+    obs = torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8)
     torch.testing.assert_close(net(obs), net.layers(obs.float() / 255))
 
 

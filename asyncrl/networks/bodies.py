@@ -51,9 +51,9 @@ class Frames(nn.Module):
 
     @property
     def kernels(self) -> torso.Kernels | None:
-        """The compiled kernels that do the layers' work; None where there are none, or torch has more threads."""
+        """The compiled kernels that do the layers' work; None where there are none."""
         is_single = self._weights[0].dtype == torch.float32
-        return torso.kernels(self._compiled) if self._compiled and is_single and torch.get_num_threads() == 1 else None
+        return torso.kernels(self._compiled) if self._compiled and is_single else None
 
     def forward(self, obs: Tensor) -> Tensor:
         """Map ``[N, C, H, W]`` uint8 to ``[N, F]``."""

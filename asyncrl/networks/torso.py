@@ -1,14 +1,18 @@
 """The compiled torsos: the same numbers as ``Frames``' layers, to rounding, in a fraction of the time."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from asyncrl import native
+
+Result = TypeVar("Result")
 
 Weights = tuple[Tensor, ...]  # weight and bias of each layer
 
@@ -83,7 +87,10 @@ class ActivationCache:
 
 
 def features(kernels: Kernels, cached: ActivationCache | None, obs: Tensor, weights: Weights) -> Tensor:
-    """Map ``[N, 4, 84, 84]`` uint8 to ``[N, F]``, differentiable in the weights."""
+    """Map ``[N, 4, 84, 84]`` uint8 to ``[N, F]``, differentiable in the weights, in as many threads as torch has.
+
+    Where all weights have a ``.grad``, backward adds to that itself, which spares a pass over it.
+    """
     if torch.is_grad_enabled():
         result: Tensor = _Features.apply(kernels, cached, obs, *weights)  # type: ignore[no-untyped-call]
         return result
@@ -93,7 +100,13 @@ def features(kernels: Kernels, cached: ActivationCache | None, obs: Tensor, weig
 
 def _forward(kernels: Kernels, obs: Tensor, weights: Weights, place: Record | None) -> Record:
     record = place or Record(*(torch.empty(len(obs), size, dtype=torch.float32) for size in kernels.sizes))
-    kernels.forward(len(obs), native.pointer(obs), native.pointers(weights), *map(native.pointer, record))
+    parameters = native.pointers(weights)
+
+    def compute(start: int, count: int) -> None:
+        frames, *to = (native.pointer(rows, start) for rows in (obs, *record))
+        kernels.forward(count, frames, parameters, *to)
+
+    _in_parallel(compute, len(obs))
     return record
 
 
@@ -110,10 +123,34 @@ class _Features(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         obs, activations, flat, features, *weights = ctx.saved_tensors
-        gradients = [torch.empty_like(weight) for weight in weights]
-        scratch = flat.new_empty(flat.numel() + features.numel())
-        grad = grad.contiguous()  # it must live until the kernel is done
-        given = map(native.pointer, (activations, flat, features, grad))
-        to = native.pointers(gradients), native.pointer(scratch)
-        ctx.kernels.backward(len(obs), native.pointer(obs), native.pointers(weights), *given, *to)
-        return (None, None, None, *gradients)
+        kernels, parameters = ctx.kernels, native.pointers(weights)
+        grad = grad.contiguous()  # it must live until the kernels are done
+        in_place = all(weight.grad is not None for weight in weights)
+        total = [weight.grad if in_place else torch.zeros_like(weight) for weight in weights]
+
+        def compute(start: int, count: int) -> list[Tensor]:
+            to = [torch.zeros_like(weight) for weight in weights] if start else total
+            scratch = flat.new_empty(count * (flat.shape[1] + features.shape[1]))
+            frames, *given = (native.pointer(rows, start) for rows in (obs, activations, flat, features, grad))
+            kernels.backward(count, frames, parameters, *given, native.pointers(to), native.pointer(scratch))
+            return to
+
+        for part in _in_parallel(compute, len(obs))[1:]:
+            for gradient, more in zip(total, part, strict=True):
+                gradient += more
+        return (None, None, None, *([None] * len(weights) if in_place else total))
+
+
+def _in_parallel(compute: Callable[[int, int], Result], count: int) -> list[Result]:
+    """Call ``compute(start, count)`` for as many parts of the states as torch has threads, all at once."""
+    threads = min(torch.get_num_threads(), count)
+    if threads <= 1:
+        return [compute(0, count)]
+    bounds = [count * i // threads for i in range(threads + 1)]
+    sizes = (end - start for start, end in pairwise(bounds))
+    return list(_pool(threads).map(compute, bounds[:-1], sizes))
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, initializer=torch.set_flush_denormal, initargs=(True,))
