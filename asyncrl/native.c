@@ -20,6 +20,7 @@ enum { LANES = 8, REGISTERS = 12, DEEP = 8, ROWS = 4, OUTPUTS = 2, ALONE = 8, BL
 #error "no AVX2, without which torch is faster"
 #endif
 
+typedef uint32_t word __attribute__((may_alias)); /* of a float's bits */
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
 INLINE vec load(const float *p) { return *(const vec *)p; }
@@ -354,14 +355,27 @@ TORSO(nips, nips_one, nips_two, nips_two, 2, 256)
 TORSO(nature, nature_one, nature_two, nature_three, 3, 512)
 
 /* g ← αg + (1−α)Δθ²; θ ← θ − ηΔθ/√(g+ε), in one pass. Other workers' processors own many of the
- * cache lines: each is asked for well before it is written to, or every write would wait for it. */
+ * cache lines: each is asked for well before it is written to, or every write would wait for it. Most lines have no
+ * gradient, since what they connect was not active; such a line of θ stays as it is, and where it is. */
+enum { LINE = 16, AHEAD = 32 * LINE }; /* floats in a cache line; how far ahead a line is asked for */
+
+INLINE int is_zero(const float *line, size_t length) {
+  uint32_t bits = 0;
+  for (size_t i = 0; i < length; i++) bits |= ((const word *)line)[i] << 1; /* the sign does not count */
+  return bits == 0;
+}
+
 void rmsprop(size_t P, float *theta, float *g, const float *grad, float lr, float alpha, float one_minus_alpha,
              float eps) {
-  enum { LINE = 16, AHEAD = 32 * LINE };
   for (size_t start = 0; start < P; start += LINE) {
-    __builtin_prefetch(theta + start + AHEAD, 1);
-    __builtin_prefetch(g + start + AHEAD, 1);
-    for (size_t i = start; i < (P - start < LINE ? P : start + LINE); i++) {
+    const size_t end = P - start < LINE ? P : start + LINE, later = start + AHEAD;
+    __builtin_prefetch(g + later, 1);
+    if (later + LINE <= P && !is_zero(grad + later, LINE)) __builtin_prefetch(theta + later, 1);
+    if (is_zero(grad + start, end - start)) {
+      for (size_t i = start; i < end; i++) g[i] *= alpha;
+      continue;
+    }
+    for (size_t i = start; i < end; i++) {
       g[i] = alpha * g[i] + one_minus_alpha * grad[i] * grad[i];
       theta[i] -= lr * grad[i] / sqrtf(g[i] + eps);
     }
