@@ -209,55 +209,81 @@ static void dense_forward(int N, int D, int F, const float *in, const float *w, 
   for (size_t i = 0; i < (size_t)N * F; i += LANES) store(out + i, relu(load(out + i)));
 }
 
-/* dw[f][d] += Σ_n grad[n][f] · in[n][d] */
-static void dense_backward_weights(int N, int D, int F, const float *in, const float *grad, float *dw, float *db) {
-  for (int f = 0; f < F; f += BLOCK) {
-    for (int d = 0; d < D; d += 2 * LANES) {
-      vec sum[2 * BLOCK];
-      UNROLL for (int j = 0; j < BLOCK; j++) {
-        UNROLL for (int b = 0; b < 2; b++) sum[j * 2 + b] = load(dw + (size_t)(f + j) * D + d + b * LANES);
-      }
-      for (int n = 0; n < N; n++) {
-        UNROLL for (int b = 0; b < 2; b++) {
-          vec x = load(in + (size_t)n * D + d + b * LANES);
-          UNROLL for (int j = 0; j < BLOCK; j++) sum[j * 2 + b] += x * grad[(size_t)n * F + f + j];
-        }
-      }
-      UNROLL for (int j = 0; j < BLOCK; j++) {
-        UNROLL for (int b = 0; b < 2; b++) store(dw + (size_t)(f + j) * D + d + b * LANES, sum[j * 2 + b]);
+/* Writes which of F units any of N states has a gradient for, the others being off; returns how many. */
+static int find_active(int N, int F, const float *grad, int *active) {
+  int count = 0;
+  for (int f = 0; f < F; f++) {
+    int is_active = 0;
+    for (int n = 0; n < N; n++) is_active |= grad[(size_t)n * F + f] != 0;
+    active[count] = f;
+    count += is_active;
+  }
+  return count;
+}
+
+/* dw[f][d] += Σ_n grad[n][f] · in[n][d], for `units` f */
+INLINE void dense_weights_tile(int N, int D, int F, const int *f, const float *in, const float *grad, float *dw,
+                               int units) {
+  for (int d = 0; d < D; d += 2 * LANES) {
+    vec sum[2 * BLOCK];
+    UNROLL for (int j = 0; j < units; j++) {
+      UNROLL for (int b = 0; b < 2; b++) sum[j * 2 + b] = load(dw + (size_t)f[j] * D + d + b * LANES);
+    }
+    for (int n = 0; n < N; n++) {
+      UNROLL for (int b = 0; b < 2; b++) {
+        vec x = load(in + (size_t)n * D + d + b * LANES);
+        UNROLL for (int j = 0; j < units; j++) sum[j * 2 + b] += x * grad[(size_t)n * F + f[j]];
       }
     }
+    UNROLL for (int j = 0; j < units; j++) {
+      UNROLL for (int b = 0; b < 2; b++) store(dw + (size_t)f[j] * D + d + b * LANES, sum[j * 2 + b]);
+    }
   }
+}
+
+static void dense_backward_weights(int N, int D, int F, const int *active, int count, const float *in,
+                                   const float *grad, float *dw, float *db) {
+  int i = 0;
+  for (; i + BLOCK <= count; i += BLOCK) dense_weights_tile(N, D, F, active + i, in, grad, dw, BLOCK);
+  for (; i < count; i++) dense_weights_tile(N, D, F, active + i, in, grad, dw, 1);
   for (int n = 0; n < N; n++)
     for (int f = 0; f < F; f++) db[f] += grad[(size_t)n * F + f];
 }
 
-/* din[n][d] = Σ_f grad[n][f] · w[f][d] */
-INLINE void dense_backward_tile(int D, int F, const float *w, const float *grad, float *din, int rows) {
-  for (int f = 0; f < F; f += BLOCK) {
-    for (int d = 0; d < D; d += LANES) {
-      vec weight[BLOCK];
-      UNROLL for (int j = 0; j < BLOCK; j++) weight[j] = load(w + (size_t)(f + j) * D + d);
-      UNROLL for (int r = 0; r < rows; r++) {
-        vec sum = load(din + (size_t)r * D + d);
-        UNROLL for (int j = 0; j < BLOCK; j++) sum += weight[j] * grad[r * F + f + j];
-        store(din + (size_t)r * D + d, sum);
-      }
+/* din[n][d] += Σ_f grad[n][f] · w[f][d], for `rows` n and `units` f */
+INLINE void dense_input_tile(int D, int F, const int *f, const float *w, const float *grad, float *din, int rows,
+                             int units) {
+  for (int d = 0; d < D; d += LANES) {
+    vec weight[BLOCK];
+    UNROLL for (int j = 0; j < units; j++) weight[j] = load(w + (size_t)f[j] * D + d);
+    UNROLL for (int r = 0; r < rows; r++) {
+      vec sum = load(din + (size_t)r * D + d);
+      UNROLL for (int j = 0; j < units; j++) sum += weight[j] * grad[r * F + f[j]];
+      store(din + (size_t)r * D + d, sum);
     }
   }
 }
 
-static void dense_backward_input(int N, int D, int F, const float *w, const float *grad, float *din) {
+INLINE void dense_input_rows(int D, int F, const int *active, int count, const float *w, const float *grad, float *din,
+                             int rows) {
+  int i = 0;
+  for (; i + BLOCK <= count; i += BLOCK) dense_input_tile(D, F, active + i, w, grad, din, rows, BLOCK);
+  for (; i < count; i++) dense_input_tile(D, F, active + i, w, grad, din, rows, 1);
+}
+
+static void dense_backward_input(int N, int D, int F, const int *active, int count, const float *w, const float *grad,
+                                 float *din) {
   memset(din, 0, sizeof(float) * N * D);
   int n = 0;
-  for (; n + 4 <= N; n += 4) dense_backward_tile(D, F, w, grad + (size_t)n * F, din + (size_t)n * D, 4);
-  for (; n < N; n++) dense_backward_tile(D, F, w, grad + (size_t)n * F, din + (size_t)n * D, 1);
+  for (; n + 4 <= N; n += 4)
+    dense_input_rows(D, F, active, count, w, grad + (size_t)n * F, din + (size_t)n * D, 4);
+  for (; n < N; n++) dense_input_rows(D, F, active, count, w, grad + (size_t)n * F, din + (size_t)n * D, 1);
 }
 
 /* The torsos: two or three convolutions and a hidden layer. parameters: weight, bias of each layer, in torch's layouts.
  * What backward needs of forward: activations, [N][of each convolution], and the last ones as torch flattens them. */
 
-enum { PIXELS = 4 * 84 * 84, WEIGHTS_MOST = 64 * 64 * 9, ACTIVATIONS_MOST = 32 * 20 * 20 };
+enum { PIXELS = 4 * 84 * 84, WEIGHTS_MOST = 64 * 64 * 9, ACTIVATIONS_MOST = 32 * 20 * 20, UNITS_MOST = 512 };
 
 INLINE void scale(const uint8_t *obs, float *image) {
   for (int i = 0; i < PIXELS; i++) image[i] = (float)obs[i] / 255.0f;
@@ -303,8 +329,10 @@ INLINE void backward(Conv one, Conv two, Conv three, int layers, int F, int N, c
   const size_t each = OUT(one) + OUT(two) + (layers == 3 ? OUT(three) : 0), D = OUT(last);
   float *g = scratch, *dflat = scratch + (size_t)N * F;
   for (size_t i = 0; i < (size_t)N * F; i++) g[i] = features[i] <= 0 ? 0 : grad[i];
-  dense_backward_weights(N, D, F, flat, g, gradients[2 * layers], gradients[2 * layers + 1]);
-  dense_backward_input(N, D, F, parameters[2 * layers], g, dflat);
+  int active[UNITS_MOST];
+  const int count = find_active(N, F, g, active);
+  dense_backward_weights(N, D, F, active, count, flat, g, gradients[2 * layers], gradients[2 * layers + 1]);
+  dense_backward_input(N, D, F, active, count, parameters[2 * layers], g, dflat);
   memset(dw1, 0, sizeof(float) * PATCH(one) * one.O);
   memset(dw2, 0, sizeof(float) * PATCH(two) * two.O);
   pack_transposed(two, parameters[2], w2);
