@@ -209,14 +209,14 @@ static void dense_forward(int N, int D, int F, const float *in, const float *w, 
   for (size_t i = 0; i < (size_t)N * F; i += LANES) store(out + i, relu(load(out + i)));
 }
 
-/* Writes which of F units any of N states has a gradient for, the others being off; returns how many. */
+/* Writes which of F units have a gradient from any of N states; returns how many. */
 static int find_active(int N, int F, const float *grad, int *active) {
   int count = 0;
   for (int f = 0; f < F; f++) {
-    int is_active = 0;
-    for (int n = 0; n < N; n++) is_active |= grad[(size_t)n * F + f] != 0;
+    int any = 0;
+    for (int n = 0; n < N; n++) any |= grad[(size_t)n * F + f] != 0;
     active[count] = f;
-    count += is_active;
+    count += any;
   }
   return count;
 }
@@ -382,9 +382,6 @@ static const Conv nature_three = {1, 64, 9, 9, 64, 3, 1, 7, 7};
 TORSO(nips, nips_one, nips_two, nips_two, 2, 256)
 TORSO(nature, nature_one, nature_two, nature_three, 3, 512)
 
-/* g ← αg + (1−α)Δθ²; θ ← θ − ηΔθ/√(g+ε), in one pass. Other workers' processors own many of the
- * cache lines: each is asked for well before it is written to, or every write would wait for it. Most lines have no
- * gradient, since what they connect was not active; such a line of θ stays as it is, and where it is. */
 enum { LINE = 16, AHEAD = 32 * LINE }; /* floats in a cache line; how far ahead a line is asked for */
 
 INLINE int is_zero(const float *line, size_t length) {
@@ -393,6 +390,9 @@ INLINE int is_zero(const float *line, size_t length) {
   return bits == 0;
 }
 
+/* g ← αg + (1−α)Δθ²; θ ← θ − ηΔθ/√(g+ε), in one pass. Other workers' processors own many of the
+ * cache lines: each is asked for well before it is written to, or every write would wait for it. Most lines have no
+ * gradient, since what they connect was not active; such a line of θ stays as it is, and where it is. */
 void rmsprop(size_t P, float *theta, float *g, const float *grad, float lr, float alpha, float one_minus_alpha,
              float eps) {
   for (size_t start = 0; start < P; start += LINE) {

@@ -25,5 +25,5 @@ class Rollout(NamedTuple):
 
     @property
     def keep(self) -> Tensor:
-        """Return ``[T+1, B]`` bool: whether a state follows from the one before, or opens a new episode."""
+        """Return ``[T+1, B]`` bool: True where a state follows from the one before, False where it opens an episode."""
         return torch.cat([torch.ones_like(self.discount[:1]), self.discount]) != 0

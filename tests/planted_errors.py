@@ -20,6 +20,7 @@ A3C, N_STEP, Q, SARSA = (f"learners/{name}.py" for name in ("a3c", "n_step_q", "
 STREAM, WORKER, SHARED = (f"runtime/{name}.py" for name in ("stream", "worker", "shared"))
 EVALUATE = "runtime/evaluate.py"
 NATIVE, COMPILED = "native.c", "test_native.py"
+TORSO = "networks/torso.py"
 EXPLORATION, POLICY, ATARI = "learners/exploration.py", "networks/policy.py", "envs/atari.py"
 
 ERRORS = [
@@ -325,6 +326,17 @@ ERRORS = [
     ),
     Error("the compiled pixels are not scaled", NATIVE, {"(float)obs[i] / 255.0f": "(float)obs[i]"}, COMPILED),
     Error("a compiled rectifier hides what is no number", NATIVE, {"& ~(v < 0)": "& (v > 0)"}, COMPILED),
+    Error("a line's gradient is its last", NATIVE, {"bits |= ((": "bits = (("}, COMPILED),
+    Error("g does not decay without a gradient", NATIVE, {"g[i] *= alpha;": ";"}, COMPILED),
+    Error("a unit is active if the last state says so", NATIVE, {"any |= grad": "any = grad"}, COMPILED),
+    Error(
+        "compiled gradients replace those there",
+        NATIVE,
+        {"[torch_index(c, o, s, i)] += *": "[torch_index(c, o, s, i)] = *"},
+        COMPILED,
+    ),
+    Error("what another thread found is lost", TORSO, {"gradient += more": "gradient += 0 * more"}, COMPILED),
+    Error("gradients are added twice", TORSO, {"[None] * len(weights) if in_place else total": "total"}, COMPILED),
     Error(
         "what was computed with old weights is not forgotten",
         WORKER,

@@ -4,15 +4,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from asyncrl import native
-
-Result = TypeVar("Result")
 
 Weights = tuple[Tensor, ...]  # weight and bias of each layer
 
@@ -89,7 +87,8 @@ class ActivationCache:
 def features(kernels: Kernels, cached: ActivationCache | None, obs: Tensor, weights: Weights) -> Tensor:
     """Map ``[N, 4, 84, 84]`` uint8 to ``[N, F]``, differentiable in the weights, in as many threads as torch has.
 
-    Where all weights have a ``.grad``, backward adds to that itself, which spares a pass over it.
+    Where all weights have a ``.grad``, backward adds to that itself, which spares a pass over it;
+    ``torch.autograd.grad`` then has nothing to return.
     """
     if torch.is_grad_enabled():
         result: Tensor = _Features.apply(kernels, cached, obs, *weights)  # type: ignore[no-untyped-call]
@@ -106,7 +105,7 @@ def _forward(kernels: Kernels, obs: Tensor, weights: Weights, place: Record | No
         frames, *to = (native.pointer(rows, start) for rows in (obs, *record))
         kernels.forward(count, frames, parameters, *to)
 
-    _in_parallel(compute, len(obs))
+    _in_parallel(compute, *_parts(len(obs)))
     return record
 
 
@@ -125,32 +124,41 @@ class _Features(torch.autograd.Function):
         obs, activations, flat, features, *weights = ctx.saved_tensors
         kernels, parameters = ctx.kernels, native.pointers(weights)
         grad = grad.contiguous()  # it must live until the kernels are done
-        in_place = all(weight.grad is not None for weight in weights)
+        scratch = flat.new_empty(len(obs), flat.shape[1] + features.shape[1])
+        in_place = all(weight.grad is not None and weight.grad.is_contiguous() for weight in weights)
         total = [weight.grad if in_place else torch.zeros_like(weight) for weight in weights]
+        starts, counts = _parts(len(obs))
+        others = [[torch.zeros_like(weight) for weight in weights] for _ in starts[1:]]
 
-        def compute(start: int, count: int) -> list[Tensor]:
-            to = [torch.zeros_like(weight) for weight in weights] if start else total
-            scratch = flat.new_empty(count * (flat.shape[1] + features.shape[1]))
-            frames, *given = (native.pointer(rows, start) for rows in (obs, activations, flat, features, grad))
-            kernels.backward(count, frames, parameters, *given, native.pointers(to), native.pointer(scratch))
-            return to
+        def compute(start: int, count: int, to: list[Tensor]) -> None:
+            rows = (obs, activations, flat, features, grad, scratch)
+            frames, *given, work = (native.pointer(each, start) for each in rows)
+            kernels.backward(count, frames, parameters, *given, native.pointers(to), work)
 
-        for part in _in_parallel(compute, len(obs))[1:]:
+        _in_parallel(compute, starts, counts, [total, *others])
+        for part in others:
             for gradient, more in zip(total, part, strict=True):
                 gradient += more
         return (None, None, None, *([None] * len(weights) if in_place else total))
 
 
-def _in_parallel(compute: Callable[[int, int], Result], count: int) -> list[Result]:
-    """Call ``compute(start, count)`` for as many parts of the states as torch has threads, all at once."""
-    threads = min(torch.get_num_threads(), count)
-    if threads <= 1:
-        return [compute(0, count)]
+def _parts(count: int) -> tuple[list[int], list[int]]:
+    """Cut ``count`` states into a part for each of torch's threads; return where they start, and their sizes."""
+    threads = max(1, min(torch.get_num_threads(), count))
     bounds = [count * i // threads for i in range(threads + 1)]
-    sizes = (end - start for start, end in pairwise(bounds))
-    return list(_pool(threads).map(compute, bounds[:-1], sizes))
+    return bounds[:-1], [end - start for start, end in pairwise(bounds)]
+
+
+def _in_parallel(compute: Callable[..., None], *arguments: list[Any]) -> None:
+    """Call ``compute`` with each of the arguments, all at once; it must not use torch's own threads."""
+    if len(arguments[0]) == 1:
+        compute(*(each[0] for each in arguments))
+    else:
+        list(_pool(torch.get_num_threads()).map(compute, *arguments))  # the list raises what one of them has raised
 
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, initializer=torch.set_flush_denormal, initargs=(True,))
+    return ThreadPoolExecutor(
+        threads, initializer=torch.set_flush_denormal, initargs=(True,)
+    )  # it is each thread's own

@@ -17,9 +17,9 @@ from asyncrl import native
 CONTEXT = multiprocessing.get_context("spawn")  # a forked torch deadlocks in its thread pools
 JOIN_SECONDS = 10.0
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-LIBRARIES = {  # what else they are told
+LIBRARY_VARIABLES = {
     "OMP_WAIT_POLICY": "PASSIVE",  # a thread that spins while it waits takes the core that it waits for
-    "THP_MEM_ALLOC_ENABLE": "1",  # torch's large tensors in huge pages: weights are read through at every step
+    "THP_MEM_ALLOC_ENABLE": "1",  # torch's large tensors in huge pages: θ′ is read through at every step
 }
 PARENTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # signals that only the parent acts on
 PR_SET_PDEATHSIG = 1
@@ -31,7 +31,7 @@ def start(target: Callable[..., None], args: tuple[Any, ...], name: str, threads
     The thread variables must be there before the child imports torch, and a signal to the whole process group, such as
     Ctrl-C, must not hit it before it can say that it ignores it.
     """
-    variables = dict.fromkeys(THREAD_VARIABLES, str(threads)) | LIBRARIES
+    variables = dict.fromkeys(THREAD_VARIABLES, str(threads)) | LIBRARY_VARIABLES
     if native.library() is None:  # tried here, once, rather than by every child
         variables["ASYNCRL_NATIVE"] = "0"
     old = {variable: os.environ.get(variable) for variable in variables}

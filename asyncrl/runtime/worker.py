@@ -43,6 +43,7 @@ def main(worker: int, job: Job, shared: Shared, pipe: Connection, state: dict[st
     enter(job.torch_threads)
     try:
         learner = ActorLearner(worker, job, shared, pipe, state)
+        gc.collect()
         gc.freeze()  # what is here stays: the collector need not go through it again and again
         learner.run()
     except (Exception, SystemExit) as error:
