@@ -85,6 +85,13 @@ class Checkpoints(Part):
     keep: Annotated[int, Field(ge=2)] = 3  # the newest ones, besides the best
 
 
+class Workers(Part):
+    """What becomes of actor-learners that fail or hang: another process takes their place."""
+
+    restarts: Annotated[int, Field(ge=0)] = 10  # of one worker within ten minutes; after that the run ends
+    hang_seconds: Positive = 60.0  # without a step, or as long as 50 rollouts usually take, if that is longer
+
+
 class Atari(Part):
     """The Atari protocol; ignored elsewhere."""
 
@@ -115,6 +122,7 @@ class RunConfig(Part):
     exploration: Exploration = Exploration()
     evaluation: Evaluation = Evaluation()
     checkpoints: Checkpoints = Checkpoints()
+    workers: Workers = Workers()
     atari: Atari = Atari()
 
     @property

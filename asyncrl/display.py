@@ -78,6 +78,7 @@ def line(progress: Progress) -> str:
     parts += [f"{name} {value}" for name, value in _statistics(p)]
     if p.evaluations:
         parts.append(f"eval {score(p.evaluations[-1][1])}")
+    parts += _health(p)
     return "  ".join(parts)
 
 
@@ -126,6 +127,15 @@ def _scores(progress: Progress) -> Iterator[RenderableType]:
     update = Text.assemble(("update   ", "dim"), Text("  ").join(statistics))
     update.truncate(WIDTH, overflow="ellipsis")
     yield update
+    if troubles := _health(p):
+        yield Text.assemble(("health   ", "dim"), (", ".join(troubles), "yellow"))
+
+
+def _health(progress: Progress) -> list[str]:
+    """Say what has gone wrong so far, and was mended."""
+    p = progress
+    told = [f"{count(p.restarts)} worker{'s' * (p.restarts > 1)} replaced"] if p.restarts else []
+    return told + ([f"{count(p.skipped)} update{'s' * (p.skipped > 1)} skipped"] if p.skipped else [])
 
 
 def _labelled(label: str, value: str) -> Text:

@@ -40,6 +40,9 @@ class Failure(NamedTuple):
     worker: int
     reason: str  # one line
     traceback: str
+    seeds: tuple[int, ...] = ()  # of its environments, where it could say
+    steps: int = 0  # that it had made with them
+    is_final: bool = True  # False where another process takes its place
 
 
 class Evaluated(NamedTuple):
@@ -79,3 +82,5 @@ class Progress(NamedTuple):
     statistics: dict[str, float]  # means of the last interval: "loss", "entropy", "q", "grad_norm" …
     workers: tuple[WorkerView, ...]
     evaluations: tuple[tuple[int, float, float], ...]  # frames, mean, std
+    skipped: int = 0  # updates whose gradient was not finite
+    restarts: int = 0  # workers that failed and were replaced

@@ -71,7 +71,8 @@ def train(config: RunConfig, results: Path, name: str | None = None, show: Show 
         "frames_per_step": spec.frames_per_step,
         "sessions": 0,
     }
-    return Session(run, config, job, _training_exam(config, spec), shared, document, show).run()
+    with runs.hold(run):
+        return Session(run, config, job, _training_exam(config, spec), shared, document, show).run()
 
 
 def resume(run: Path, frames: int | None = None, show: Show = ignore) -> Path:
@@ -83,9 +84,14 @@ def resume(run: Path, frames: int | None = None, show: Show = ignore) -> Path:
         show: the view.
 
     Raises:
-        InputError: no checkpoint can be used, or nothing is left to do.
+        InputError: no checkpoint can be used, nothing is left to do, or another process trains it.
         RunFailed, Stopped: as in train.
     """
+    with runs.hold(run):
+        return _resume(run, frames, show)
+
+
+def _resume(run: Path, frames: int | None, show: Show) -> Path:
     document = runs.read_document(run)
     config = _config_of(run, document)
     if frames is not None:

@@ -61,6 +61,7 @@ def details(run: Path) -> Facts:
         "metrics": metrics[-1] if metrics else None,
         "profile": _profile(metrics),
         "evaluations": rows.read_rows(run, "evaluations"),
+        "failures": rows.read_rows(run, "failures"),
         "workers": _by_worker(rows.read_rows(run, "episodes")),
     }
 

@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any
 
-from asyncrl.events import EpisodeEnd, Evaluated, Event, Interval, Progress, WorkerView
+from asyncrl.events import EpisodeEnd, Evaluated, Event, Failure, Interval, Progress, WorkerView
 from asyncrl.store.rows import Writer
 
 RECENT = 100  # games in a mean score
@@ -69,7 +69,7 @@ class Logbook:
         self.clock = Clock(float(document.get("seconds", 0.0)))
         self.T, self.updates = int(document.get("steps", 0)), int(document.get("updates", 0))
         self.learning_rate = 0.0
-        self.skipped = 0
+        self.skipped = self.restarts = 0
         self._workers = [_Worker() for _ in range(workers)]
         self._scores: deque[float] = deque(maxlen=RECENT)
         self._episodes = 0
@@ -87,6 +87,9 @@ class Logbook:
             self._note_episode(event)
         elif isinstance(event, Interval):
             self._note_interval(event)
+        elif isinstance(event, Failure):
+            self.restarts += event.worker >= 0 and not event.is_final
+            self._writer.append("failures", self.counts(self.T) | event._asdict())
 
     def _note_episode(self, event: EpisodeEnd) -> None:
         worker = self._workers[event.worker]
@@ -126,6 +129,7 @@ class Logbook:
         self._rate = (self.T - steps) * self._frames_per_step / max(self.clock.seconds - seconds, 1e-3)
         self._statistics = {name: value / self._counted for name, value in sorted(self._sums.items())}
         row = {"frames_per_second": self._rate, "learning_rate": self.learning_rate, "skipped": self.skipped}
+        row |= {"restarts": self.restarts}
         profile = {f"{phase}_us": 1e6 * value / max(1, self._stepped) for phase, value in self._seconds.items()}
         self._writer.append("metrics", self.counts(self.T) | row | self._statistics | profile)
         self._sums.clear()
@@ -166,6 +170,8 @@ class Logbook:
             statistics=self._statistics,
             workers=workers,
             evaluations=tuple(self._evaluations),
+            skipped=self.skipped,
+            restarts=self.restarts,
         )
 
 

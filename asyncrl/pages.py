@@ -16,6 +16,7 @@ from asyncrl.text import NOTHING, clock, count, number, score
 STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow", "failed": "red", "damaged": "red"}
 IN_TITLE = ("algo", "env", "threads", "network", "seed", "frames")  # said already, so not among the differences
 STAMPS = ("frames", "steps", "updates", "seconds")  # on every row
+SHOWN_FAILURES = 5
 WIDE = 112  # columns that the whole table of runs takes
 
 Facts = Mapping[str, Any]
@@ -44,7 +45,7 @@ def no_runs(root: Path, where: str | None) -> str:
 
 def page(facts: Facts) -> RenderableType:
     """Lay out all that is known of a run."""
-    blocks = [_title(facts), *_failure(facts), *_changes(facts), _made_with(facts)]
+    blocks = [_title(facts), *_failure(facts), *_mended(facts), *_changes(facts), _made_with(facts)]
     blocks += [*_metrics(facts), *_profile(facts), *_evaluations(facts), *_workers(facts)]
     return Group(*(Padding(block, (0, 0, 1, 0)) for block in blocks))
 
@@ -74,6 +75,16 @@ def _failure(facts: Facts) -> Iterator[RenderableType]:
         traceback = (facts.get("failure") or {}).get("traceback") or ""
         places = [line for line in traceback.splitlines() if line.lstrip().startswith("File ")]
         yield _block("Why it ended", "\n".join(f"  {line.strip()}" for line in (facts["reason"], *places[-1:])))
+
+
+def _mended(facts: Facts) -> Iterator[RenderableType]:
+    """Say what failed and was mended; the tracebacks are in failures.jsonl."""
+    rows = [row for row in facts["failures"] if not row["is_final"]]
+    if rows:
+        grid = _grid("frames", "worker", "")
+        for row in rows[-SHOWN_FAILURES:]:
+            grid.add_row(count(row["frames"]), str(row["worker"]) if row["worker"] >= 0 else NOTHING, row["reason"])
+        yield _block(f"What failed and was mended: {len(rows)}", grid)
 
 
 def _changes(facts: Facts) -> Iterator[RenderableType]:

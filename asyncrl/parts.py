@@ -129,6 +129,8 @@ def make_job(config: RunConfig, spec: Spec, final: tuple[float, ...], session: i
         gamma=config.gamma,
         budget=steps(config.frames, spec),
         seed=config.seed,
+        restarts=config.workers.restarts,
+        hang_seconds=config.workers.hang_seconds,
         torch_threads=plan.threads,
         session=session,
         profile=config.profile,

@@ -7,8 +7,8 @@ import math
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,10 +24,12 @@ from asyncrl.runtime.process import PARENTS
 from asyncrl.runtime.shared import Shared
 from asyncrl.schedules import crossed
 from asyncrl.store import checkpoint as checkpoints
-from asyncrl.store.checkpoint import Checkpoint
+from asyncrl.store.checkpoint import Checkpoint, CheckpointError
 from asyncrl.store.rows import Writer
 
 SHOW_SECONDS = 0.25
+CHECK_SECONDS = 5.0  # between looks at whether the weights are numbers
+ROLLBACKS = 3  # to an earlier checkpoint, before a run is given up
 
 
 class RunFailed(Exception):
@@ -83,7 +85,8 @@ class Session:
         self._examiner: Examiner | None = None
         self._stop_signal: int | None = None
         self._failure: Failure | None = None
-        self._shown = self._logged = 0.0
+        self._shown = self._logged = self._checked = 0.0
+        self._rollbacks = 0
 
     def _period(self, frames: int | None) -> int:
         return max(1, (frames or self._config.frames // 10) // self._frames_per_step)
@@ -140,6 +143,7 @@ class Session:
                 T = self._shared.T
                 if T > before:
                     self._log.clock.go()
+                self._check_numbers()
                 if before < T and self._is_working:
                     self._pause(before, T)
                 before = T
@@ -157,30 +161,65 @@ class Session:
 
     def _note(self, events: Iterable[Event]) -> None:
         for event in events:
-            if isinstance(event, Failure):
+            self._log.note(event)
+            if isinstance(event, Failure) and event.is_final:
                 self._failure = self._failure or event
                 self._crew.stop()
-            else:
-                self._log.note(event)
         self._log.learning_rate = self._job.learning_rate(self._shared.T)
         if time.monotonic() - self._logged > self._config.log_seconds:
             self._log.write_metrics()
             self._logged = time.monotonic()
 
     def _pause(self, before: int, T: int) -> None:
-        """Evaluate and save where it is time to, all workers and the clock standing still."""
+        """Evaluate and save where it is time to."""
         evaluate = self._examiner is not None and crossed(before, T, self._evaluate_every)
         if not evaluate and not crossed(before, T, self._checkpoint_every):
             return
+        with self._standstill():
+            self._mend()
+            if self._is_working:
+                self._save()
+                if evaluate:
+                    self._evaluate()
+
+    @contextmanager
+    def _standstill(self) -> Iterator[None]:
+        """Have all workers and the clock stand still."""
         self._note(self._crew.park())
         self._log.clock.halt()
-        if self._is_working:
-            self._save()
-            if evaluate:
-                self._evaluate()
+        yield
         self._crew.release()
         self._log.went_on()
         self._log.clock.go()
+
+    def _check_numbers(self) -> None:
+        """Look now and then whether learning still has numbers to work with."""
+        if time.monotonic() - self._checked > CHECK_SECONDS and self._is_working:
+            self._checked = time.monotonic()
+            if self._shared.poisoned():
+                with self._standstill():
+                    self._mend()
+
+    def _mend(self) -> None:
+        """Go back to the last checkpoint if θ, θ⁻ or g hold what is no number: every worker would have it soon."""
+        names = self._shared.poisoned()
+        if not names:
+            return
+        reason = f"{' and '.join(names)} held numbers that are not finite at step {self._shared.T}"
+        self._rollbacks += 1
+        try:
+            saved = checkpoints.load(self._path)
+        except CheckpointError:
+            self._give_up(f"{reason}, and there is no checkpoint to go back to")
+            return
+        if self._rollbacks > ROLLBACKS:
+            self._give_up(f"{reason}, after going back to a checkpoint {ROLLBACKS} times")
+            return
+        self._shared.restore_vectors(saved.tensors)
+        self._log.note(Failure(-1, f"{reason}; back to those of step {saved.step}", "", is_final=False))
+
+    def _give_up(self, reason: str) -> None:
+        self._note([Failure(-1, reason, "")])
 
     def _save(self) -> None:
         self._view("saving", now=True)
@@ -213,7 +252,9 @@ class Session:
     def _finish(self) -> None:
         """Save and evaluate the weights that training ended with, and say how it ended."""
         self._log.write_metrics()
-        self._save()
+        self._mend()
+        if not self._shared.poisoned():
+            self._save()
         if self._failure is None and self._stop_signal is None and self._examiner is not None:
             self._evaluate()
         self._end()

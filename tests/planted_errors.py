@@ -19,6 +19,8 @@ GRADIENTS, RUNS = "learners/test_pseudocode.py", "runtime/test_whole_runs.py"
 A3C, N_STEP, Q, SARSA = (f"learners/{name}.py" for name in ("a3c", "n_step_q", "one_step_q", "one_step_sarsa"))
 STREAM, WORKER, SHARED = (f"runtime/{name}.py" for name in ("stream", "worker", "shared"))
 EVALUATE = "runtime/evaluate.py"
+HOGWILD, CREW = "runtime/hogwild.py", "runtime/test_hogwild.py::test_"
+OFTEN = CREW + "a_worker_that_fails_too_often_is_not_replaced_again_and_says_what_it_played"
 NATIVE, COMPILED = "native.c", "test_native.py"
 TORSO = "networks/torso.py"
 EXPLORATION, POLICY, ATARI = "learners/exploration.py", "networks/policy.py", "envs/atari.py"
@@ -272,11 +274,11 @@ ERRORS = [
         "learners/test_exploration.py",
     ),
     Error("frames are taken for steps", "parts.py", {"frames // spec.frames_per_step": "frames"}, "test_parts.py"),
-    Error("every worker has the same seed", WORKER, {"(job.session, worker)": "(job.session, 0)"}, RUNS),
+    Error("every worker has the same seed", WORKER, {"(job.session, worker, ": "(job.session, 0, "}, RUNS),
     Error(
         "every session has the same seed",
         WORKER,
-        {"(job.session, worker)": "(0, worker)"},
+        {"(job.session, worker, ": "(0, worker, "},
         "runtime/test_worker.py::test_workers_sessions_and_seeds_draw_different_actions_and_the_same_ones_the_same",
     ),
     Error(
@@ -311,6 +313,23 @@ ERRORS = [
         "runtime/test_evaluate.py::test_the_carry_is_empty_where_a_game_begins",
     ),
     Error("evaluations are played as in training", "parts.py", {"cores(), False)": "cores(), True)"}, "test_parts.py"),
+    # Faults
+    Error("a failed worker is not replaced", HOGWILD, {"seat.due = now + delay": "seat.due = None"}, OFTEN),
+    Error("failures of a worker are not counted", HOGWILD, {"self.failures.append(now)": "pass"}, OFTEN),
+    Error("a replaced worker plays the same games", WORKER, {"worker, replaced))": "worker, 0))"}, OFTEN),
+    Error(
+        "a worker that hangs is waited for",
+        HOGWILD,
+        {"if still > patience:": "if still > 100:"},
+        CREW + "a_worker_that_stands_still_is_found_ended_and_replaced",
+    ),
+    Error("two processes train one run", "store/runs.py", {"fcntl.LOCK_EX |": "fcntl.LOCK_SH |"}, "store/test_runs.py"),
+    Error(
+        "poisoned weights are kept",
+        "session.py",
+        {"self._shared.restore_vectors(saved.tensors)": "pass"},
+        "test_session.py::test_weights_that_are_no_numbers_are_taken_from_the_last_checkpoint_and_training_goes_on",
+    ),
     # The compiled part
     Error("ε is outside the compiled root", NATIVE, {"sqrtf(g[i] + eps)": "(sqrtf(g[i]) + eps)"}, COMPILED),
     Error(

@@ -45,6 +45,7 @@ def test_the_view_fits_80_columns_and_24_rows(n):
     long = {"statistics_of_no_small_length": 1.23456e-7, **PROGRESS.statistics, "another_long_one": -1e9}
     config = RunConfig(env="some.rather.long.package.name:make_the_environment", threads=max(n, 1), envs_per_thread=16)
     progress = workers(n)._replace(statistics=long, evaluations=tuple((i, i * 1e4, 1e5) for i in range(99)))
+    progress = progress._replace(skipped=10**9, restarts=10**9)
     lines = render(progress, config).splitlines()
     assert len(lines) <= 23  # a terminal's last row is the cursor's
     assert max(map(len, lines)) <= 80
@@ -57,6 +58,13 @@ def test_the_view_says_what_matters():
     for part in ("-20.1 mean of the last 100", "-19 last", "412 in all", "-20.4 ± 0.5 at 1M", "▁█"):
         assert part in text
     assert "lr 6.1e-4  loss 0.123  entropy 1.77  grad 0.42" in text
+    assert "health" not in text
+
+
+def test_the_view_and_the_line_say_what_went_wrong():
+    ill = PROGRESS._replace(skipped=1, restarts=2)
+    assert "health   2 workers replaced, 1 update skipped" in render(ill)
+    assert display.line(ill).endswith("2 workers replaced  1 update skipped")
 
 
 def test_the_view_of_a_run_that_has_not_begun():

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from asyncrl import logbook
-from asyncrl.events import EpisodeEnd, Evaluated, Interval
+from asyncrl.events import EpisodeEnd, Evaluated, Failure, Interval
 from asyncrl.logbook import Clock, Logbook, evaluation_row
 from asyncrl.store.rows import Writer, read_rows
 from tests.clock import Time
@@ -76,7 +76,7 @@ def test_a_row_of_metrics_holds_means_per_update_over_all_workers(book, tmp_path
     first, second = read_rows(tmp_path, "metrics")
     assert first == {
         "frames": 800, "steps": 200, "updates": 50, "seconds": 10, "frames_per_second": 80,
-        "learning_rate": 7e-4, "skipped": 2, "loss": 1.0, "entropy": 1.0,
+        "learning_rate": 7e-4, "skipped": 2, "restarts": 0, "loss": 1.0, "entropy": 1.0,
     }  # fmt: skip
     assert (second["frames_per_second"], second["updates"], second["skipped"], second["loss"]) == (40, 60, 3, 0.5)
     assert "entropy" not in second
@@ -199,3 +199,16 @@ def test_skipped_gradients_are_told_even_where_none_was_applied(book, tmp_path, 
     book.write_metrics()
     (row,) = read_rows(tmp_path, "metrics")
     assert (row["skipped"], row["updates"], "loss" in row) == (20, 0, False)
+
+
+def test_a_failure_is_one_row_and_counts_where_a_worker_was_replaced(book, tmp_path):
+    book.note(interval(T=100))
+    book.note(Failure(1, "ValueError: broken", "Traceback", (7, 8), 95, is_final=False))
+    book.note(Failure(-1, "theta held no numbers", "", is_final=False))
+    book.note(Failure(0, "ValueError: broken", "Traceback"))
+    rows = read_rows(tmp_path, "failures")
+    assert [(row["frames"], row["worker"], row["is_final"]) for row in rows] == [
+        (400, 1, False), (400, -1, False), (400, 0, True)
+    ]  # fmt: skip
+    assert (rows[0]["reason"], rows[0]["traceback"], rows[0]["seeds"]) == ("ValueError: broken", "Traceback", [7, 8])
+    assert book.progress("training", 100).restarts == 1

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from asyncrl import experiment
+from asyncrl import experiment, session
 from asyncrl.errors import Exit
 from asyncrl.runtime.shared import PARKED, STEPS, UPDATES, Shared
 from asyncrl.session import RunFailed, Stopped
@@ -146,7 +146,7 @@ def test_the_view_follows_from_start_to_end(finished):
 )
 def test_a_worker_that_dies_ends_the_run_readable_and_ready_to_go_on(tmp_path, monkeypatch, fault, reason):
     monkeypatch.setenv("ASYNCRL_TEST_FAULT", fault)
-    config = resolve(env="tests.runtime.toys:Fault", threads=2, frames=FOREVER)
+    config = resolve(env="tests.runtime.toys:Fault", threads=2, frames=FOREVER, workers={"restarts": 0})
     with pytest.raises(RunFailed, match=reason) as caught:
         experiment.train(config, tmp_path)
     run, document = caught.value.run, read_document(caught.value.run)
@@ -238,6 +238,30 @@ def test_ctrl_c_in_a_terminal_stops_it_with_a_checkpoint_even_while_workers_star
     assert "Traceback" not in launched.said.read_text()
 
 
+def test_a_killed_worker_is_replaced_and_told_of_and_nobody_else_may_train_the_run_meanwhile(launched):
+    pid = launched.process.pid
+    assert wait_until(lambda: len(children(pid)) == 2 and read_rows(launched.run, "metrics"))
+    victim = min(children(pid))
+    os.kill(victim, signal.SIGKILL)
+    assert wait_until(lambda: read_rows(launched.run, "failures") and len(children(pid)) == 2)
+    (row,) = read_rows(launched.run, "failures")
+    assert row["reason"] == f"worker {row['worker']} died without a word (signal 9)"
+    assert row["is_final"] is False
+    assert row["frames"] > 0
+    second = [sys.executable, "-m", "asyncrl", "resume", str(launched.run)]
+    refused = subprocess.run(second, capture_output=True, text=True, check=False)
+    assert refused.returncode == Exit.BAD_INPUT
+    assert f"mine is being trained by process {pid} on" in refused.stderr
+    games = len(read_rows(launched.run, "episodes"))
+    assert wait_until(lambda: row["worker"] in {game["worker"] for game in read_rows(launched.run, "episodes")[games:]})
+    os.kill(pid, signal.SIGINT)
+    assert launched.process.wait(40) == Exit.INTERRUPTED
+    assert read_rows(launched.run, "metrics")[-1]["restarts"] == 1
+    assert "1 worker replaced" in launched.said.read_text()
+    page = subprocess.run([*second[:3], "show", str(launched.run)], capture_output=True, text=True, check=True).stdout
+    assert "What failed and was mended: 1" in page
+
+
 @pytest.mark.parametrize("launched", ["tests.runtime.toys:Dozing"], indirect=True)
 def test_workers_do_not_outlive_a_parent_that_is_killed(launched):
     """Not even those that are in the middle of a step and will not speak for long."""
@@ -263,13 +287,13 @@ def test_a_store_that_cannot_be_written_ends_the_run_and_says_so(tmp_path, monke
 
 
 def test_an_environment_that_exits_is_a_failure(tmp_path):
-    config = resolve(env="tests.runtime.toys:Exiting", threads=1, frames=1_000, evaluation={"episodes": 0})
+    config = resolve(env="tests.runtime.toys:Exiting", threads=1, frames=1_000, workers={"restarts": 0})
     with pytest.raises(RunFailed, match="SystemExit: 0"):
         experiment.train(config, tmp_path)
 
 
 def test_an_environment_whose_own_pipe_breaks_is_named_as_the_failure(tmp_path):
-    config = resolve(env="tests.runtime.toys:Unplugged", threads=1, frames=1_000, evaluation={"episodes": 0})
+    config = resolve(env="tests.runtime.toys:Unplugged", threads=1, frames=1_000, workers={"restarts": 0})
     with pytest.raises(RunFailed, match="BrokenPipeError: the simulator hung up"):
         experiment.train(config, tmp_path)
 
@@ -287,3 +311,63 @@ def test_a_run_that_is_stopped_in_its_last_evaluation_has_met_its_budget(tmp_pat
     assert sent
     assert (document["status"], document["reason"]) == ("finished", None)
     assert read_rows(run, "evaluations") == []
+
+
+@pytest.fixture
+def poison(monkeypatch):
+    """Return a function that has NaN written into a run's memory, once it has made some steps: and every time again."""
+
+    def prepare(times):
+        memory, done = [], []
+        allocate = Shared.allocate
+        monkeypatch.setattr(Shared, "allocate", lambda *args: memory.append(allocate(*args)) or memory[0])
+        monkeypatch.setattr(session, "CHECK_SECONDS", 0.2)
+
+        def show(progress):
+            if (
+                progress.phase == "training"
+                and len(done) < times
+                and memory[0].T > (len(done) + 1) * 1_500
+                and not memory[0].poisoned()
+            ):
+                done.append(memory[0].T)
+                memory[0].optimizer_state[0, 0, 7] = torch.nan
+
+        return show, memory, done
+
+    return prepare
+
+
+def test_weights_that_are_no_numbers_are_taken_from_the_last_checkpoint_and_training_goes_on(tmp_path, poison):
+    show, memory, done = poison(2)
+    config = resolve(threads=2, frames=12_000, checkpoints={"every": 1_000})
+    run = experiment.train(config, tmp_path, show=show)
+    assert len(done) == 2
+    assert not memory[0].poisoned()
+    document, rows = read_document(run), read_rows(run, "failures")
+    assert (document["status"], document["failure"]) == ("finished", None)
+    assert 12_000 <= document["steps"] < 12_000 + 2 * 5
+    assert len(rows) == 2
+    assert all("optimizer_state and" in row["reason"] or "optimizer_state held" in row["reason"] for row in rows)
+    assert all(load(run, str(step)).tensors["theta"].isfinite().all() for step in saved_steps(run))
+
+
+def saved_steps(run):
+    return [int(path.name) for path in (run / "checkpoints").glob("0*")]
+
+
+def test_weights_that_are_no_numbers_again_and_again_end_the_run(tmp_path, poison):
+    show, _, done = poison(99)
+    config = resolve(threads=1, frames=FOREVER, checkpoints={"every": 1_000})
+    with pytest.raises(RunFailed, match=r"optimizer_state held .* after going back to a checkpoint 3 times") as failed:
+        experiment.train(config, tmp_path, show=show)
+    assert len(done) == 4
+    assert all(
+        load(failed.value.run, str(step)).tensors["theta"].isfinite().all() for step in saved_steps(failed.value.run)
+    )
+
+
+def test_weights_that_are_no_numbers_before_the_first_checkpoint_end_the_run(tmp_path, poison):
+    show, _, _ = poison(1)
+    with pytest.raises(RunFailed, match="no checkpoint to go back to"):
+        experiment.train(resolve(threads=1, frames=FOREVER), tmp_path, show=show)

@@ -45,20 +45,28 @@ class Shared:
             orders=_share(torch.zeros(2, dtype=torch.int64)),
         )
 
+    def vectors(self) -> dict[str, Tensor]:
+        """Return what learning changes, by name."""
+        return {"theta": self.theta, "target": self.target, "optimizer_state": self.optimizer_state}
+
     def tensors(self) -> dict[str, Tensor]:
         """Return what a checkpoint must hold, by name."""
-        return {
-            "theta": self.theta,
-            "target": self.target,
-            "optimizer_state": self.optimizer_state,
-            "counters": self.counters,
-        }
+        return self.vectors() | {"counters": self.counters}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Take over what a checkpoint held."""
-        for name, tensor in self.tensors().items():
-            tensor.copy_(tensors[name])
+        self.restore_vectors(tensors)
+        self.counters.copy_(tensors["counters"])
         self.counters[:, PARKED] = 0
+
+    def restore_vectors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what a checkpoint knew, with all counters as they are."""
+        for name, vector in self.vectors().items():
+            vector.copy_(tensors[name])
+
+    def poisoned(self) -> list[str]:
+        """Return which of the vectors hold a number that is not finite."""
+        return [name for name, vector in self.vectors().items() if not vector.isfinite().all()]
 
     @property
     def workers(self) -> int:

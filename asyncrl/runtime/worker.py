@@ -27,10 +27,12 @@ from asyncrl.runtime.stream import Stream
 
 REPORT_SECONDS = 0.5
 PARKED_SECONDS = 0.002
-HOPELESS = 100  # updates in a row whose gradient is not finite: the weights are past saving
+HOPELESS = 10_000  # updates in a row whose gradient is not finite; by then the parent has looked at the weights
 
 
-def main(worker: int, job: Job, shared: Shared, pipe: Connection, state: dict[str, Any] | None) -> None:
+def main(
+    worker: int, job: Job, shared: Shared, pipe: Connection, state: dict[str, Any] | None = None, replaced: int = 0
+) -> None:
     """Run an actor-learner in a process of its own until the budget or the parent's word; tell the parent of a failure.
 
     Args:
@@ -39,10 +41,12 @@ def main(worker: int, job: Job, shared: Shared, pipe: Connection, state: dict[st
         shared: the memory.
         pipe: to the parent.
         state: what an earlier session's worker left in its WorkerState; None, or nothing in it, if it left none.
+        replaced: how many processes have failed in its place; it draws other random numbers than they did.
     """
     enter(job.torch_threads)
+    learner = None
     try:
-        learner = ActorLearner(worker, job, shared, pipe, state)
+        learner = ActorLearner(worker, job, shared, pipe, state, replaced)
         gc.collect()
         gc.freeze()  # what is here stays: the collector need not go through it again and again
         learner.run()
@@ -50,18 +54,27 @@ def main(worker: int, job: Job, shared: Shared, pipe: Connection, state: dict[st
         last = traceback.extract_tb(error.__traceback__)[-1]
         reason = f"{type(error).__name__}: {error} ({os.path.basename(last.filename)}:{last.lineno})"
         with suppress(OSError):  # the parent is gone
-            pipe.send(Failure(worker, " ".join(reason.split()), traceback.format_exc()))
+            played = (tuple(learner.env_seeds), learner.made) if learner else ()
+            pipe.send(Failure(worker, " ".join(reason.split()), traceback.format_exc(), *played))
         os._exit(1)  # whatever threads an environment may have left
 
 
 class ActorLearner:
     """One worker's loop and its private state."""
 
-    def __init__(self, worker: int, job: Job, shared: Shared, pipe: Connection, state: dict[str, Any] | None) -> None:
+    def __init__(
+        self,
+        worker: int,
+        job: Job,
+        shared: Shared,
+        pipe: Connection,
+        state: dict[str, Any] | None = None,
+        replaced: int = 0,
+    ) -> None:
         """See main."""
         self.worker, self.job, self.shared, self.pipe = worker, job, shared, pipe
         self.learner = job.learners[worker]
-        seeds = np.random.SeedSequence(job.seed, spawn_key=(job.session, worker))
+        seeds = np.random.SeedSequence(job.seed, spawn_key=(job.session, worker, replaced))
         torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0]))
         environments = job.make_environments()
         self.net = job.make_network()
@@ -72,14 +85,15 @@ class ActorLearner:
         self.target = bind(job.make_network().requires_grad_(False), shared.target) if has_target else self.net
         capacity = job.t_max * environments.num_envs if self.learner.snapshots else 0  # θ itself moves at any time
         self.clear_cache = cache_activations(self.net, capacity)
-        env_seeds = [int(s) for s in seeds.spawn(1)[0].generate_state(environments.num_envs) >> 1]  # 31 bits
+        self.env_seeds = [int(s) for s in seeds.spawn(1)[0].generate_state(environments.num_envs) >> 1]  # 31 bits
         fresh = self.net.initial_carry(environments.num_envs)  # type: ignore[operator]
-        self.stream = Stream(environments, env_seeds, job.t_max, job.gamma, fresh, self.learner.looks_ahead)
+        self.stream = Stream(environments, self.env_seeds, job.t_max, job.gamma, fresh, self.learner.looks_ahead)
         if state:  # last: the networks above drew initial weights
             torch.set_rng_state(torch.frombuffer(bytearray.fromhex(state["torch_rng"]), dtype=torch.uint8))
         self.stopwatch = Stopwatch(job.profile)
         self.sums: Counter[str] = Counter()
-        self.steps = self.updates = self.skipped = 0
+        self.steps = self.updates = self.skipped = 0  # since the last report
+        self.made = 0  # steps in all
         self.in_a_row = 0  # skipped
         self.reported = time.monotonic()
 
@@ -127,6 +141,7 @@ class ActorLearner:
         shared.sync_target(before, after, learner.target_period)  # if T mod I_target = 0: θ⁻ ← θ
         lap("apply")
         self.steps += steps
+        self.made += steps
         self.updates += is_finite
         self.skipped += not is_finite
         self.in_a_row = 0 if is_finite else self.in_a_row + 1

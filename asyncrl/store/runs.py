@@ -1,11 +1,14 @@
 """Directories of runs: claiming a new one, and finding an old one by what a person types."""
 
+import fcntl
 import json
 import operator
 import os
+import platform
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from asyncrl.errors import InputError, nearest
 from asyncrl.store.files import read_object
 
 FORMAT = 1  # of run.json and the rows beside it
-DOCUMENT = "run.json"
+DOCUMENT, LOCK = "run.json", "lock"
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
     "!=": operator.ne,
@@ -49,6 +52,25 @@ def claim(root: Path, stem: str, name: str | None = None) -> Path:
     except OSError as error:
         reason = "it is a file" if root.is_file() else error.strerror
         raise InputError(f"Cannot write results to {root}: {reason}.") from None
+
+
+@contextmanager
+def hold(run: Path) -> Iterator[None]:
+    """Own a run while it trains; however this process ends, the lock ends with it.
+
+    Raises:
+        InputError: another process owns it; the text names that.
+    """
+    with (run / LOCK).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise InputError(f"{run.name} is being trained by {file.read() or 'another process'}.") from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}")
+        file.flush()
+        yield
 
 
 def read_document(run: Path) -> dict[str, Any]:

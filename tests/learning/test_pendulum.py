@@ -6,7 +6,7 @@ from tests.learning.runs import evaluated_means
 
 pytestmark = [pytest.mark.learning, pytest.mark.timeout(600)]
 
-FRAMES = 400_000
+FRAMES = 800_000
 RANDOM = -1_250  # mean score of random actions over 200 games; their standard deviation is 300
 CLEARLY = 300  # a mean of 20 games has a standard error of 70
 

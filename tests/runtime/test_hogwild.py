@@ -1,9 +1,11 @@
 """The crew: real processes that start, speak, stand still, stop and die as they should, and leave nothing behind."""
 
 import os
+import random
 import signal
 import time
 from contextlib import suppress
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +15,7 @@ from asyncrl.events import EpisodeEnd, Failure, Interval
 from asyncrl.runtime import hogwild
 from asyncrl.runtime.hogwild import Crew
 from asyncrl.runtime.process import CONTEXT, PARENTS, THREAD_VARIABLES
-from asyncrl.runtime.shared import STEPS
+from asyncrl.runtime.shared import PARKED, STEPS
 from tests.runtime.setups import children, prepare, wait_until
 
 ENDLESS = 10**9  # steps
@@ -94,7 +96,7 @@ def test_a_worker_that_raises_says_why_and_the_others_go_on_whatever_signal_they
         (failure,) = every(Failure, listen(crew, lambda heard: every(Failure, heard)))
         listen(crew, lambda heard: shared.counters[0, STEPS] > 0)
         for number in PARENTS:
-            os.kill(crew._processes[0].pid, number)
+            os.kill(crew._seats[0].process.pid, number)
         T = shared.T
         assert not every(Failure, listen(crew, lambda heard: shared.T > T + 100))
         assert crew.is_running
@@ -102,19 +104,24 @@ def test_a_worker_that_raises_says_why_and_the_others_go_on_whatever_signal_they
     assert failure.worker == 1
     assert failure.reason.startswith("RuntimeError: the floor gave way (toys.py:")
     assert 'raise RuntimeError("the floor\\ngave way")' in failure.traceback
-    assert crew._processes[0].exitcode == -signal.SIGKILL
+    assert crew._seats[0].process.exitcode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize(("exitcode", "said"), [(0, None), (None, None), (-9, "signal 9"), (3, "exit code 3")])
 def test_the_end_of_a_pipe_is_a_failure_only_if_the_process_failed(exitcode, said):
     """None: it has said all, and is slow to go."""
-    crew = Crew(*prepare())
+    crew = Crew(*prepare(workers={"restarts": 0}))
     ours, theirs = CONTEXT.Pipe(duplex=False)
-    crew._pipes[ours] = 0
-    crew._processes.append(SimpleNamespace(exitcode=exitcode, join=lambda timeout: None))
+    ended, other = CONTEXT.Pipe(duplex=False)
+    process = SimpleNamespace(
+        exitcode=exitcode, sentinel=ended.fileno(), join=lambda timeout: None, kill=int, is_alive=lambda: True
+    )
+    crew._seats[0].pipe, crew._seats[0].process = ours, process
     theirs.close()
     heard = listen(crew)
     assert heard == ([Failure(0, f"worker 0 died without a word ({said})", "")] if said else [])
+    ended.close()
+    other.close()
 
 
 def test_where_not_all_workers_can_be_started_none_is_left(monkeypatch):
@@ -130,5 +137,109 @@ def test_where_not_all_workers_can_be_started_none_is_left(monkeypatch):
     crew = Crew(job, shared)
     with pytest.raises(OSError, match="no more processes"), crew:
         pass
-    assert len(crew._processes) == 1
-    assert not crew._processes[0].is_alive()
+    assert [seat.process is not None for seat in crew._seats] == [True, False]
+    assert not crew._seats[0].process.is_alive()
+
+
+PATIENT = {"restarts": 1_000, "hang_seconds": 60.0}
+
+
+@pytest.mark.timeout(60 + 1_200)
+@pytest.mark.parametrize("kills", [2, pytest.param(100, marks=pytest.mark.faults)])
+def test_killed_workers_are_replaced_while_the_others_go_on(kills):
+    """A random worker is killed, at random instants of its work."""
+    job, shared = prepare(threads=2, frames=ENDLESS, workers=PATIENT)
+    chance = random.Random(1)
+    failures, alone = [], 0
+    with Crew(job, shared) as crew:
+        for _ in range(kills):
+            before = shared.counters[:, STEPS].clone()
+            listen(crew, lambda heard: bool((shared.counters[:, STEPS] > before + 50).all()))  # noqa: B023
+            time.sleep(chance.random() / 20)
+            victim, other = chance.sample([0, 1], 2)
+            os.kill(crew._seats[victim].process.pid, signal.SIGKILL)
+            steps = int(shared.counters[other, STEPS])
+            heard = listen(crew, lambda heard: every(Failure, heard))
+            failures += every(Failure, heard)
+            crew._seats[victim].failures.clear()  # long ago
+            heard = listen(crew, lambda heard: crew._seats[victim].pipe is not None)  # noqa: B023
+            alone += int(shared.counters[other, STEPS]) > steps
+        crew._job = replace(job, budget=shared.T)
+        crew.stop()
+        failures += every(Failure, listen(crew))
+    assert len(failures) == alone == kills
+    assert {failure.reason[8:] for failure in failures} == {" died without a word (signal 9)"}
+    assert not any(failure.is_final for failure in failures)
+    assert [seat.started for seat in crew._seats] == [
+        1 + sum(failure.worker == i for failure in failures) for i in (0, 1)
+    ]
+
+
+def test_a_budget_is_met_with_workers_that_were_replaced():
+    job, shared = prepare(threads=2, frames=15_000, workers=PATIENT)
+    with Crew(job, shared) as crew:
+        listen(crew, lambda heard: shared.T > 500)
+        os.kill(crew._seats[1].process.pid, signal.SIGKILL)
+        heard = listen(crew)
+    assert len(every(Failure, heard)) == 1
+    assert job.budget <= shared.T < job.budget + 2 * job.t_max
+    assert shared.T == int(shared.counters[:, STEPS].sum())
+    assert sorted(crew.states) == [0, 1]
+
+
+def test_a_worker_that_fails_too_often_is_not_replaced_again_and_says_what_it_played(monkeypatch):
+    monkeypatch.setenv("ASYNCRL_TEST_FAULT", "raise")
+    monkeypatch.setattr(hogwild, "FIRST_DELAY", 0.0)
+    job, shared = prepare(env="tests.runtime.toys:Fault", threads=2, frames=ENDLESS, workers={"restarts": 2})
+    with Crew(job, shared) as crew:
+        heard = listen(crew, lambda heard: any(failure.is_final for failure in every(Failure, heard)))
+        assert crew._seats[0].pipe is not None
+        crew.stop()
+        heard += listen(crew)
+    failures = every(Failure, heard)
+    assert [(failure.worker, failure.is_final) for failure in failures] == [(1, False), (1, False), (1, True)]
+    assert all(95 <= failure.steps < 100 for failure in failures)
+    assert len({failure.seeds for failure in failures}) == 3  # each played other games
+    assert all(len(failure.seeds) == 1 for failure in failures)
+
+
+def test_an_environment_that_never_made_a_step_is_a_mistake_and_ends_at_once(monkeypatch):
+    job, shared = prepare(env="tests.runtime.toys:Stillborn", threads=2, frames=ENDLESS, workers=PATIENT)
+    with Crew(job, shared) as crew:
+        (first, *_) = every(Failure, listen(crew, lambda heard: every(Failure, heard)))
+        crew.stop()
+        listen(crew)
+    assert first.is_final
+    assert "no licence" in first.reason
+
+
+def test_a_worker_that_stands_still_is_found_ended_and_replaced():
+    job, shared = prepare(threads=2, frames=ENDLESS, workers=PATIENT | {"hang_seconds": 1.0})
+    with Crew(job, shared) as crew:
+        listen(crew, lambda heard: shared.counters[:, STEPS].min() > 500)
+        hung = crew._seats[0].process
+        os.kill(hung.pid, signal.SIGSTOP)
+        (failure,) = every(Failure, listen(crew, lambda heard: every(Failure, heard)))
+        steps = int(shared.counters[0, STEPS])
+        listen(crew, lambda heard: int(shared.counters[0, STEPS]) > steps)
+        crew.stop()
+        listen(crew)
+    assert (failure.worker, failure.is_final) == (0, False)
+    assert "worker 0 hung: it made no step for" in failure.reason
+    assert hung.exitcode == -signal.SIGKILL
+
+
+def test_one_that_stands_still_delays_neither_a_pause_nor_the_end_for_long(monkeypatch):
+    monkeypatch.setattr(hogwild, "STOP_SECONDS", 1.0)
+    job, shared = prepare(threads=2, frames=ENDLESS, workers=PATIENT | {"hang_seconds": 1.0})
+    with Crew(job, shared) as crew:
+        listen(crew, lambda heard: shared.counters[:, STEPS].min() > 500)
+        os.kill(crew._seats[1].process.pid, signal.SIGSTOP)
+        assert every(Failure, crew.park())
+        assert shared.counters[0, PARKED]
+        assert crew._seats[1].pipe is None  # it is not replaced before all go on
+        crew.release()
+        listen(crew, lambda heard: crew._seats[1].pipe is not None)
+        os.kill(crew._seats[0].process.pid, signal.SIGSTOP)
+        crew.stop()
+        assert not every(Failure, listen(crew))

@@ -123,3 +123,13 @@ class Unplugged(Corridor):
         if self.t == 10:
             raise BrokenPipeError("the simulator hung up")
         return super().act(0)
+
+
+class Stillborn(Corridor):
+    """Never begins in a worker."""
+
+    def begin(self):
+        """Fail."""
+        if multiprocessing.current_process().name.startswith("asyncrl-"):
+            raise RuntimeError("no licence")
+        super().begin()

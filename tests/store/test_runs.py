@@ -1,5 +1,10 @@
 import json
+import os
+import platform
 import re
+import signal
+import subprocess
+import sys
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +13,7 @@ import pytest
 
 from asyncrl.errors import InputError
 from asyncrl.store.rows import Writer
-from asyncrl.store.runs import claim, find, list_runs, read_document, select
+from asyncrl.store.runs import claim, find, hold, list_runs, read_document, select
 
 
 def make_run(root, name, **document):
@@ -206,3 +211,28 @@ def test_select_shows_damaged_runs_too(root):
 def test_select_explains_a_bad_condition(root, where, said):
     with pytest.raises(InputError, match=said):
         select(root, where)
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from asyncrl.store.runs import hold
+with hold(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_has_one_owner_and_is_free_as_soon_as_that_is_gone(tmp_path, number):
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        said = f"is being trained by process {holder.pid} on {platform.node()}"
+        with pytest.raises(InputError, match=re.escape(said)), hold(tmp_path):
+            pass
+        holder.send_signal(number)
+        holder.wait()
+        with hold(tmp_path):
+            assert (tmp_path / "lock").read_text() == f"process {os.getpid()} on {platform.node()}"
+    with hold(tmp_path):
+        pass
