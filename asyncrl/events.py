@@ -42,7 +42,8 @@ class Failure(NamedTuple):
     traceback: str
     seeds: tuple[int, ...] = ()  # of its environments, where it could say
     steps: int = 0  # that it had made with them
-    is_final: bool = True  # False where another process takes its place
+    is_final: bool = True  # False where the run goes on, or was ending anyway
+    is_replaced: bool = False  # by another process
 
 
 class Evaluated(NamedTuple):

@@ -87,6 +87,7 @@ def resume(run: Path, frames: int | None = None, show: Show = ignore) -> Path:
         InputError: no checkpoint can be used, nothing is left to do, or another process trains it.
         RunFailed, Stopped: as in train.
     """
+    runs.read_document(run)  # raises where this is no run, before anything is written
     with runs.hold(run):
         return _resume(run, frames, show)
 

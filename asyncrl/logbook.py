@@ -88,7 +88,7 @@ class Logbook:
         elif isinstance(event, Interval):
             self._note_interval(event)
         elif isinstance(event, Failure):
-            self.restarts += event.worker >= 0 and not event.is_final
+            self.restarts += event.is_replaced
             self._writer.append("failures", self.counts(self.T) | event._asdict())
 
     def _note_episode(self, event: EpisodeEnd) -> None:

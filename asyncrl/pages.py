@@ -83,7 +83,9 @@ def _mended(facts: Facts) -> Iterator[RenderableType]:
     if rows:
         grid = _grid("frames", "worker", "")
         for row in rows[-SHOWN_FAILURES:]:
-            grid.add_row(count(row["frames"]), str(row["worker"]) if row["worker"] >= 0 else NOTHING, row["reason"])
+            grid.add_row(
+                count(row["frames"]), str(row["worker"]) if row["worker"] >= 0 else NOTHING, Text(row["reason"])
+            )
         yield _block(f"What failed and was mended: {len(rows)}", grid)
 
 

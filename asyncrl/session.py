@@ -239,8 +239,7 @@ class Session:
             result = self._examiner.hear(POLL_SECONDS)
             self._view("evaluating")
         if isinstance(result, Failure):
-            self._failure = result
-            self._crew.stop()
+            self._note([result])
         elif result is not None:
             row = self._log.write_evaluation(result, self._document["protocol"], "training")
             best = self._document.get("best_score")

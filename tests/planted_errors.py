@@ -314,14 +314,20 @@ ERRORS = [
     ),
     Error("evaluations are played as in training", "parts.py", {"cores(), False)": "cores(), True)"}, "test_parts.py"),
     # Faults
-    Error("a failed worker is not replaced", HOGWILD, {"seat.due = now + delay": "seat.due = None"}, OFTEN),
-    Error("failures of a worker are not counted", HOGWILD, {"self.failures.append(now)": "pass"}, OFTEN),
+    Error("a failed worker is not replaced", HOGWILD, {"seat.due = now +": "seat.due = None and"}, OFTEN),
+    Error("failures of a worker are not counted", HOGWILD, {"failures > restarts or": ""}, OFTEN),
     Error("a replaced worker plays the same games", WORKER, {"worker, replaced))": "worker, 0))"}, OFTEN),
     Error(
         "a worker that hangs is waited for",
         HOGWILD,
-        {"if still > patience:": "if still > 100:"},
+        {"if seat.still > (": "if seat.still > 100 + ("},
         CREW + "a_worker_that_stands_still_is_found_ended_and_replaced",
+    ),
+    Error(
+        "a pause is taken for a hang",
+        HOGWILD,
+        {"min(now - self._looked, LAPSE_SECONDS)": "now - self._looked"},
+        CREW + "a_pause_of_any_length_is_nobodys_hang",
     ),
     Error("two processes train one run", "store/runs.py", {"fcntl.LOCK_EX |": "fcntl.LOCK_SH |"}, "store/test_runs.py"),
     Error(

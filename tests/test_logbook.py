@@ -203,7 +203,7 @@ def test_skipped_gradients_are_told_even_where_none_was_applied(book, tmp_path, 
 
 def test_a_failure_is_one_row_and_counts_where_a_worker_was_replaced(book, tmp_path):
     book.note(interval(T=100))
-    book.note(Failure(1, "ValueError: broken", "Traceback", (7, 8), 95, is_final=False))
+    book.note(Failure(1, "ValueError: broken", "Traceback", (7, 8), 95, is_final=False, is_replaced=True))
     book.note(Failure(-1, "theta held no numbers", "", is_final=False))
     book.note(Failure(0, "ValueError: broken", "Traceback"))
     rows = read_rows(tmp_path, "failures")

@@ -13,11 +13,13 @@ from asyncrl.runtime import worker
 from asyncrl.runtime.job import Job
 from asyncrl.runtime.process import CONTEXT, JOIN_SECONDS, start
 from asyncrl.runtime.shared import PARK, PARKED, STEPS, STOP, Shared
+from asyncrl.runtime.worker import PARKED_SECONDS
 
 POLL_SECONDS = 0.1
+LAPSE_SECONDS = 1.0  # between two looks that count as standing still, at most: the parent may have been away itself
 RECENT_SECONDS = 600.0  # in which a worker's failures are counted
 FIRST_DELAY, LONGEST_DELAY = 0.25, 5.0  # seconds before a failed worker is replaced, doubled by each recent failure
-STARTING = 5  # times as long as a step may take, the first one may: a process starts, environments open
+STARTING = 5  # times as long as a rollout may take, the first one may: a process starts, environments open
 SLOW = 50  # rollouts of the usual length that a worker may stand still, if that is longer
 STOP_SECONDS = 8.0  # for the rollout in hand, once all were asked to end
 
@@ -33,20 +35,27 @@ class Seat:
         self.started = 0  # processes so far
         self.due: float | None = None  # when the next one is to start
         self.failures: deque[float] = deque()  # when, of the recent ones
-        self.steps, self.moved, self.rollout = 0, 0.0, 0.0  # seen last; when; seconds that a rollout usually takes
+        self.steps = 0  # seen last
+        self.still = self.rollout = 0.0  # seconds since then; that a rollout usually takes
+        self.hung: float | None = None  # how long it stood still, where it was ended for that
 
-    def saw(self, steps: int, now: float) -> None:
-        """Take in a worker's count of steps."""
+    def look(self, steps: int, passed: float) -> None:
+        """Take in a worker's count of steps, some seconds after the last look."""
+        self.still += passed
         if steps != self.steps:
-            self.rollout += 0.1 * (now - self.moved - self.rollout)
-            self.steps, self.moved = steps, now
+            self.rollout += 0.1 * (self.still - self.rollout)
+            self.steps, self.still = steps, 0.0
 
-    def delay(self, now: float) -> float:
-        """Count a failure, and return how long to wait before the next try."""
-        while self.failures and self.failures[0] < now - RECENT_SECONDS:
-            self.failures.popleft()
+    def patience(self, hang_seconds: float) -> float:
+        """Return for how many seconds it may stand still."""
+        return max(hang_seconds * (1 if self.rollout else STARTING), SLOW * self.rollout)
+
+    def count_failure(self, now: float, window: float) -> int:
+        """Count one more failure, and return how many there were in the last ``window`` seconds."""
         self.failures.append(now)
-        return min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (len(self.failures) - 1))
+        while self.failures[0] < now - window:
+            self.failures.popleft()
+        return len(self.failures)
 
 
 class Crew:
@@ -64,7 +73,8 @@ class Crew:
         self.states: dict[int, dict[str, Any]] = {}  # the latest of each worker
         self._job = job
         self._seats = [Seat(i, states[i] if states else None) for i in range(shared.workers)]
-        self._stopping: float | None = None  # since when
+        self._stopping = False
+        self._looked = time.monotonic()
 
     def __enter__(self) -> "Crew":
         """Start the workers: all, or none."""
@@ -77,14 +87,18 @@ class Crew:
         return self
 
     def _start(self, seat: Seat) -> None:
-        self.shared.set_parked(seat.i, False)  # as a predecessor may have left it
         ours, theirs = CONTEXT.Pipe(duplex=False)
         args = (seat.i, self._job, self.shared, theirs, seat.state, seat.started)
-        seat.process = start(worker.main, args, f"asyncrl-{seat.i}", self._job.torch_threads)
-        theirs.close()
-        seat.pipe, seat.state, seat.due = ours, None, None
+        try:
+            seat.process = start(worker.main, args, f"asyncrl-{seat.i}", self._job.torch_threads)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        seat.pipe, seat.state, seat.due, seat.hung = ours, None, None, None
         seat.started += 1
-        seat.steps, seat.moved, seat.rollout = int(self.shared.counters[seat.i, STEPS]), time.monotonic(), 0.0
+        seat.steps, seat.still, seat.rollout = int(self.shared.counters[seat.i, STEPS]), 0.0, 0.0
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         """End every worker: at its own pace where it was asked to stop or is done, at once after an error."""
@@ -101,92 +115,113 @@ class Crew:
     @property
     def is_running(self) -> bool:
         """Say whether any worker may still say something, or is to be replaced."""
-        return any(seat.pipe or seat.due for seat in self._seats)
+        return any(seat.pipe is not None or seat.due is not None for seat in self._seats)
+
+    @property
+    def _is_ending(self) -> bool:
+        return self._stopping or self.shared.T >= self._job.budget
 
     def hear(self, timeout: float = POLL_SECONDS) -> Iterator[Event]:
         """Yield what workers have said, waiting at most ``timeout`` seconds for the first word; replace who has failed.
 
-        A worker that dies without a word, or stands still for too long, is reported as a Failure.
+        A worker that dies without a word, leaves early, or stands still for too long, is reported as a Failure.
         """
-        seated = [seat for seat in self._seats if seat.pipe]
-        ends = {
-            seat.process.sentinel for seat in seated if seat.process
-        }  # an environment's own children keep pipes open
-        wait([*ends, *(seat.pipe for seat in seated if seat.pipe)], timeout)
+        seated = [seat for seat in self._seats if seat.pipe is not None]
+        pipes = [seat.pipe for seat in seated if seat.pipe is not None]
+        # A process's end is not always that of its pipe, which an environment's own children may keep open.
+        wait([*pipes, *(seat.process.sentinel for seat in seated if seat.process is not None)], timeout)
         for seat in seated:
             yield from self._listen(seat)
+        now = time.monotonic()
+        passed, self._looked = min(now - self._looked, LAPSE_SECONDS), now
         for seat in self._seats:
-            yield from self._look_after(seat)
+            if seat.due is not None:
+                yield from self._replace(seat, now)
+            elif seat.pipe is not None:
+                self._watch(seat, passed)
 
     def _listen(self, seat: Seat) -> Iterator[Event]:
         assert seat.pipe is not None
         assert seat.process is not None
-        is_dead = not seat.process.is_alive()  # asked first: what it said before it died is in the pipe
+        is_gone = not seat.process.is_alive()  # asked first: what it said before it died is in the pipe
         try:
             while seat.pipe.poll():
                 event = seat.pipe.recv()
                 if isinstance(event, WorkerState):
                     self.states[seat.i] = event.state
                 elif isinstance(event, Failure):
-                    yield self._fail(seat, event)
+                    yield self._fail(seat, event, is_accident=False)
                     return
                 else:
                     yield event
         except (EOFError, OSError):
-            is_dead = True
-        if is_dead:
-            seat.process.join(JOIN_SECONDS)
-            code = seat.process.exitcode
-            if code:  # None: it has said all, and is slow to go
-                how = f"signal {-code}" if code < 0 else f"exit code {code}"
-                yield self._fail(seat, Failure(seat.i, f"worker {seat.i} died without a word ({how})", ""))
-            else:
-                self._leave(seat)
+            is_gone = True
+        if is_gone:
+            yield from self._bury(seat)
+
+    def _bury(self, seat: Seat) -> Iterator[Event]:
+        assert seat.process is not None
+        seat.process.join(JOIN_SECONDS)
+        code = seat.process.exitcode
+        was_let_go = seat.hung is not None and self._stopping  # it had its time
+        if was_let_go or (not code and self._is_ending):  # or it has said all, though it may be slow to go
+            self._leave(seat)
+            return
+        if seat.hung is not None:
+            how = f"hung: it finished no rollout for {seat.hung:.0f} seconds"
+        elif code:
+            how = "died without a word " + (f"(signal {-code})" if code < 0 else f"(exit code {code})")
+        else:
+            how = "left before the end"
+        yield self._fail(seat, Failure(seat.i, f"worker {seat.i} {how}", ""), is_accident=seat.hung is None)
 
     def _leave(self, seat: Seat) -> None:
         if seat.pipe is not None:
             seat.pipe.close()
         seat.pipe = None
+        self.shared.set_parked(seat.i, False)  # as it may have been
 
-    def _fail(self, seat: Seat, failure: Failure) -> Failure:
+    def _fail(self, seat: Seat, failure: Failure, is_accident: bool) -> Failure:
         """Have a failed worker replaced, unless that would not help; return what is to be told."""
         self._leave(seat)
         assert seat.process is not None
         seat.process.join(JOIN_SECONDS)
         seat.process.kill()
-        now = time.monotonic()
-        delay = seat.delay(now)
-        is_hopeless = failure.traceback and not self.shared.T  # nobody ever made a step: a mistake, not an accident
-        if is_hopeless or len(seat.failures) > self._job.restarts:
+        seat.process.join()
+        if self._is_ending:
+            return failure._replace(is_final=False)
+        now, restarts = time.monotonic(), self._job.restarts
+        window = max(RECENT_SECONDS, (restarts + 2) * seat.patience(self._job.hang_seconds))  # hangs are slow to count
+        failures = seat.count_failure(now, window)
+        is_hopeless = not is_accident and self.shared.T == 0  # nobody has ever made a step
+        if failures > restarts or is_hopeless:
             return failure
-        seat.due = now + delay
-        return failure._replace(is_final=False)
+        seat.due = now + min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (failures - 1))
+        return failure._replace(is_final=False, is_replaced=True)
 
-    def _look_after(self, seat: Seat) -> Iterator[Event]:
-        """Start who is due; end who hangs."""
-        now = time.monotonic()
-        is_ending = self._stopping is not None or self.shared.T >= self._job.budget
-        if seat.due is not None:
-            if is_ending:
-                seat.due = None
-            elif now > seat.due and not self.shared.is_ordered(PARK):
+    def _replace(self, seat: Seat, now: float) -> Iterator[Event]:
+        """Start a process in a failed one's place, when it is time."""
+        assert seat.due is not None
+        if self._is_ending:
+            seat.due = None
+        elif now > seat.due and not self.shared.is_ordered(PARK):
+            try:
                 self._start(seat)
-        if seat.pipe is None or self.shared.counters[seat.i, PARKED]:
-            seat.moved = now
+            except OSError as error:  # such as no memory
+                seat.due = None
+                yield self._fail(seat, Failure(seat.i, f"worker {seat.i} cannot start: {error}", ""), is_accident=True)
+
+    def _watch(self, seat: Seat, passed: float) -> None:
+        """End a worker that hangs; its end is then heard like any other."""
+        if self.shared.counters[seat.i, PARKED] and self.shared.is_ordered(PARK) and not self._stopping:
+            seat.still = 0.0
             return
-        seat.saw(int(self.shared.counters[seat.i, STEPS]), now)
-        patience = max(self._job.hang_seconds * (1 if seat.rollout else STARTING), SLOW * seat.rollout)
-        if self._stopping is not None:
-            patience = min(patience, STOP_SECONDS)
-        still = now - max(seat.moved, self._stopping or 0.0)
-        if still > patience:
+        seat.look(int(self.shared.counters[seat.i, STEPS]), passed)
+        patience = seat.patience(self._job.hang_seconds)
+        if seat.still > (min(patience, STOP_SECONDS) if self._stopping else patience):
             assert seat.process is not None
+            seat.hung = seat.hung or seat.still
             seat.process.kill()
-            if self._stopping is None:
-                reason = f"worker {seat.i} hung: it made no step for {still:.0f} seconds"
-                yield self._fail(seat, Failure(seat.i, reason, ""))
-            else:
-                self._leave(seat)
 
     def park(self) -> Iterator[Event]:
         """Bring all workers to a stand between two rollouts, yielding what they say; ``states`` is then up to date."""
@@ -196,10 +231,16 @@ class Crew:
         yield from self.hear(timeout=0)
 
     def release(self) -> None:
-        """Let parked workers go on."""
+        """Let parked workers go on, and see them off, so that none is taken for parked at the next pause."""
         self.shared.order(PARK, False)
+        deadline = time.monotonic() + LAPSE_SECONDS
+        while self.shared.counters[:, PARKED].any() and time.monotonic() < deadline:
+            time.sleep(PARKED_SECONDS)
 
     def stop(self) -> None:
         """Ask all workers to end after the rollout in hand; those that have not after a while are ended."""
-        self._stopping = self._stopping or time.monotonic()
+        if not self._stopping:
+            for seat in self._seats:
+                seat.still = 0.0
+        self._stopping = True
         self.shared.order(STOP, True)

@@ -59,9 +59,13 @@ def hold(run: Path) -> Iterator[None]:
     """Own a run while it trains; however this process ends, the lock ends with it.
 
     Raises:
-        InputError: another process owns it; the text names that.
+        InputError: another process owns it, which the text names; or nothing can be written there.
     """
-    with (run / LOCK).open("a+") as file:
+    try:
+        file = (run / LOCK).open("a+")
+    except OSError as error:
+        raise InputError(f"Cannot write to {run}: {error.strerror}.") from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -5,7 +5,6 @@ import random
 import signal
 import time
 from contextlib import suppress
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +12,7 @@ import torch
 
 from asyncrl.events import EpisodeEnd, Failure, Interval
 from asyncrl.runtime import hogwild
-from asyncrl.runtime.hogwild import Crew
+from asyncrl.runtime.hogwild import Crew, Seat
 from asyncrl.runtime.process import CONTEXT, PARENTS, THREAD_VARIABLES
 from asyncrl.runtime.shared import PARKED, STEPS
 from tests.runtime.setups import children, prepare, wait_until
@@ -107,19 +106,28 @@ def test_a_worker_that_raises_says_why_and_the_others_go_on_whatever_signal_they
     assert crew._seats[0].process.exitcode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize(("exitcode", "said"), [(0, None), (None, None), (-9, "signal 9"), (3, "exit code 3")])
-def test_the_end_of_a_pipe_is_a_failure_only_if_the_process_failed(exitcode, said):
-    """None: it has said all, and is slow to go."""
-    crew = Crew(*prepare(workers={"restarts": 0}))
+DEATH = "died without a word "
+
+
+@pytest.mark.parametrize(
+    ("exitcode", "ending", "said"),
+    [(0, True, None), (None, True, None), (-9, True, DEATH + "(signal 9)"), (-9, False, DEATH + "(signal 9)"),
+     (3, False, DEATH + "(exit code 3)"), (0, False, "left before the end"), (None, False, "left before the end")],
+)  # fmt: skip
+def test_the_end_of_a_pipe_is_a_failure_if_the_process_failed_or_left_early(exitcode, ending, said):
+    """None: it has said all, and is slow to go. What fails once the budget is met does not fail the run."""
+    job, shared = prepare(workers={"restarts": 0})
+    shared.advance(0, job.budget if ending else job.budget - 1)
+    crew = Crew(job, shared)
     ours, theirs = CONTEXT.Pipe(duplex=False)
     ended, other = CONTEXT.Pipe(duplex=False)
     process = SimpleNamespace(
-        exitcode=exitcode, sentinel=ended.fileno(), join=lambda timeout: None, kill=int, is_alive=lambda: True
+        exitcode=exitcode, sentinel=ended.fileno(), join=lambda timeout=None: None, kill=int, is_alive=lambda: True
     )
     crew._seats[0].pipe, crew._seats[0].process = ours, process
     theirs.close()
     heard = listen(crew)
-    assert heard == ([Failure(0, f"worker 0 died without a word ({said})", "")] if said else [])
+    assert heard == ([Failure(0, f"worker 0 {said}", "", is_final=not ending)] if said else [])
     ended.close()
     other.close()
 
@@ -164,19 +172,18 @@ def test_killed_workers_are_replaced_while_the_others_go_on(kills):
             crew._seats[victim].failures.clear()  # long ago
             heard = listen(crew, lambda heard: crew._seats[victim].pipe is not None)  # noqa: B023
             alone += int(shared.counters[other, STEPS]) > steps
-        crew._job = replace(job, budget=shared.T)
         crew.stop()
         failures += every(Failure, listen(crew))
     assert len(failures) == alone == kills
     assert {failure.reason[8:] for failure in failures} == {" died without a word (signal 9)"}
-    assert not any(failure.is_final for failure in failures)
+    assert all(failure.is_replaced and not failure.is_final for failure in failures)
     assert [seat.started for seat in crew._seats] == [
         1 + sum(failure.worker == i for failure in failures) for i in (0, 1)
     ]
 
 
 def test_a_budget_is_met_with_workers_that_were_replaced():
-    job, shared = prepare(threads=2, frames=15_000, workers=PATIENT)
+    job, shared = prepare(threads=2, frames=6_000, workers=PATIENT)
     with Crew(job, shared) as crew:
         listen(crew, lambda heard: shared.T > 500)
         os.kill(crew._seats[1].process.pid, signal.SIGKILL)
@@ -184,7 +191,6 @@ def test_a_budget_is_met_with_workers_that_were_replaced():
     assert len(every(Failure, heard)) == 1
     assert job.budget <= shared.T < job.budget + 2 * job.t_max
     assert shared.T == int(shared.counters[:, STEPS].sum())
-    assert sorted(crew.states) == [0, 1]
 
 
 def test_a_worker_that_fails_too_often_is_not_replaced_again_and_says_what_it_played(monkeypatch):
@@ -198,7 +204,7 @@ def test_a_worker_that_fails_too_often_is_not_replaced_again_and_says_what_it_pl
         heard += listen(crew)
     failures = every(Failure, heard)
     assert [(failure.worker, failure.is_final) for failure in failures] == [(1, False), (1, False), (1, True)]
-    assert all(95 <= failure.steps < 100 for failure in failures)
+    assert all(80 <= failure.steps < 100 for failure in failures)
     assert len({failure.seeds for failure in failures}) == 3  # each played other games
     assert all(len(failure.seeds) == 1 for failure in failures)
 
@@ -213,7 +219,13 @@ def test_an_environment_that_never_made_a_step_is_a_mistake_and_ends_at_once(mon
     assert "no licence" in first.reason
 
 
-def test_a_worker_that_stands_still_is_found_ended_and_replaced():
+@pytest.fixture
+def slow_start(monkeypatch):
+    """Beside other tests a process may take long to start."""
+    monkeypatch.setattr(hogwild, "STARTING", 100)
+
+
+def test_a_worker_that_stands_still_is_found_ended_and_replaced(slow_start):
     job, shared = prepare(threads=2, frames=ENDLESS, workers=PATIENT | {"hang_seconds": 1.0})
     with Crew(job, shared) as crew:
         listen(crew, lambda heard: shared.counters[:, STEPS].min() > 500)
@@ -225,11 +237,11 @@ def test_a_worker_that_stands_still_is_found_ended_and_replaced():
         crew.stop()
         listen(crew)
     assert (failure.worker, failure.is_final) == (0, False)
-    assert "worker 0 hung: it made no step for" in failure.reason
+    assert "worker 0 hung: it finished no rollout for" in failure.reason
     assert hung.exitcode == -signal.SIGKILL
 
 
-def test_one_that_stands_still_delays_neither_a_pause_nor_the_end_for_long(monkeypatch):
+def test_one_that_stands_still_delays_neither_a_pause_nor_the_end_for_long(monkeypatch, slow_start):
     monkeypatch.setattr(hogwild, "STOP_SECONDS", 1.0)
     job, shared = prepare(threads=2, frames=ENDLESS, workers=PATIENT | {"hang_seconds": 1.0})
     with Crew(job, shared) as crew:
@@ -240,6 +252,49 @@ def test_one_that_stands_still_delays_neither_a_pause_nor_the_end_for_long(monke
         assert crew._seats[1].pipe is None  # it is not replaced before all go on
         crew.release()
         listen(crew, lambda heard: crew._seats[1].pipe is not None)
+        listen(crew, lambda heard: shared.counters[0, PARKED] == 0)
         os.kill(crew._seats[0].process.pid, signal.SIGSTOP)
         crew.stop()
         assert not every(Failure, listen(crew))
+
+
+def test_one_that_is_frozen_while_it_stands_still_is_found_when_the_others_go_on(slow_start):
+    job, shared = prepare(threads=2, frames=ENDLESS, workers=PATIENT | {"hang_seconds": 1.0})
+    with Crew(job, shared) as crew:
+        listen(crew, lambda heard: shared.counters[:, STEPS].min() > 500)
+        list(crew.park())
+        os.kill(crew._seats[0].process.pid, signal.SIGSTOP)
+        os.kill(crew._seats[1].process.pid, signal.SIGKILL)
+        crew.release()
+        failures = every(Failure, listen(crew, lambda heard: len(every(Failure, heard)) == 2))
+        crew.stop()
+        listen(crew)
+    assert sorted(failure.worker for failure in failures) == [0, 1]
+    assert all(failure.is_replaced for failure in failures)
+
+
+def test_a_pause_of_any_length_is_nobodys_hang(slow_start):
+    """Nor is a parent that was away, as it is after Ctrl-Z."""
+    job, shared = prepare(
+        env="tests.runtime.toys:Slow", threads=2, frames=ENDLESS, workers=PATIENT | {"hang_seconds": 1.5}
+    )
+    with Crew(job, shared) as crew:
+        heard = listen(crew, lambda heard: shared.counters[:, STEPS].min() > 0)
+        for pause in (True, False):
+            if pause:
+                list(crew.park())
+            time.sleep(2)
+            if pause:
+                crew.release()
+            before = shared.counters[:, STEPS].clone()
+            heard += listen(crew, lambda heard: (shared.counters[:, STEPS] > before).all())  # noqa: B023
+        crew.stop()
+        heard += listen(crew)
+    assert not every(Failure, heard)
+
+
+def test_hangs_are_counted_however_long_they_take():
+    seat = Seat(0, None)
+    counted = [seat.count_failure(now, window=12 * 300.0) for now in range(0, 12 * 300, 300)]
+    assert counted == list(range(1, 13))
+    assert seat.count_failure(10**6, window=600.0) == 1

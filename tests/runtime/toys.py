@@ -133,3 +133,12 @@ class Stillborn(Corridor):
         if multiprocessing.current_process().name.startswith("asyncrl-"):
             raise RuntimeError("no licence")
         super().begin()
+
+
+class Slow(Corridor):
+    """Takes a twentieth of a second for each step."""
+
+    def act(self, action):
+        """Wait, then go."""
+        time.sleep(0.05)
+        return super().act(action)
