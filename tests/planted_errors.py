@@ -331,9 +331,9 @@ ERRORS = [
     ),
     Error("two processes train one run", "store/runs.py", {"fcntl.LOCK_EX |": "fcntl.LOCK_SH |"}, "store/test_runs.py"),
     Error(
-        "poisoned weights are kept",
+        "going back to a checkpoint takes back the steps",
         "session.py",
-        {"self._shared.restore_vectors(saved.tensors)": "pass"},
+        {"self._shared.restore_vectors(saved.tensors)": "self._shared.restore(saved.tensors)"},
         "test_session.py::test_weights_that_are_no_numbers_are_taken_from_the_last_checkpoint_and_training_goes_on",
     ),
     # The compiled part

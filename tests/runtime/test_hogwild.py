@@ -28,11 +28,12 @@ def leaves_no_process():
     assert wait_until(lambda: children(os.getpid()) <= before)
 
 
-def listen(crew, until=lambda heard: False):
+def listen(crew, until=lambda heard: False, seconds=60):
     """Return what a crew says until it is done, or has said enough."""
-    heard = []
+    heard, deadline = [], time.monotonic() + seconds
     while crew.is_running and not until(heard):
         heard += crew.hear()
+        assert time.monotonic() < deadline
     return heard
 
 
