@@ -274,17 +274,18 @@ def test_one_that_is_frozen_while_it_stands_still_is_found_when_the_others_go_on
     assert all(failure.is_replaced for failure in failures)
 
 
-def test_a_pause_of_any_length_is_nobodys_hang(slow_start):
+def test_a_pause_of_any_length_is_nobodys_hang(monkeypatch, slow_start):
     """Nor is a parent that was away, as it is after Ctrl-Z."""
+    monkeypatch.setattr(hogwild, "SLOW", 1)
     job, shared = prepare(
-        env="tests.runtime.toys:Slow", threads=2, frames=ENDLESS, workers=PATIENT | {"hang_seconds": 1.5}
+        env="tests.runtime.toys:Slow", threads=2, frames=ENDLESS, workers=PATIENT | {"hang_seconds": 4.0}
     )
     with Crew(job, shared) as crew:
         heard = listen(crew, lambda heard: shared.counters[:, STEPS].min() > 0)
         for pause in (True, False):
             if pause:
                 list(crew.park())
-            time.sleep(2)
+            time.sleep(5)
             if pause:
                 crew.release()
             before = shared.counters[:, STEPS].clone()
