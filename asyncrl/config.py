@@ -89,7 +89,7 @@ class Workers(Part):
     """What becomes of actor-learners that fail or hang: another process takes their place."""
 
     restarts: Annotated[int, Field(ge=0)] = 10  # of one worker within ten minutes; after that the run ends
-    hang_seconds: Positive = 60.0  # without a step, or as long as 50 rollouts usually take, if that is longer
+    hang_seconds: Positive = 60.0  # without a rollout, or as long as 50 usually take, if that is longer
 
 
 class Atari(Part):

@@ -274,11 +274,11 @@ ERRORS = [
         "learners/test_exploration.py",
     ),
     Error("frames are taken for steps", "parts.py", {"frames // spec.frames_per_step": "frames"}, "test_parts.py"),
-    Error("every worker has the same seed", WORKER, {"(job.session, worker, ": "(job.session, 0, "}, RUNS),
+    Error("every worker has the same seed", WORKER, {"else (job.session, worker)": "else (job.session, 0)"}, RUNS),
     Error(
         "every session has the same seed",
         WORKER,
-        {"(job.session, worker, ": "(0, worker, "},
+        {"else (job.session, worker)": "else (0, worker)"},
         "runtime/test_worker.py::test_workers_sessions_and_seeds_draw_different_actions_and_the_same_ones_the_same",
     ),
     Error(
@@ -316,7 +316,7 @@ ERRORS = [
     # Faults
     Error("a failed worker is not replaced", HOGWILD, {"seat.due = now +": "seat.due = None and"}, OFTEN),
     Error("failures of a worker are not counted", HOGWILD, {"failures > restarts or": ""}, OFTEN),
-    Error("a replaced worker plays the same games", WORKER, {"worker, replaced))": "worker, 0))"}, OFTEN),
+    Error("a replaced worker plays the same games", WORKER, {"worker, replaced) if": "worker) if"}, OFTEN),
     Error(
         "a worker that hangs is waited for",
         HOGWILD,

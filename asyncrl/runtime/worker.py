@@ -74,7 +74,8 @@ class ActorLearner:
         """See main."""
         self.worker, self.job, self.shared, self.pipe = worker, job, shared, pipe
         self.learner = job.learners[worker]
-        seeds = np.random.SeedSequence(job.seed, spawn_key=(job.session, worker, replaced))
+        key = (job.session, worker, replaced) if replaced else (job.session, worker)  # whose own child is (…, 0)
+        seeds = np.random.SeedSequence(job.seed, spawn_key=key)
         torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0]))
         environments = job.make_environments()
         self.net = job.make_network()

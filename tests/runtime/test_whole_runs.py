@@ -134,7 +134,7 @@ def test_a_run_ends_with_the_weights_that_the_papers_loop_ends_with(method, netw
         t_max=T_MAX, I_target=TARGET_PERIOD, T_max=BUDGET, η=LR, α=ALPHA, ε=EPS, clip=CLIP, one_g=one_g,
     )  # fmt: skip
     assert shared.T == T
-    assert (shared.theta - start).norm() > 0.05
+    assert (shared.theta - start).norm() > 0.1
     torch.testing.assert_close(shared.theta, pseudocode.flat(net), rtol=1e-8, atol=1e-10)
     if method != "a3c":
         torch.testing.assert_close(shared.target, pseudocode.flat(target), rtol=1e-8, atol=1e-10)
