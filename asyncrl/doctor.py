@@ -14,7 +14,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from asyncrl import native
+from asyncrl import machine, native
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -117,7 +117,7 @@ def games() -> Check:
 
 def cores() -> Check:
     """See how many processors the workers will share."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    usable = machine.cores()
     found = f"{usable} of {os.cpu_count()} usable"
     if usable == 1:
         return Check("cores", "warn", found, "Workers take turns on one core: any number of threads works, slowly.")

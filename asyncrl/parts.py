@@ -4,7 +4,6 @@ Configuration speaks in frames; here, once, they become steps. What goes to anot
 of this module.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ from asyncrl.learners.exploration import EpsilonGreedy
 from asyncrl.learners.n_step_q import NStepQ
 from asyncrl.learners.one_step_q import OneStepQ
 from asyncrl.learners.one_step_sarsa import OneStepSarsa
+from asyncrl.machine import cores
 from asyncrl.networks import build as networks
 from asyncrl.optim import Adam, Momentum, Optimizer, RMSProp
 from asyncrl.runtime.evaluate import Exam
@@ -107,11 +107,6 @@ def schedule(config: RunConfig) -> Schedule:
     return Schedule(config.threads, config.envs_per_thread, 1)
 
 
-def cores() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def make_job(config: RunConfig, spec: Spec, final: tuple[float, ...], session: int) -> Job:
     """Put a run's parts together, in steps."""
     plan = schedule(config)
@@ -131,6 +126,7 @@ def make_job(config: RunConfig, spec: Spec, final: tuple[float, ...], session: i
         seed=config.seed,
         restarts=config.workers.restarts,
         hang_seconds=config.workers.hang_seconds,
+        cores=cores() if plan.envs == 1 else None,  # a batch of environments makes up for cold caches itself
         torch_threads=plan.threads,
         session=session,
         profile=config.profile,

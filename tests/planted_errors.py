@@ -21,6 +21,7 @@ STREAM, WORKER, SHARED = (f"runtime/{name}.py" for name in ("stream", "worker", 
 EVALUATE = "runtime/evaluate.py"
 HOGWILD, CREW = "runtime/hogwild.py", "runtime/test_hogwild.py::test_"
 OFTEN = CREW + "a_worker_that_fails_too_often_is_not_replaced_again_and_says_what_it_played"
+TURNS, TURN_TESTS = "runtime/turns.py", "runtime/test_turns.py"
 NATIVE, COMPILED = "native.c", "test_native.py"
 TORSO = "networks/torso.py"
 EXPLORATION, POLICY, ATARI = "learners/exploration.py", "networks/policy.py", "envs/atari.py"
@@ -313,6 +314,10 @@ ERRORS = [
         "runtime/test_evaluate.py::test_the_carry_is_empty_where_a_game_begins",
     ),
     Error("evaluations are played as in training", "parts.py", {"cores(), False)": "cores(), True)"}, "test_parts.py"),
+    # Turns
+    Error("a worker that died holds its turn", TURNS, {"self._column > oldest": "self._column > 0"}, TURN_TESTS),
+    Error("turns go to who asks first", TURNS, {"(self._column > -since)": "(self._column > 0)"}, TURN_TESTS),
+    Error("whoever waits for an environment keeps its turn", TURNS, {">= BUSY *": ">= 0 *"}, TURN_TESTS),
     # Faults
     Error("a failed worker is not replaced", HOGWILD, {"seat.due = now +": "seat.due = None and"}, OFTEN),
     Error("failures of a worker are not counted", HOGWILD, {"failures > restarts or": ""}, OFTEN),

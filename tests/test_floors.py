@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = {
     "errors": -1,  # the ground: anything may raise an InputError
     **dict.fromkeys(("config", "events", "rollout", "returns", "schedules", "text"), 0),  # words and mathematics
-    "native": 0,  # the compiled part of some of it
+    **dict.fromkeys(("machine", "native"), 0),  # its processors; the compiled part of the mathematics
     **dict.fromkeys(("optim", "networks", "envs", "store"), 1),  # materials
     **dict.fromkeys(("learners", "analysis", "facts"), 2),  # the algorithms; what is made of the store
     **dict.fromkeys(("runtime", "logbook"), 3),  # processes; what is written of them

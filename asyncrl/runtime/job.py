@@ -29,6 +29,7 @@ class Job:
     seed: int
     restarts: int = 0  # of one worker within ten minutes
     hang_seconds: float = 60.0  # without a finished rollout, before a worker is taken to hang
+    cores: int | None = None  # that the workers take turns on; None: they do not
     torch_threads: int = 1  # in a worker; more only where one worker has the machine for itself
     session: int = 0  # how often the run was resumed
     profile: bool = False  # whether workers tell where their time goes

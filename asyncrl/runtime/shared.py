@@ -18,7 +18,7 @@ from asyncrl.schedules import crossed
 
 N = TypeVar("N", bound=nn.Module)
 
-STEPS, UPDATES, PARKED = range(3)  # columns of a worker's row
+STEPS, UPDATES, PARKED, TURN = range(4)  # columns of a worker's row
 ROW = 8  # int64 in a row: one cache line, so that no two workers write to the same
 STOP, PARK = range(2)  # what the parent asks of all
 
@@ -57,7 +57,7 @@ class Shared:
         """Take over what a checkpoint held."""
         self.restore_vectors(tensors)
         self.counters.copy_(tensors["counters"])
-        self.counters[:, PARKED] = 0
+        self.counters[:, PARKED:] = 0
 
     def restore_vectors(self, tensors: Mapping[str, Tensor]) -> None:
         """Take over what a checkpoint knew, with all counters as they are."""

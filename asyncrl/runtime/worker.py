@@ -24,6 +24,7 @@ from asyncrl.runtime.process import enter
 from asyncrl.runtime.shared import PARK, STOP, Shared, bind, bind_gradients
 from asyncrl.runtime.stopwatch import Stopwatch
 from asyncrl.runtime.stream import Stream
+from asyncrl.runtime.turns import Turns
 
 REPORT_SECONDS = 0.5
 PARKED_SECONDS = 0.002
@@ -91,6 +92,7 @@ class ActorLearner:
         self.stream = Stream(environments, self.env_seeds, job.t_max, job.gamma, fresh, self.learner.looks_ahead)
         if state:  # last: the networks above drew initial weights
             torch.set_rng_state(torch.frombuffer(bytearray.fromhex(state["torch_rng"]), dtype=torch.uint8))
+        self.turns = Turns(shared, worker, job.cores)
         self.stopwatch = Stopwatch(job.profile)
         self.sums: Counter[str] = Counter()
         self.steps = self.updates = self.skipped = 0  # since the last report
@@ -100,7 +102,7 @@ class ActorLearner:
 
     def run(self) -> None:
         """Repeat until T > T_max."""
-        while self.shared.T < self.job.budget and not self.shared.is_ordered(STOP):
+        while self.is_wanted():
             self.update()
             if self.shared.is_ordered(PARK):
                 self.park()
@@ -109,6 +111,12 @@ class ActorLearner:
         self.report()
         self.send_state()
         self.pipe.close()
+
+    def is_wanted(self) -> bool:
+        """Wait for this worker's turn, and say whether there is more to do."""
+        self.turns.next()
+        self.stopwatch.lap("waiting")
+        return self.shared.T < self.job.budget and not self.shared.is_ordered(STOP)
 
     def update(self) -> None:
         """Collect one rollout and apply its gradient."""
@@ -171,6 +179,7 @@ class ActorLearner:
         self.report()
         self.send_state()
         self.stopwatch.lap("events")
+        self.turns.leave()
         self.shared.set_parked(self.worker, True)
         while self.shared.is_ordered(PARK) and not self.shared.is_ordered(STOP):
             time.sleep(PARKED_SECONDS)

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from asyncrl import native
+from asyncrl import machine, native
 
 PACKAGES = ("asyncrl", "torch", "numpy", "gymnasium", "ale-py")
 
@@ -24,7 +24,7 @@ def collect() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
-        "usable_cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "usable_cores": machine.cores(),
         "compiled": native.library() is not None,  # the numbers are then the same to rounding only
         "program": Path(sys.argv[0]).name,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,0 +1,84 @@
+"""Turns: workers that are more than the cores share these out by themselves, a few rollouts at a time.
+
+Left to the system, they would give way to each other at every step of an emulator, which runs in a thread of its own,
+and each would find the caches full of the others' weights. Nothing here is a lock: a worker that dies or is stopped in
+its turn is overlooked a little later, and whoever goes beyond the number of cores only costs time.
+"""
+
+import time
+
+import numpy as np
+
+from asyncrl.runtime.shared import STOP, TURN, Shared
+
+TURN_SECONDS = 0.05
+OVERLOOKED_SECONDS = 2.0  # a turn or a wait that began longer ago counts no more
+NAP_SECONDS = 0.001  # between looks of the next in line; the others look less often
+BUSY = 0.5  # the share of its turn for which a worker computes, at least, unless it waits for something else
+IDLE_TURNS = 20  # in a row, after which a worker does without turns, as it leaves its core to others anyway
+AWAY_SECONDS = 60.0  # before it tries again, doubled each time
+
+
+class Turns:
+    """One worker's part in sharing the cores."""
+
+    def __init__(self, shared: Shared, worker: int, cores: int | None) -> None:
+        """Take part if there are more workers than ``cores``; None: there are enough."""
+        self._shared, self._worker = shared, worker
+        self._cores = shared.workers if cores is None else cores
+        self._column = shared.counters.numpy()[:, TURN]  # [W] ns: when a turn began, or minus when a wait did; or 0
+        self._takes_part = shared.workers > self._cores
+        self._began: float | None = None  # this turn
+        self._computed = 0.0  # by all of this process's threads, until then
+        self._idle = 0  # turns in a row
+        self._back = 0.0  # when to take part again
+        self._away = AWAY_SECONDS
+
+    def next(self) -> None:
+        """Come back at once while the turn lasts; otherwise wait for the next."""
+        if not self._takes_part:
+            return
+        now = time.monotonic()
+        if now < self._back or (self._began is not None and now - self._began < TURN_SECONDS):
+            return
+        if self._began is not None:
+            self._judge(now - self._began)
+        if now >= self._back:
+            self._wait(now)
+            self._began, self._computed = time.monotonic(), time.process_time()
+
+    def leave(self) -> None:
+        """Let others have the core."""
+        self._column[self._worker] = 0
+        self._began = None
+
+    def _judge(self, seconds: float) -> None:
+        """Go without turns for a while if this worker leaves most of them unused."""
+        if time.process_time() - self._computed >= BUSY * seconds:
+            self._idle, self._away = 0, AWAY_SECONDS
+            return
+        self._idle += 1
+        if self._idle == IDLE_TURNS:
+            self.leave()
+            self._back = time.monotonic() + self._away
+            self._idle, self._away = 0, 2 * self._away
+
+    def _wait(self, now: float) -> None:
+        since = _nanoseconds(now)
+        self._column[self._worker] = -since
+        while (behind := self._ahead(since) - self._cores) >= 0 and time.monotonic() - now < OVERLOOKED_SECONDS:
+            if self._shared.is_ordered(STOP):
+                break
+            time.sleep(NAP_SECONDS + behind / self._cores * TURN_SECONDS / 2)
+        self._column[self._worker] = _nanoseconds(time.monotonic())
+
+    def _ahead(self, since: int) -> int:
+        """Return how many are at work, or have waited for longer."""
+        oldest = _nanoseconds(time.monotonic() - OVERLOOKED_SECONDS)
+        at_work = self._column > oldest
+        waiting = (self._column < -oldest) & (self._column > -since)
+        return int(np.count_nonzero(at_work | waiting))
+
+
+def _nanoseconds(seconds: float) -> int:
+    return int(seconds * 1e9)

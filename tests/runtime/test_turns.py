@@ -1,0 +1,136 @@
+"""More workers than cores take turns: who may begin, who is overlooked, and who does without."""
+
+import pytest
+import torch
+
+from asyncrl.optim import RMSProp
+from asyncrl.runtime import turns
+from asyncrl.runtime.shared import STOP, TURN, Shared
+from asyncrl.runtime.turns import AWAY_SECONDS, IDLE_TURNS, OVERLOOKED_SECONDS, TURN_SECONDS, Turns
+from tests.clock import Time
+
+
+class Busy(Time):
+    """A clock on which whoever works computes for a share of the time; ``on_nap`` is called for each look."""
+
+    def __init__(self):
+        self.computed, self.share, self.naps = 0.0, 1.0, []
+        self.on_nap = lambda: None
+
+    def pass_(self, seconds):
+        self.now += seconds
+        self.computed += self.share * seconds
+
+    def process_time(self):
+        return self.computed
+
+    def sleep(self, seconds):
+        self.naps.append(seconds)
+        assert len(self.naps) < 10_000, "waits for ever"
+        self.now += seconds
+        self.on_nap()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Busy()
+    monkeypatch.setattr(turns, "time", clock)
+    return clock
+
+
+def share(workers):
+    return Shared.allocate(torch.zeros(2), workers, RMSProp(True, 0.99, 0.1), has_target=False)
+
+
+def test_as_many_workers_as_cores_never_wait_nor_write(clock):
+    shared = share(2)
+    for i in range(2):
+        Turns(shared, i, 2).next()
+        Turns(shared, i, None).next()
+    assert not clock.naps
+    assert not shared.counters.any()
+
+
+def test_a_third_worker_waits_until_one_of_two_gives_way(clock):
+    shared = share(3)
+    crew = [Turns(shared, i, 2) for i in range(3)]
+    crew[0].next()
+    crew[1].next()
+    assert not clock.naps
+    clock.on_nap = lambda: crew[1].leave() if clock.now > 1_000.2 else None
+    crew[2].next()
+    assert 0.2 <= clock.now - 1_000.0 < 0.21
+    assert shared.counters[2, TURN] > 0
+
+
+def test_a_turn_lasts_its_time_and_then_waits_behind_those_who_have_waited(clock):
+    shared = share(2)
+    first, second = Turns(shared, 0, 1), Turns(shared, 1, 1)
+    first.next()
+    shared.counters[1, TURN] = -int(clock.now * 1e9)  # the second waits, from now on
+    clock.pass_(0.9 * TURN_SECONDS)
+    first.next()
+    assert not clock.naps
+    clock.pass_(0.2 * TURN_SECONDS)
+    began = []
+
+    def second_begins():
+        if not began:
+            began.append(int(shared.counters[0, TURN]) < 0)  # the first has given way
+            shared.counters[1, TURN] = 0
+            second.next()
+        elif clock.now > 1_000.5:
+            second.leave()
+
+    clock.on_nap = second_begins
+    first.next()
+    assert began == [True]
+    assert clock.now > 1_000.5
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_one_that_was_stopped_or_died_is_overlooked(clock, sign):
+    shared = share(2)
+    shared.counters[1, TURN] = sign * int((clock.now - 0.01) * 1e9)
+    Turns(shared, 0, 1).next()
+    assert 0.9 * OVERLOOKED_SECONDS < clock.now - 1_000.0 < 1.1 * OVERLOOKED_SECONDS
+    clock.naps.clear()
+    Turns(shared, 0, 1).next()
+    assert not clock.naps
+
+
+def test_a_stop_ends_the_wait(clock):
+    shared = share(2)
+    shared.counters[1, TURN] = int(clock.now * 1e9)
+    clock.on_nap = lambda: shared.order(STOP, True)
+    Turns(shared, 0, 1).next()
+    assert len(clock.naps) == 1
+
+
+def test_whoever_waits_for_something_else_does_without_turns_for_a_while(clock):
+    shared = share(2)
+    slow = Turns(shared, 0, 1)
+    clock.share = 0.1
+    for _ in range(IDLE_TURNS):
+        assert not shared.counters[0, TURN] < 0
+        slow.next()
+        clock.pass_(1.01 * TURN_SECONDS)
+    slow.next()
+    assert shared.counters[0, TURN] == 0  # in nobody's way
+    shared.counters[1, TURN] = int(clock.now * 1e9)
+    slow.next()
+    assert not clock.naps
+    clock.now += 1.01 * AWAY_SECONDS
+    shared.counters[1, TURN] = int(clock.now * 1e9)
+    slow.next()
+    assert clock.naps
+
+
+def test_one_busy_turn_makes_up_for_idle_ones(clock):
+    shared = share(2)
+    mixed = Turns(shared, 0, 1)
+    for i in range(3 * IDLE_TURNS):
+        mixed.next()
+        clock.share = 1.0 if i % IDLE_TURNS == 5 else 0.1
+        clock.pass_(1.01 * TURN_SECONDS)
+    assert shared.counters[0, TURN] > 0
