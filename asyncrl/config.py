@@ -153,6 +153,14 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return ``{"optimizer.lr": …}`` for ``{"optimizer": {"lr": …}}``."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
 def parse_set(assignments: Iterable[str]) -> dict[str, Any]:
     """Read ``optimizer.lr=1e-3`` as a nested table; the value is TOML, or a bare word."""
     table: dict[str, Any] = {}

@@ -2,6 +2,9 @@
 
 from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 class EpisodeEnd(NamedTuple):
     """A finished game."""
@@ -31,11 +34,12 @@ class WorkerState(NamedTuple):
     """What a worker needs in order to go on where it stopped."""
 
     worker: int
-    state: dict[str, Any]  # JSON-able: the state of torch's generator
+    state: dict[str, Any]  # JSON-able: random streams, and how its environments came to where they are
+    arrays: dict[str, NDArray[np.generic]]  # the actions taken, the last observation, the carry
 
 
 class Failure(NamedTuple):
-    """The last words of a worker that cannot go on."""
+    """What went wrong with a worker: its last words, unless it goes on and says so."""
 
     worker: int
     reason: str  # one line

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from asyncrl import config as configuration
-from asyncrl import parts
+from asyncrl import parts, snapshot
 from asyncrl.config import RunConfig
 from asyncrl.envs import make as environments
 from asyncrl.envs.base import Spec
@@ -22,12 +22,13 @@ from asyncrl.runtime.evaluate import LATER_GAMES, TRAINING_GAMES, Exam, examine,
 from asyncrl.runtime.shared import Shared, flatten
 from asyncrl.session import Session
 from asyncrl.store import checkpoint as checkpoints
-from asyncrl.store import provenance, runs
+from asyncrl.store import provenance, rows, runs
 from asyncrl.store.rows import Writer
 
 Show = Callable[[Progress], None]
 
 FORMAT = 1  # of run.json
+HARMLESS = ("frames", "log_seconds", "profile", "evaluation.", "checkpoints.", "workers.")  # to change on the way
 PARENT_STREAM = 2**32 - 1  # spawn key of what the parent draws: initial weights, final ε
 
 
@@ -102,6 +103,9 @@ def _resume(run: Path, frames: int | None, show: Show) -> Path:
     if saved.step >= parts.steps(config.frames, spec):
         done, asked = saved.step * spec.frames_per_step, config.frames
         raise InputError(f"{run.name} has done {done:,} of {asked:,} frames; give it more with --frames.")
+    _refuse_changes(run, configuration.build(saved.meta["config"]), config)
+    for name in ("episodes", "metrics", "evaluations"):
+        rows.cut(run, name, saved.step)
     plan = parts.schedule(config)
     final = tuple(document["exploration"] or (0.0,) * (plan.workers * plan.envs))
     sessions = int(document["sessions"]) + 1
@@ -110,7 +114,7 @@ def _resume(run: Path, frames: int | None, show: Show) -> Path:
     shared.restore(saved.tensors)
     document |= {"config": config.model_dump(mode="json"), "sessions": sessions, **saved.meta["counts"]}
     exam = _training_exam(config, spec)
-    return Session(run, config, job, exam, shared, document, show, saved.workers).run()
+    return Session(run, config, job, exam, shared, document, show, snapshot.states(saved)).run()
 
 
 def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) -> dict[str, Any]:
@@ -149,6 +153,15 @@ def play(run: Path, which: str = "last", seed: int = 1) -> Iterator[tuple[NDArra
                 return
     finally:
         stage.close()
+
+
+def _refuse_changes(run: Path, before: RunConfig, now: RunConfig) -> None:
+    """Raise InputError where a run would go on with other settings than it was trained with, but for harmless ones."""
+    old, new = (configuration.flatten(settings.model_dump()) for settings in (before, now))
+    changed = [name for name in old if old[name] != new[name] and not name.startswith(HARMLESS)]
+    if changed:
+        told = ", ".join(f"{name} (it was {old[name]}, now {new[name]})" for name in changed)
+        raise InputError(f"{run.name} was trained with other settings than its run.json has: {told}. Set them back.")
 
 
 def _training_exam(config: RunConfig, spec: Spec) -> Exam | None:

@@ -7,15 +7,16 @@ import math
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from asyncrl import snapshot
 from asyncrl.config import RunConfig
 from asyncrl.errors import Exit
-from asyncrl.events import Event, Failure, Progress
+from asyncrl.events import Event, Failure, Progress, WorkerState
 from asyncrl.logbook import Logbook
 from asyncrl.runtime.evaluate import Exam, Examiner
 from asyncrl.runtime.hogwild import POLL_SECONDS, Crew
@@ -24,7 +25,7 @@ from asyncrl.runtime.process import PARENTS
 from asyncrl.runtime.shared import Shared
 from asyncrl.schedules import crossed
 from asyncrl.store import checkpoint as checkpoints
-from asyncrl.store.checkpoint import Checkpoint, CheckpointError
+from asyncrl.store.checkpoint import CheckpointError
 from asyncrl.store.rows import Writer
 
 SHOW_SECONDS = 0.25
@@ -62,7 +63,7 @@ class Session:
         shared: Shared,
         document: dict[str, Any],
         show: Callable[[Progress], None],
-        states: list[dict[str, Any]] | None = None,
+        states: Mapping[int, WorkerState] | None = None,
     ) -> None:
         """Prepare; nothing starts before ``run``.
 
@@ -74,7 +75,7 @@ class Session:
             shared: its memory, as it starts or as it was restored.
             document: run.json to begin with.
             show: the view, called a few times a second.
-            states: each worker's state from an earlier session.
+            states: those of workers of an earlier session.
         """
         self._path, self._config, self._job, self._shared = run, config, job, shared
         self._exam, self._show, self._document = exam, show, document
@@ -225,9 +226,9 @@ class Session:
         self._view("saving", now=True)
         T = self._shared.T
         counts = self._log.counts(T)
-        states = [self._crew.states.get(i, {}) for i in range(self._job.workers)]
         meta = {"counts": counts, "config": self._document["config"]}
-        checkpoints.save(self._path, Checkpoint(T, self._shared.tensors(), states, meta), self._config.checkpoints.keep)
+        taken = snapshot.take(self._shared, self._crew.states, meta)
+        checkpoints.save(self._path, taken, self._config.checkpoints.keep)
         self._writer.document(**counts)
 
     def _evaluate(self) -> None:
@@ -238,6 +239,9 @@ class Session:
         while result is None and self._stop_signal is None:
             result = self._examiner.hear(POLL_SECONDS)
             self._view("evaluating")
+            if isinstance(result, Failure) and not result.is_final:  # it has begun again
+                self._note([result])
+                result = None
         if isinstance(result, Failure):
             self._note([result])
         elif result is not None:

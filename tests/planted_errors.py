@@ -21,6 +21,10 @@ STREAM, WORKER, SHARED = (f"runtime/{name}.py" for name in ("stream", "worker", 
 EVALUATE = "runtime/evaluate.py"
 HOGWILD, CREW = "runtime/hogwild.py", "runtime/test_hogwild.py::test_"
 OFTEN = CREW + "a_worker_that_fails_too_often_is_not_replaced_again_and_says_what_it_played"
+EXPERIMENT = "experiment.py"
+ROWS, ROWS_TESTS = "store/rows.py", "store/test_rows.py"
+TAPE, TAPES = "runtime/tape.py", "runtime/test_tape.py"
+GOES_ON = TAPES + "::test_a_worker_goes_on_bit_for_bit"
 TURNS, TURN_TESTS = "runtime/turns.py", "runtime/test_turns.py"
 NATIVE, COMPILED = "native.c", "test_native.py"
 TORSO = "networks/torso.py"
@@ -285,7 +289,7 @@ ERRORS = [
     Error(
         "a resumed worker begins its random numbers again",
         WORKER,
-        {"if state:": "if False:"},
+        {"if saved:": "if False:"},
         "runtime/test_worker.py::test_random_numbers_go_on_where_they_stopped",
     ),
     Error(
@@ -318,6 +322,27 @@ ERRORS = [
     Error("a worker that died holds its turn", TURNS, {"self._column > oldest": "self._column > 0"}, TURN_TESTS),
     Error("turns go to who asks first", TURNS, {"(self._column > -since)": "(self._column > 0)"}, TURN_TESTS),
     Error("whoever waits for an environment keeps its turn", TURNS, {">= BUSY *": ">= 0 *"}, TURN_TESTS),
+    # Going on bit for bit
+    Error("a resumed worker forgets its carry", STREAM, {"carries[0]": "self._fresh"}, GOES_ON),
+    Error("a resumed Sarsa chooses anew", STREAM, {'if "planned.action" in tensors:': "if False:"}, GOES_ON),
+    Error("a resumed worker draws other seeds", WORKER, {'saved.state.get("key", key)': "key"}, GOES_ON),
+    Error("a resumed environment forgets its seeds", TAPE, {"list(record.resets)": "[1] * self.num_envs"}, GOES_ON),
+    Error("environments that begin later are not seeded", TAPE, {"if row + 1 in record.starts:": "if False:"}, TAPES),
+    Error("a tape forgets too much", TAPE, {"self._start - first\n": "self._start\n"}, TAPES),
+    Error("what was reached before a new seed is lost", TAPE, {"np.where(is_cut, step.successor, obs)": "obs"}, TAPES),
+    Error("rows that will come again are kept", ROWS, {"0) <= step": "0) <= 10**9"}, ROWS_TESTS),
+    Error(
+        "a row goes to a file that was replaced",
+        "store/rows.py",
+        {"if path.exists() and": "if True or"},
+        "store/test_rows.py",
+    ),
+    Error(
+        "a run goes on with other settings",
+        "experiment.py",
+        {"    if changed:": "    if not old:"},
+        "test_experiment.py",
+    ),
     # Faults
     Error("a failed worker is not replaced", HOGWILD, {"seat.due = now +": "seat.due = None and"}, OFTEN),
     Error("failures of a worker are not counted", HOGWILD, {"failures > restarts or": ""}, OFTEN),

@@ -138,7 +138,7 @@ def test_a_resumed_run_goes_on_with_everything_as_it_was(run, sitting):
         assert torch.equal(resumed.shared.tensors()[name], saved.tensors[name])
     assert resumed.shared.T == saved.step
     assert resumed.shared.updates == before["updates"] > 0
-    assert resumed.states == [saved.workers]
+    assert [state.state for state in resumed.states[0].values()] == saved.workers
     counts = {name: before[name] for name in ("frames", "steps", "updates", "seconds", "best_score")}
     assert resumed.document.items() >= counts.items()
     assert (resumed.document["sessions"], resumed.job.session) == (1, 1)  # new games, not the first ones again
@@ -161,6 +161,19 @@ def test_a_run_that_is_done_needs_more_frames(run):
     with pytest.raises(InputError, match="of 300 frames"):
         experiment.resume(run, frames=300)
     assert read_document(run)["status"] == "finished"
+
+
+def test_a_run_goes_on_with_other_settings_only_where_they_do_no_harm(run, sitting):
+    config = read_document(run)["config"]
+    changed = config | {"gamma": 0.5, "optimizer": config["optimizer"] | {"lr": 0.3}}
+    with Writer(run) as writer:
+        writer.document(config=changed)
+    with pytest.raises(InputError, match=r"gamma \(it was 0.99, now 0.5\), optimizer.lr \(it was .*, now 0.3\)\. Set"):
+        experiment.resume(run, frames=1_000)
+    with Writer(run) as writer:
+        writer.document(config=config | {"log_seconds": 3.0, "workers": {"restarts": 1}})
+    experiment.resume(run, frames=1_000)
+    assert sitting.last.job.restarts == 1
 
 
 def test_a_run_without_a_checkpoint_cannot_go_on(run):

@@ -13,11 +13,12 @@ FLOORS = {
     **dict.fromkeys(("optim", "networks", "envs", "store"), 1),  # materials
     **dict.fromkeys(("learners", "analysis", "facts"), 2),  # the algorithms; what is made of the store
     **dict.fromkeys(("runtime", "logbook"), 3),  # processes; what is written of them
-    **dict.fromkeys(("parts", "session"), 4),  # what a run is made of; one sitting of it
-    "experiment": 5,  # the only one that knows everything
-    **dict.fromkeys(("sweep", "display", "pages", "video", "doctor"), 6),
-    "cli": 7,
-    "__main__": 8,
+    **dict.fromkeys(("parts", "snapshot"), 4),  # what a run is made of; what is kept of it
+    "session": 5,  # one sitting of it
+    "experiment": 6,  # the only one that knows everything
+    **dict.fromkeys(("sweep", "display", "pages", "video", "doctor"), 7),
+    "cli": 8,
+    "__main__": 9,
 }
 LEARNERS_THE_RUNTIME_KNOWS = {"asyncrl.learners.base"}
 

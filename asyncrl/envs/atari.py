@@ -64,18 +64,19 @@ class AtariEnvironments:
         self.spec = Spec((STACK, SIZE, SIZE), "uint8", Discrete(int(actions.n)), SKIP)
         self._clip = training
         self._lives_count = training and atari.protocol == "paper"
-        self._forget()
-
-    def _forget(self) -> None:
         self._score = np.zeros(self.num_envs)  # [B]
         self._length = np.zeros(self.num_envs, np.int64)  # [B] steps
         self._lives = np.zeros(self.num_envs, np.int32)  # [B]
 
-    def reset(self, seeds: Sequence[int]) -> Array:
-        """Start B games from B seeds and return ``[B, 4, 84, 84]``; takes about 0.1 s a game."""
+    def reset(self, seeds: Sequence[int | None]) -> Array:
+        """Start games from their seeds and return ``[B, 4, 84, 84]``; takes about 0.1 s a game."""
+        begins = np.array([seed is not None for seed in seeds])
         obs: Array
-        obs, info = self._emulators.reset(seed=np.array([seed % SEEDS for seed in seeds]))
-        self._forget()
+        obs, info = self._emulators.reset(
+            seed=np.array([seed % SEEDS for seed in seeds if seed is not None]), options={"reset_mask": begins}
+        )
+        self._score[begins] = 0
+        self._length[begins] = 0
         self._lives = info["lives"]
         return obs
 

@@ -56,8 +56,8 @@ class Environments(Protocol):
     spec: Spec
     num_envs: int
 
-    def reset(self, seeds: Sequence[int]) -> Array:
-        """Start B games from B seeds and return ``[B, *O]``; the only seeded reset there is."""
+    def reset(self, seeds: Sequence[int | None]) -> Array:
+        """Start games from their seeds and return ``[B, *O]``; where a seed is None the game under way goes on."""
         ...
 
     def step(self, action: Array) -> Step:

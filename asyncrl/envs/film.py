@@ -49,10 +49,10 @@ class FilmedAtari:
         self._twin = emulators(rom, 1, atari, native=True)
         self.spec: Spec = self._played.spec
 
-    def reset(self, seeds: Sequence[int]) -> Array:
+    def reset(self, seeds: Sequence[int | None]) -> Array:
         """Start a game and return ``[1, 4, 84, 84]``."""
         self._seen: Array
-        self._seen, _ = self._twin.reset(seed=np.array([seeds[0] % SEEDS]))
+        self._seen, _ = self._twin.reset(seed=np.array([seed % SEEDS for seed in seeds if seed is not None]))
         return self._played.reset(seeds)
 
     def step(self, action: Array) -> Step:

@@ -66,26 +66,25 @@ class GymEnvironments:
         self._observations = observations(envs[0].observation_space, name)
         self._actions = actions(envs[0].action_space, name)
         self.spec = Spec(self._observations.shape, self._observations.dtype, self._actions.kind, frames_per_step=1)
-        self._forget()
-
-    def _forget(self) -> None:
+        self._obs = self._empty()  # [B, *O]  seen last
         self._score = [0.0] * self.num_envs
         self._length = [0] * self.num_envs  # steps
 
     def _empty(self) -> Array:
         return np.empty((self.num_envs, *self.spec.obs_shape), self.spec.obs_dtype)
 
-    def reset(self, seeds: Sequence[int]) -> Array:
-        """Start B episodes from B seeds and return ``[B, *O]``."""
-        self._forget()
-        obs = self._empty()
+    def reset(self, seeds: Sequence[int | None]) -> Array:
+        """Start episodes from their seeds and return ``[B, *O]``."""
+        self._obs = self._obs.copy()
         for i, (env, seed) in enumerate(zip(self._envs, seeds, strict=True)):
-            obs[i] = self._observations.encode(env.reset(seed=int(seed))[0])
-        return obs
+            if seed is not None:
+                self._obs[i] = self._observations.encode(env.reset(seed=int(seed))[0])
+                self._score[i], self._length[i] = 0.0, 0
+        return self._obs
 
     def step(self, action: Array) -> Step:
         """Take ``[B]`` int64 or ``[B, A]`` float32 actions."""
-        obs = successor = self._empty()
+        obs = successor = self._obs = self._empty()
         reward = np.empty(self.num_envs, np.float32)
         terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
         games: list[Game] = []

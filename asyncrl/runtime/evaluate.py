@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from asyncrl.envs.base import Environments, Game, Step
 from asyncrl.events import Evaluated, Failure
 from asyncrl.learners.base import Learner
-from asyncrl.runtime.process import CONTEXT, JOIN_SECONDS, enter, start
+from asyncrl.runtime.process import CONTEXT, enter, start
 from asyncrl.runtime.shared import bind
 from asyncrl.runtime.stream import forget
 
 MAX_TOGETHER = 16  # games played side by side
+RESTARTS = 3  # of a process that died, in a sitting
 TRAINING_GAMES, LATER_GAMES = 2**32 - 2, 2**32 - 3  # spawn keys: the best of the first must not be judged by them again
 
 
@@ -82,26 +83,40 @@ def examine(exam: Exam, theta: Tensor, T: int) -> Evaluated:
 
 
 class Examiner:
-    """A process that evaluates the snapshots it is sent."""
+    """A process that evaluates the snapshots it is sent; another takes its place if it dies, a few times."""
 
     def __init__(self, exam: Exam) -> None:
         """Start the process."""
+        self._exam, self._restarts = exam, RESTARTS
+        self._begin()
+
+    def _begin(self) -> None:
         self._pipe, theirs = CONTEXT.Pipe()
-        self._process = start(_main, (exam, theirs), "asyncrl-examiner", exam.threads)
+        self._process = start(_main, (self._exam, theirs), "asyncrl-examiner", self._exam.threads)
         theirs.close()
 
     def send(self, theta: Tensor, T: int) -> None:
         """Hand over a copy of ``[P]`` weights."""
+        self._asked = theta.numpy().copy(), T
         with suppress(OSError):  # it is dead, as hear will tell
-            self._pipe.send((theta.numpy().copy(), T))
+            self._pipe.send(self._asked)
 
     def hear(self, timeout: float) -> Evaluated | Failure | None:
-        """Return the result, or None if there is none within ``timeout`` seconds."""
+        """Return the result, or None if there is none within ``timeout`` seconds.
+
+        A Failure that is not final means that the evaluation has begun again.
+        """
         try:
             return cast("Evaluated | Failure", self._pipe.recv()) if self._pipe.poll(timeout) else None
         except (EOFError, OSError):
-            self._process.join(JOIN_SECONDS)
-            return Failure(-1, f"the evaluation died without a word (exit code {self._process.exitcode})", "")
+            self.close()
+            self._restarts -= 1
+            reason = f"the evaluation died without a word (exit code {self._process.exitcode})"
+            if self._restarts >= 0:
+                self._begin()
+                with suppress(OSError):
+                    self._pipe.send(self._asked)
+            return Failure(-1, reason, "", is_final=self._restarts < 0)
 
     def close(self) -> None:
         """End the process."""

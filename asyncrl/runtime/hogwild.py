@@ -1,12 +1,14 @@
 """The parent's side: it starts the actor-learners, hears them, replaces those that fail, parks and stops them."""
 
+import queue
+import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from multiprocessing.connection import Connection, wait
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import TracebackType
-from typing import Any
 
 from asyncrl.events import Event, Failure, WorkerState
 from asyncrl.runtime import worker
@@ -24,14 +26,38 @@ SLOW = 50  # rollouts of the usual length that a worker may stand still, if that
 STOP_SECONDS = 8.0  # for the rollout in hand, once all were asked to end
 
 
+class Ear(threading.Thread):
+    """Hears one process, so that a word left half said holds up nobody else."""
+
+    def __init__(self, pipe: Connection, heard: threading.Event) -> None:
+        """Hear what comes through a pipe, and set ``heard`` at each word and at the end."""
+        super().__init__(daemon=True)
+        self.words: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._pipe, self._heard = pipe, heard
+
+    def run(self) -> None:
+        """Listen to the end."""
+        with suppress(EOFError, OSError):
+            while True:
+                self.words.put(self._pipe.recv())
+                self._heard.set()
+        self._heard.set()
+
+    def close(self) -> None:
+        """Close the pipe, unless some other process holds its end and may still write."""
+        self.join(LAPSE_SECONDS)
+        if not self.is_alive():
+            self._pipe.close()
+
+
 class Seat:
     """One worker's place: the process that sits in it, and what is known of those before."""
 
-    def __init__(self, i: int, state: dict[str, Any] | None) -> None:
-        """Keep a place for worker ``i``, whose first process is given the state."""
-        self.i, self.state = i, state
+    def __init__(self, i: int, saved: WorkerState | None) -> None:
+        """Keep a place for worker ``i``, whose first process goes on from what was saved."""
+        self.i, self.saved = i, saved
         self.process: BaseProcess | None = None
-        self.pipe: Connection | None = None  # None: nobody is there, or it has said all
+        self.ear: Ear | None = None  # None: nobody is there, or it has said all
         self.started = 0  # processes so far
         self.due: float | None = None  # when the next one is to start
         self.failures: deque[float] = deque()  # when, of the recent ones
@@ -61,18 +87,20 @@ class Seat:
 class Crew:
     """All actor-learners of a run, as a context manager that leaves no process behind."""
 
-    def __init__(self, job: Job, shared: Shared, states: list[dict[str, Any]] | None = None) -> None:
+    def __init__(self, job: Job, shared: Shared, states: Mapping[int, WorkerState] | None = None) -> None:
         """Prepare; nothing starts before the context is entered.
 
         Args:
             job: the run's parts.
             shared: its memory.
-            states: each worker's state from an earlier session.
+            states: those of workers of an earlier session.
         """
         self.shared = shared
-        self.states: dict[int, dict[str, Any]] = {}  # the latest of each worker
+        self.states = dict(states or {})  # the latest of each worker
         self._job = job
-        self._seats = [Seat(i, states[i] if states else None) for i in range(shared.workers)]
+        self._seats = [Seat(i, self.states.get(i)) for i in range(shared.workers)]
+        self._told: set[int] = set()  # who has told its state since the last pause was ordered
+        self._heard = threading.Event()
         self._stopping = False
         self._looked = time.monotonic()
 
@@ -88,7 +116,7 @@ class Crew:
 
     def _start(self, seat: Seat) -> None:
         ours, theirs = CONTEXT.Pipe(duplex=False)
-        args = (seat.i, self._job, self.shared, theirs, seat.state, seat.started)
+        args = (seat.i, self._job, self.shared, theirs, seat.saved, seat.started)
         try:
             seat.process = start(worker.main, args, f"asyncrl-{seat.i}", self._job.torch_threads)
         except BaseException:
@@ -96,7 +124,8 @@ class Crew:
             raise
         finally:
             theirs.close()
-        seat.pipe, seat.state, seat.due, seat.hung = ours, None, None, None
+        seat.ear, seat.saved, seat.due, seat.hung = Ear(ours, self._heard), None, None, None
+        seat.ear.start()
         seat.started += 1
         seat.steps, seat.still, seat.rollout = int(self.shared.counters[seat.i, STEPS]), 0.0, 0.0
 
@@ -109,13 +138,13 @@ class Crew:
                 if seat.process.is_alive():
                     seat.process.kill()
                 seat.process.join()
-            if seat.pipe is not None:
-                seat.pipe.close()
+            if seat.ear is not None:
+                seat.ear.close()
 
     @property
     def is_running(self) -> bool:
         """Say whether any worker may still say something, or is to be replaced."""
-        return any(seat.pipe is not None or seat.due is not None for seat in self._seats)
+        return any(seat.ear is not None or seat.due is not None for seat in self._seats)
 
     @property
     def _is_ending(self) -> bool:
@@ -126,36 +155,35 @@ class Crew:
 
         A worker that dies without a word, leaves early, or stands still for too long, is reported as a Failure.
         """
-        seated = [seat for seat in self._seats if seat.pipe is not None]
-        pipes = [seat.pipe for seat in seated if seat.pipe is not None]
-        # A process's end is not always that of its pipe, which an environment's own children may keep open.
-        wait([*pipes, *(seat.process.sentinel for seat in seated if seat.process is not None)], timeout)
-        for seat in seated:
-            yield from self._listen(seat)
+        self._heard.wait(timeout)
+        self._heard.clear()
+        for seat in self._seats:
+            if seat.ear is not None:
+                yield from self._listen(seat, seat.ear)
         now = time.monotonic()
         passed, self._looked = min(now - self._looked, LAPSE_SECONDS), now
         for seat in self._seats:
             if seat.due is not None:
                 yield from self._replace(seat, now)
-            elif seat.pipe is not None:
+            elif seat.ear is not None:
                 self._watch(seat, passed)
 
-    def _listen(self, seat: Seat) -> Iterator[Event]:
-        assert seat.pipe is not None
+    def _listen(self, seat: Seat, ear: Ear) -> Iterator[Event]:
         assert seat.process is not None
-        is_gone = not seat.process.is_alive()  # asked first: what it said before it died is in the pipe
-        try:
-            while seat.pipe.poll():
-                event = seat.pipe.recv()
-                if isinstance(event, WorkerState):
-                    self.states[seat.i] = event.state
-                elif isinstance(event, Failure):
-                    yield self._fail(seat, event, is_accident=False)
-                    return
-                else:
-                    yield event
-        except (EOFError, OSError):
-            is_gone = True
+        is_dead = not seat.process.is_alive()
+        if is_dead:
+            ear.join(LAPSE_SECONDS)  # to its last word; an environment's own child may keep the pipe open
+        is_gone = is_dead or not ear.is_alive()  # asked first: no word comes after that
+        while not ear.words.empty():
+            event = ear.words.get()
+            if isinstance(event, WorkerState):
+                self.states[seat.i] = event
+                self._told.add(seat.i)
+            elif isinstance(event, Failure) and event.is_final:
+                yield self._fail(seat, event, is_accident=False)
+                return
+            else:
+                yield event
         if is_gone:
             yield from self._bury(seat)
 
@@ -176,18 +204,19 @@ class Crew:
         yield self._fail(seat, Failure(seat.i, f"worker {seat.i} {how}", ""), is_accident=seat.hung is None)
 
     def _leave(self, seat: Seat) -> None:
-        if seat.pipe is not None:
-            seat.pipe.close()
-        seat.pipe = None
+        if seat.ear is not None:
+            seat.ear.close()
+        seat.ear = None
         self.shared.set_parked(seat.i, False)  # as it may have been
 
     def _fail(self, seat: Seat, failure: Failure, is_accident: bool) -> Failure:
         """Have a failed worker replaced, unless that would not help; return what is to be told."""
-        self._leave(seat)
         assert seat.process is not None
         seat.process.join(JOIN_SECONDS)
         seat.process.kill()
         seat.process.join()
+        self._leave(seat)
+        self.states.pop(seat.i, None)  # the next process does not go on from there
         if self._is_ending:
             return failure._replace(is_final=False)
         now, restarts = time.monotonic(), self._job.restarts
@@ -225,10 +254,11 @@ class Crew:
 
     def park(self) -> Iterator[Event]:
         """Bring all workers to a stand between two rollouts, yielding what they say; ``states`` is then up to date."""
+        self._told.clear()
         self.shared.order(PARK, True)
-        while any(seat.pipe and not self.shared.counters[seat.i, PARKED] for seat in self._seats):
+        parked = self.shared.counters[:, PARKED]
+        while any(seat.ear and not (parked[seat.i] and seat.i in self._told) for seat in self._seats):
             yield from self.hear(timeout=0.01)
-        yield from self.hear(timeout=0)
 
     def release(self) -> None:
         """Let parked workers go on, and see them off, so that none is taken for parked at the next pause."""

@@ -1,15 +1,17 @@
 """A stream of experience: B environments, the carry, and the buffers that rollouts are views of."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from asyncrl.envs.base import Box, Environments, Game
+from asyncrl.envs.base import Array, Box, Environments, Game
 from asyncrl.learners.base import Act
 from asyncrl.rollout import Carry, Rollout
+
+CARRIES = "carry.", "planned.carry."
 
 Actor = Callable[[Tensor, Carry], Act]
 
@@ -45,9 +47,36 @@ class Stream:
         self._discount = torch.empty(t_max, batch)
         buffers = (self._obs, self._action, self._reward, self._discount)
         self._arrays = tuple(buffer.numpy() for buffer in buffers)  # the same memory, quicker to write single steps to
-        self._current = torch.from_numpy(environments.reset(seeds))  # [B, *O]  to act on next
-        self._carry = fresh
+        self._fresh = fresh
+        self.begin(seeds)
+
+    def begin(self, seeds: Sequence[int]) -> None:
+        """Start B episodes from B seeds."""
+        self._current = torch.from_numpy(self._environments.reset(seeds))  # [B, *O]  to act on next
+        self._carry = self._fresh
         self._planned: Act | None = None  # chosen for the current observation, not yet taken
+
+    def state(self) -> dict[str, Array]:
+        """Return what must live on besides the environments; observations are enough to recognise them by."""
+        planned = () if self._planned is None else self._planned.carry
+        tensors = {f"carry.{i}": part for i, part in enumerate(self._carry)}
+        tensors |= {f"planned.carry.{i}": part for i, part in enumerate(planned)}
+        if self._planned is not None:
+            tensors["planned.action"] = self._planned.action
+            if self._planned.epsilon is not None:
+                tensors["planned.epsilon"] = self._planned.epsilon
+        return {name: tensor.numpy().copy() for name, tensor in (tensors | {"current": self._current}).items()}
+
+    def restore(self, state: Mapping[str, Array], obs: Array) -> bool:
+        """Go on where a stream stopped; say no, and do nothing, if ``[B, *O]`` is not what it saw then."""
+        if not np.array_equal(state["current"], obs):
+            return False
+        tensors = {name: torch.from_numpy(array.copy()) for name, array in state.items()}
+        carries = [tuple(tensors[key] for key in sorted(tensors) if key.startswith(kind)) for kind in CARRIES]
+        self._current, self._carry = tensors["current"], carries[0]
+        if "planned.action" in tensors:
+            self._planned = Act(tensors["planned.action"], carries[1], tensors.get("planned.epsilon"))
+        return True
 
     @torch.no_grad()
     def collect(self, act: Actor) -> tuple[Rollout, list[tuple[Game, float | None]]]:

@@ -5,7 +5,9 @@ and each would find the caches full of the others' weights. Nothing here is a lo
 its turn is overlooked a little later, and whoever goes beyond the number of cores only costs time.
 """
 
+import os
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from asyncrl.runtime.shared import STOP, TURN, Shared
 TURN_SECONDS = 0.05
 OVERLOOKED_SECONDS = 2.0  # a turn or a wait that began longer ago counts no more
 NAP_SECONDS = 0.001  # between looks of the next in line; the others look less often
-BUSY = 0.5  # the share of its turn for which a worker computes, at least, unless it waits for something else
+BUSY = 0.5  # the share of its turn for which a worker could compute, at least, unless it waits for something else
 IDLE_TURNS = 20  # in a row, after which a worker does without turns, as it leaves its core to others anyway
 AWAY_SECONDS = 60.0  # before it tries again, doubled each time
 
@@ -29,7 +31,7 @@ class Turns:
         self._column = shared.counters.numpy()[:, TURN]  # [W] ns: when a turn began, or minus when a wait did; or 0
         self._takes_part = shared.workers > self._cores
         self._began: float | None = None  # this turn
-        self._computed = 0.0  # by all of this process's threads, until then
+        self._wanted = 0.0  # seconds for which its threads could have computed, until then
         self._idle = 0  # turns in a row
         self._back = 0.0  # when to take part again
         self._away = AWAY_SECONDS
@@ -45,7 +47,7 @@ class Turns:
             self._judge(now - self._began)
         if now >= self._back:
             self._wait(now)
-            self._began, self._computed = time.monotonic(), time.process_time()
+            self._began, self._wanted = time.monotonic(), runnable()
 
     def leave(self) -> None:
         """Let others have the core."""
@@ -54,7 +56,7 @@ class Turns:
 
     def _judge(self, seconds: float) -> None:
         """Go without turns for a while if this worker leaves most of them unused."""
-        if time.process_time() - self._computed >= BUSY * seconds:
+        if runnable() - self._wanted >= BUSY * seconds:
             self._idle, self._away = 0, AWAY_SECONDS
             return
         self._idle += 1
@@ -78,6 +80,15 @@ class Turns:
         at_work = self._column > oldest
         waiting = (self._column < -oldest) & (self._column > -since)
         return int(np.count_nonzero(at_work | waiting))
+
+
+def runnable() -> float:
+    """Return for how many seconds this process's threads have computed or waited for a core, all together."""
+    try:
+        stats = [Path(f"/proc/self/task/{thread}/schedstat").read_text() for thread in os.listdir("/proc/self/task")]
+    except OSError:  # no Linux, or a thread that has just ended: then what was computed must do
+        return time.process_time()
+    return sum(int(number) for stat in stats for number in stat.split()[:2]) / 1e9
 
 
 def _nanoseconds(seconds: float) -> int:

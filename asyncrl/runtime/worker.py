@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from asyncrl.envs.base import Array
 from asyncrl.events import EpisodeEnd, Failure, Interval, WorkerState
 from asyncrl.learners.base import Act
 from asyncrl.networks.bodies import cache_activations
@@ -24,6 +25,7 @@ from asyncrl.runtime.process import enter
 from asyncrl.runtime.shared import PARK, STOP, Shared, bind, bind_gradients
 from asyncrl.runtime.stopwatch import Stopwatch
 from asyncrl.runtime.stream import Stream
+from asyncrl.runtime.tape import Record, Tape
 from asyncrl.runtime.turns import Turns
 
 REPORT_SECONDS = 0.5
@@ -32,7 +34,7 @@ HOPELESS = 10_000  # updates in a row whose gradient is not finite; by then the 
 
 
 def main(
-    worker: int, job: Job, shared: Shared, pipe: Connection, state: dict[str, Any] | None = None, replaced: int = 0
+    worker: int, job: Job, shared: Shared, pipe: Connection, saved: WorkerState | None = None, replaced: int = 0
 ) -> None:
     """Run an actor-learner in a process of its own until the budget or the parent's word; tell the parent of a failure.
 
@@ -41,13 +43,13 @@ def main(
         job: the run's parts.
         shared: the memory.
         pipe: to the parent.
-        state: what an earlier session's worker left in its WorkerState; None, or nothing in it, if it left none.
+        saved: what an earlier session's worker left; None if it left nothing.
         replaced: how many processes have failed in its place; it draws other random numbers than they did.
     """
     enter(job.torch_threads)
     learner = None
     try:
-        learner = ActorLearner(worker, job, shared, pipe, state, replaced)
+        learner = ActorLearner(worker, job, shared, pipe, saved, replaced)
         gc.collect()
         gc.freeze()  # what is here stays: the collector need not go through it again and again
         learner.run()
@@ -55,7 +57,7 @@ def main(
         last = traceback.extract_tb(error.__traceback__)[-1]
         reason = f"{type(error).__name__}: {error} ({os.path.basename(last.filename)}:{last.lineno})"
         with suppress(OSError):  # the parent is gone
-            played = (tuple(learner.env_seeds), learner.made) if learner else ()
+            played = (learner.tape.seeds, learner.made) if learner else ()
             pipe.send(Failure(worker, " ".join(reason.split()), traceback.format_exc(), *played))
         os._exit(1)  # whatever threads an environment may have left
 
@@ -69,16 +71,16 @@ class ActorLearner:
         job: Job,
         shared: Shared,
         pipe: Connection,
-        state: dict[str, Any] | None = None,
+        saved: WorkerState | None = None,
         replaced: int = 0,
     ) -> None:
         """See main."""
         self.worker, self.job, self.shared, self.pipe = worker, job, shared, pipe
         self.learner = job.learners[worker]
-        key = (job.session, worker, replaced) if replaced else (job.session, worker)  # whose own child is (…, 0)
-        seeds = np.random.SeedSequence(job.seed, spawn_key=key)
-        torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0]))
-        environments = job.make_environments()
+        key = (job.session, worker, replaced) if replaced else (job.session, worker)
+        self.key = tuple(saved.state.get("key", key)) if saved else key  # of this worker's random streams
+        torch.manual_seed(int(self._seeds().generate_state(1, np.uint64)[0]))
+        environments = self.tape = Tape(job.make_environments(), self._draw)
         self.net = job.make_network()
         self.local = torch.empty_like(shared.theta) if self.learner.snapshots else shared.theta  # θ′, or θ itself
         bind(self.net, self.local)
@@ -87,11 +89,11 @@ class ActorLearner:
         self.target = bind(job.make_network().requires_grad_(False), shared.target) if has_target else self.net
         capacity = job.t_max * environments.num_envs if self.learner.snapshots else 0  # θ itself moves at any time
         self.clear_cache = cache_activations(self.net, capacity)
-        self.env_seeds = [int(s) for s in seeds.spawn(1)[0].generate_state(environments.num_envs) >> 1]  # 31 bits
+        first = [self._draw(env, 0) for env in range(environments.num_envs)]
         fresh = self.net.initial_carry(environments.num_envs)  # type: ignore[operator]
-        self.stream = Stream(environments, self.env_seeds, job.t_max, job.gamma, fresh, self.learner.looks_ahead)
-        if state:  # last: the networks above drew initial weights
-            torch.set_rng_state(torch.frombuffer(bytearray.fromhex(state["torch_rng"]), dtype=torch.uint8))
+        self.stream = Stream(environments, first, job.t_max, job.gamma, fresh, self.learner.looks_ahead)
+        if saved:  # last: the networks above drew initial weights
+            self._restore(saved)
         self.turns = Turns(shared, worker, job.cores)
         self.stopwatch = Stopwatch(job.profile)
         self.sums: Counter[str] = Counter()
@@ -99,6 +101,26 @@ class ActorLearner:
         self.made = 0  # steps in all
         self.in_a_row = 0  # skipped
         self.reported = time.monotonic()
+
+    def _seeds(self, *more: int) -> np.random.SeedSequence:
+        return np.random.SeedSequence(self.job.seed, spawn_key=(*self.key, *more))
+
+    def _draw(self, env: int, k: int) -> int:
+        """Return the seed of an environment's k-th seeded game, 31 bits."""
+        if k:
+            return int(self._seeds(0, env, k).generate_state(1)[0] >> 1)
+        return int(self._seeds(0).generate_state(env + 1)[env] >> 1)
+
+    def _restore(self, saved: WorkerState) -> None:
+        """Go on where an earlier session's worker stopped, environments included if they do again what they did."""
+        torch.set_rng_state(torch.frombuffer(bytearray.fromhex(saved.state["torch_rng"]), dtype=torch.uint8))
+        if "record" not in saved.state:
+            return
+        record = Record(**saved.state["record"], actions=saved.arrays["actions"])
+        if not self.stream.restore(saved.arrays, self.tape.play_back(record)):
+            self.stream.begin([self._draw(env, resets) for env, resets in enumerate(record.resets)])
+            what = f"worker {self.worker}'s environments did not repeat what they had done; their games begin anew"
+            self.pipe.send(Failure(self.worker, what, "", is_final=False))
 
     def run(self) -> None:
         """Repeat until T > T_max."""
@@ -188,5 +210,9 @@ class ActorLearner:
 
     def send_state(self) -> None:
         """Send what a later session needs."""
-        rng = bytes(torch.get_rng_state().numpy()).hex()
-        self.pipe.send(WorkerState(self.worker, {"torch_rng": rng}))
+        state: dict[str, Any] = {"torch_rng": bytes(torch.get_rng_state().numpy()).hex()}
+        arrays: dict[str, Array] = {}
+        if record := self.tape.record:
+            state |= {"key": self.key, "record": record._asdict()}
+            arrays = self.stream.state() | {"actions": state["record"].pop("actions")}
+        self.pipe.send(WorkerState(self.worker, state, arrays))

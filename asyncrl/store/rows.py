@@ -35,6 +35,18 @@ def read_rows(run: Path, name: str) -> list[dict[str, Any]]:
     return rows
 
 
+def cut(run: Path, name: str, step: int) -> None:
+    """Leave out rows of later steps than a run goes back to: it will make them again."""
+    rows = read_rows(run, name)
+    kept = [row for row in rows if row.get("steps", 0) <= step]
+    if len(kept) < len(rows):
+        replace_file(_rows_file(run, name), b"".join(_line(row) for row in kept))
+
+
+def _line(row: Mapping[str, Any]) -> bytes:
+    return json.dumps(plain(row), ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
 class Writer:
     """The hand that writes a run's rows and its document."""
 
@@ -48,11 +60,8 @@ class Writer:
         Raises:
             OSError: the disk is full, or the file cannot be written; the rows before are whole.
         """
-        line = json.dumps(plain(row), ensure_ascii=False, allow_nan=False).encode() + b"\n"
-        if name not in self._files:
-            self._files[name] = _rows_file(self.run, name).open("a+b", buffering=0)
-        file = self._files[name]
-        fcntl.flock(file, fcntl.LOCK_EX)  # `asyncrl eval` may append while the run is still training
+        line = _line(row)
+        file = self._lock(name)
         try:
             whole = _whole_length(file.fileno())
             file.truncate(whole)
@@ -61,6 +70,18 @@ class Writer:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
         finally:
             fcntl.flock(file, fcntl.LOCK_UN)
+
+    def _lock(self, name: str) -> FileIO:
+        """Return a file for this hand alone: `asyncrl eval` may append while the run is still training."""
+        path = _rows_file(self.run, name)
+        while True:
+            if name not in self._files:
+                self._files[name] = path.open("a+b", buffering=0)
+            file = self._files[name]
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+            self._files.pop(name).close()  # it was replaced meanwhile
 
     def document(self, **changes: object) -> None:
         """Lay top-level entries over those of ``run.json``, all at once."""

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from asyncrl.config import field_names, parse_frames
+from asyncrl.config import field_names, flatten, parse_frames
 from asyncrl.errors import InputError, nearest
 from asyncrl.store.files import read_object
 
@@ -147,18 +147,10 @@ def select(root: Path, where: str | None = None) -> list[tuple[Path, dict[str, A
             document = read_document(run)
         except InputError as error:
             document = {"status": "damaged", "reason": str(error)}
-        facts = {**_flatten(document.get("config", {})), "id": run.name, "status": document.get("status")}
+        facts = {**flatten(document.get("config", {})), "id": run.name, "status": document.get("status")}
         if all(condition(facts) for condition in conditions):
             chosen.append((run, document))
     return chosen
-
-
-def _flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return ``{"optimizer.lr": …}`` for ``{"optimizer": {"lr": …}}``."""
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
 
 
 def _condition(text: str) -> Callable[[Mapping[str, Any]], bool]:

@@ -10,6 +10,7 @@ from asyncrl import parts
 from asyncrl.config import RunConfig
 from asyncrl.envs import make as environments
 from asyncrl.envs.base import Spec
+from asyncrl.events import WorkerState
 from asyncrl.runtime.job import Job
 from asyncrl.runtime.shared import Shared, flatten
 from asyncrl.runtime.worker import ActorLearner
@@ -60,9 +61,9 @@ class Pipe:
         return [event for event in self.sent if isinstance(event, kind)]
 
 
-def actor(job: Job, shared: Shared, worker: int = 0, state: dict | None = None) -> ActorLearner:
+def actor(job: Job, shared: Shared, worker: int = 0, saved: WorkerState | None = None) -> ActorLearner:
     """Return an actor-learner in this process; its events are in ``pipe.sent``."""
-    return ActorLearner(worker, job, shared, Pipe(), state)
+    return ActorLearner(worker, job, shared, Pipe(), saved)
 
 
 def children(pid: int) -> set[int]:

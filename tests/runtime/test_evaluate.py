@@ -117,7 +117,8 @@ def test_an_evaluation_does_not_touch_the_weights():
     assert torch.equal(theta, before)
 
 
-def test_a_process_of_its_own_finds_the_same_and_its_death_is_noticed():
+def test_a_process_of_its_own_finds_the_same_and_is_replaced_if_it_dies_but_not_for_ever(monkeypatch):
+    monkeypatch.setattr(evaluate, "RESTARTS", 1)
     before = children(os.getpid())
     exam, theta = setup(env="CartPole-v1")
     examiner = Examiner(exam)
@@ -129,7 +130,11 @@ def test_a_process_of_its_own_finds_the_same_and_its_death_is_noticed():
         os.kill(examiner._process.pid, signal.SIGKILL)
         examiner._process.join()
         examiner.send(theta, 30)
-        assert hear(examiner) == Failure(-1, "the evaluation died without a word (exit code -9)", "")
+        died = Failure(-1, "the evaluation died without a word (exit code -9)", "", is_final=False)
+        assert hear(examiner) == died
+        assert hear(examiner) == examine(exam, theta, 30)
+        os.kill(examiner._process.pid, signal.SIGKILL)
+        assert hear(examiner) == died._replace(is_final=True)
     finally:
         examiner.close()
     assert children(os.getpid()) == before

@@ -12,7 +12,7 @@ import torch
 
 from asyncrl.events import EpisodeEnd, Failure, Interval
 from asyncrl.runtime import hogwild
-from asyncrl.runtime.hogwild import Crew, Seat
+from asyncrl.runtime.hogwild import Crew, Ear, Seat
 from asyncrl.runtime.process import CONTEXT, PARENTS, THREAD_VARIABLES
 from asyncrl.runtime.shared import PARKED, STEPS
 from tests.runtime.setups import children, prepare, wait_until
@@ -54,7 +54,7 @@ def test_two_workers_share_a_budget_and_draw_different_actions():
     assert shared.updates == sum(report.updates for report in every(Interval, heard))
     assert max(report.T for report in every(Interval, heard)) == shared.T
     assert sorted(crew.states) == [0, 1]
-    assert crew.states[0] != crew.states[1]
+    assert crew.states[0].state != crew.states[1].state
     first = [next(game.score for game in every(EpisodeEnd, heard) if game.worker == i) for i in (0, 1)]
     assert first[0] != first[1]  # sixteen actions, spelt in binary
 
@@ -125,12 +125,31 @@ def test_the_end_of_a_pipe_is_a_failure_if_the_process_failed_or_left_early(exit
     process = SimpleNamespace(
         exitcode=exitcode, sentinel=ended.fileno(), join=lambda timeout=None: None, kill=int, is_alive=lambda: True
     )
-    crew._seats[0].pipe, crew._seats[0].process = ours, process
+    crew._seats[0].ear, crew._seats[0].process = Ear(ours, crew._heard), process
+    crew._seats[0].ear.start()
     theirs.close()
     heard = listen(crew)
     assert heard == ([Failure(0, f"worker 0 {said}", "", is_final=not ending)] if said else [])
     ended.close()
     other.close()
+
+
+def test_a_word_left_half_said_holds_up_nobody_else():
+    job, shared = prepare(threads=2, workers={"restarts": 0})
+    crew = Crew(job, shared)
+    alive = SimpleNamespace(exitcode=None, join=lambda timeout=None: None, kill=int, is_alive=lambda: True)
+    pipes = [CONTEXT.Pipe(duplex=False) for _ in range(2)]
+    for seat, (ours, _) in zip(crew._seats, pipes, strict=True):
+        seat.ear, seat.process = Ear(ours, crew._heard), alive
+        seat.ear.start()
+    os.write(pipes[0][1].fileno(), b"\0\0\1")
+    said = EpisodeEnd(1, 2.0, 3, 4, 5, None)
+    pipes[1][1].send(said)
+    assert listen(crew, lambda heard: bool(heard)) == [said]
+    for _, theirs in pipes:
+        theirs.close()
+    for seat in crew._seats:
+        seat.ear.close()
 
 
 def test_where_not_all_workers_can_be_started_none_is_left(monkeypatch):
@@ -171,7 +190,7 @@ def test_killed_workers_are_replaced_while_the_others_go_on(kills):
             heard = listen(crew, lambda heard: every(Failure, heard))
             failures += every(Failure, heard)
             crew._seats[victim].failures.clear()  # long ago
-            heard = listen(crew, lambda heard: crew._seats[victim].pipe is not None)  # noqa: B023
+            heard = listen(crew, lambda heard: crew._seats[victim].ear is not None)  # noqa: B023
             alone += int(shared.counters[other, STEPS]) > steps
         crew.stop()
         failures += every(Failure, listen(crew))
@@ -200,7 +219,7 @@ def test_a_worker_that_fails_too_often_is_not_replaced_again_and_says_what_it_pl
     job, shared = prepare(env="tests.runtime.toys:Fault", threads=2, frames=ENDLESS, workers={"restarts": 2})
     with Crew(job, shared) as crew:
         heard = listen(crew, lambda heard: any(failure.is_final for failure in every(Failure, heard)))
-        assert crew._seats[0].pipe is not None
+        assert crew._seats[0].ear is not None
         crew.stop()
         heard += listen(crew)
     failures = every(Failure, heard)
@@ -250,9 +269,9 @@ def test_one_that_stands_still_delays_neither_a_pause_nor_the_end_for_long(monke
         os.kill(crew._seats[1].process.pid, signal.SIGSTOP)
         assert every(Failure, crew.park())
         assert shared.counters[0, PARKED]
-        assert crew._seats[1].pipe is None  # it is not replaced before all go on
+        assert crew._seats[1].ear is None  # it is not replaced before all go on
         crew.release()
-        listen(crew, lambda heard: crew._seats[1].pipe is not None)
+        listen(crew, lambda heard: crew._seats[1].ear is not None)
         listen(crew, lambda heard: shared.counters[0, PARKED] == 0)
         os.kill(crew._seats[0].process.pid, signal.SIGSTOP)
         crew.stop()

@@ -1,5 +1,7 @@
 """More workers than cores take turns: who may begin, who is overlooked, and who does without."""
 
+import time
+
 import pytest
 import torch
 
@@ -21,9 +23,6 @@ class Busy(Time):
         self.now += seconds
         self.computed += self.share * seconds
 
-    def process_time(self):
-        return self.computed
-
     def sleep(self, seconds):
         self.naps.append(seconds)
         assert len(self.naps) < 10_000, "waits for ever"
@@ -35,6 +34,7 @@ class Busy(Time):
 def clock(monkeypatch):
     clock = Busy()
     monkeypatch.setattr(turns, "time", clock)
+    monkeypatch.setattr(turns, "runnable", lambda: clock.computed)
     return clock
 
 
@@ -134,3 +134,13 @@ def test_one_busy_turn_makes_up_for_idle_ones(clock):
         clock.share = 1.0 if i % IDLE_TURNS == 5 else 0.1
         clock.pass_(1.01 * TURN_SECONDS)
     assert shared.counters[0, TURN] > 0
+
+
+def test_what_could_compute_counts_whether_or_not_it_had_a_core():
+    before, began = turns.runnable(), time.monotonic()
+    while time.monotonic() < began + 0.2:
+        pass
+    worked = turns.runnable()
+    time.sleep(0.2)
+    assert worked - before > 0.15
+    assert turns.runnable() - worked < 0.1

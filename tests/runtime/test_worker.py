@@ -340,9 +340,8 @@ def test_random_numbers_go_on_where_they_stopped():
     subject.send_state()
     expected = torch.rand(5)
     (said,) = subject.pipe.events(WorkerState)
-    actor(job, shared, state=said.state)
+    actor(job, shared, saved=said)
     assert torch.equal(torch.rand(5), expected)
-    actor(job, shared, state={})  # of a worker that was killed
     assert not torch.equal(torch.rand(5), expected)
 
 

@@ -6,6 +6,7 @@ import signal
 import time
 
 import gymnasium
+import numpy as np
 import torch
 from gymnasium.wrappers import TimeLimit
 
@@ -142,3 +143,25 @@ class Slow(Corridor):
         """Wait, then go."""
         time.sleep(0.05)
         return super().act(action)
+
+
+class Fragile(Corridor):
+    """Raises in one step of a few hundred."""
+
+    def act(self, action: int) -> tuple[float, bool]:
+        """Go, or break."""
+        if self.np_random.random() < 0.002:
+            raise RuntimeError("the floor gave way")
+        return super().act(action)
+
+
+class Moody(Toy):
+    """Shows what no seed decides."""
+
+    def see(self):
+        """Draw anew."""
+        return np.frombuffer(os.urandom(2), np.uint8).astype(np.float32)[:1]
+
+    def act(self, action: int) -> tuple[float, bool]:
+        """Gain 1, five times."""
+        return 1.0, self.t == 5

@@ -19,6 +19,9 @@ from asyncrl.store import manifest
 from asyncrl.store.checkpoint import Checkpoint, CheckpointError, best_step, load, mark_best, save
 
 FILES = ["state.safetensors", "workers.json", "manifest.json"]
+TRUNCATED, FLIPPED = "the newest checkpoint truncated", "one bit of the newest checkpoint flipped"
+KILLED = "SIGKILL at every system call of saving a checkpoint"
+BOMB = "a pickle in the place of a checkpoint's file"
 
 
 def make(step, scale=1.0):
@@ -158,22 +161,25 @@ def test_a_damaged_one_is_replaced_when_its_step_comes_again(run):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_truncated_file_is_found(run, name):
+def test_a_truncated_file_is_found(run, name, faults):
     path = newest(run) / name
     whole = path.read_bytes()
     for size in random.Random(0).sample(range(len(whole) - 1), 17):  # all but the manifest's last newline
         path.write_bytes(whole[:size])
+        faults.inject(TRUNCATED)
         assert_falls_back(run)
+        faults.survive(TRUNCATED)
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_flipped_bit_is_found(run, name):
+def test_a_flipped_bit_is_found(run, name, faults):
     path = newest(run) / name
     whole = path.read_bytes()
     for bit in random.Random(1).sample(range(8 * len(whole)), 70):
         flipped = bytearray(whole)
         flipped[bit // 8] ^= 1 << bit % 8
         path.write_bytes(flipped)
+        faults.inject(FLIPPED)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             checkpoint = load(run)
@@ -183,6 +189,7 @@ def test_a_flipped_bit_is_found(run, name):
             assert name == "manifest.json"
             assert json.loads(flipped) == json.loads(whole)
             assert_same(checkpoint, make(200))
+        faults.survive(FLIPPED)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -234,11 +241,13 @@ def torch_dumps(value):
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("dump", [pickle.dumps, torch_dumps], ids=["pickle", "torch"])
 @pytest.mark.parametrize("signed", [False, True], ids=["alone", "with-hashes-that-fit"])
-def test_a_pickle_is_refused_never_executed(run, name, dump, signed):
+def test_a_pickle_is_refused_never_executed(run, name, dump, signed, faults):
     (newest(run) / name).write_bytes(dump(Bomb()))
     if signed and name != "manifest.json":
         sign(newest(run))
+    faults.inject(BOMB)
     assert_falls_back(run)
+    faults.survive(BOMB)
 
 
 def sign(path, **changes):
@@ -341,14 +350,16 @@ for case, steps in enumerate(here.BEFORE):
 BEFORE = [[100, 200], [300]]
 
 
-def test_sigkill_at_any_instant_of_saving_leaves_the_old_or_the_new(tmp_path, monkeypatch):
+def test_sigkill_at_any_instant_of_saving_leaves_the_old_or_the_new(tmp_path, monkeypatch, faults):
     command = [sys.executable, "-W", "ignore", "-c", KILL, str(tmp_path)]
     subprocess.run(command, check=True, cwd=Path(__file__).parents[2])
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     for case, steps in enumerate(BEFORE):
         runs = list((tmp_path / str(case)).iterdir())
         assert 15 < len(runs) < 100
+        faults.inject(KILLED, len(runs))
         assert {assert_survived(run, steps[-1]) for run in runs} == {"old", "new"}
+        faults.survive(KILLED, len(runs))
 
 
 def assert_survived(run, old):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from asyncrl.errors import InputError
-from asyncrl.store.rows import Writer, read_rows
+from asyncrl.store.rows import Writer, cut, read_rows
 from asyncrl.store.runs import read_document
 
 ROWS = [{"frames": 4 * i, "score": i / 3, "text": "é\n" * i} for i in range(5)]
@@ -90,13 +90,15 @@ with Writer(Path(sys.argv[1])) as writer:
 """
 
 
-def test_sigkill_while_appending_loses_at_most_the_row_being_written(tmp_path):
-    for kill in range(4):
+def test_sigkill_while_appending_loses_at_most_the_row_being_written(tmp_path, faults):
+    fault = "SIGKILL while rows are appended"
+    for kill in range(faults.times(4, 100)):
+        faults.inject(fault)
         (run := tmp_path / str(kill)).mkdir()
         child = subprocess.Popen([sys.executable, "-c", APPEND_FOR_EVER, str(run)], stdout=subprocess.PIPE, text=True)
         assert child.stdout is not None
         child.stdout.readline()
-        time.sleep(0.013 * kill)
+        time.sleep(0.013 * (kill % 20))
         child.send_signal(signal.SIGKILL)
         *_, last = ["0", *child.stdout.read().split("\n")[:-1]]
         child.wait()
@@ -107,6 +109,7 @@ def test_sigkill_while_appending_loses_at_most_the_row_being_written(tmp_path):
         with Writer(run) as writer:
             writer.append("metrics", {"i": len(rows)})
         assert [row["i"] for row in read_rows(run, "metrics")] == list(range(len(rows) + 1))
+        faults.survive(fault)
 
 
 def test_two_processes_may_append_to_one_file(tmp_path):
@@ -128,6 +131,18 @@ def test_an_append_waits_for_the_one_before_it(run):
         fcntl.flock(other, fcntl.LOCK_UN)
         thread.join()
     assert read_rows(run, "episodes") == [*ROWS, {"half": 1}, {"new": 1}]
+
+
+def test_rows_later_than_a_step_are_cut_and_who_holds_the_file_open_appends_to_the_new_one(tmp_path):
+    with Writer(tmp_path) as writer:
+        for step in (100, 300, 200, 201, 400):
+            writer.append("episodes", {"steps": step, "text": "é"})
+        cut(tmp_path, "episodes", 200)
+        cut(tmp_path, "metrics", 200)
+        assert [row["steps"] for row in read_rows(tmp_path, "episodes")] == [100, 200]
+        writer.append("episodes", {"steps": 210})
+    assert [row["steps"] for row in read_rows(tmp_path, "episodes")] == [100, 200, 210]
+    assert os.listdir(tmp_path) == ["episodes.jsonl"]
 
 
 FILL = """

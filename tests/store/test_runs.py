@@ -233,7 +233,15 @@ def refusal(run):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_run_has_one_owner_and_is_free_as_soon_as_that_is_gone(tmp_path, number):
+def test_a_run_has_one_owner_and_is_free_as_soon_as_that_is_gone(tmp_path, number, faults):
+    fault = "a second owner; SIGKILL or SIGTERM to the first"
+    for _ in range(faults.times(1, 25)):
+        faults.inject(fault)
+        assert_owned_by_one(tmp_path, number)
+        faults.survive(fault)
+
+
+def assert_owned_by_one(tmp_path, number):
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
         said = f"{tmp_path.name} is being trained by process {holder.pid} on {platform.node()}."

@@ -1,0 +1,63 @@
+"""Faults are counted: each test says what it inflicts, and the end of a session says how much of it was survived."""
+
+from collections import Counter
+
+import pytest
+
+RECORD = "fault"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true", help="inflict every fault as often as the documentation says")
+
+
+def pytest_collection_modifyitems(config, items):
+    """At full length, run only what inflicts faults."""
+    if config.getoption("--full"):
+        chosen = [item for item in items if "faults" in item.fixturenames]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
+
+
+class Tally:
+    """What one test inflicts."""
+
+    def __init__(self, record, is_full):
+        self._record, self._is_full = record, is_full
+
+    def times(self, few, full):
+        """Return how often to inflict something: a few times, or as often as the documentation says."""
+        return full if self._is_full else few
+
+    def inject(self, fault, times=1):
+        """Count what is about to happen."""
+        self._record(RECORD, (fault, times, 0))
+
+    def survive(self, fault, times=1):
+        """Count what went well."""
+        self._record(RECORD, (fault, 0, times))
+
+
+@pytest.fixture
+def faults(request, record_property):
+    """Return this test's tally."""
+    return Tally(record_property, request.config.getoption("--full"))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print a table of fault, injections and survived."""
+    injected, survived = Counter(), Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", None) == "teardown":
+                for name, value in report.user_properties:
+                    if name == RECORD:
+                        fault, tried, held = value
+                        injected[fault] += tried
+                        survived[fault] += held
+    if injected and "not faults" not in terminalreporter.config.getoption("markexpr"):
+        terminalreporter.section("faults")
+        terminalreporter.write_line("| fault | injections | survived |")
+        terminalreporter.write_line("|---|---:|---:|")
+        for fault, times in injected.items():
+            terminalreporter.write_line(f"| {fault} | {times} | {survived[fault]} |")

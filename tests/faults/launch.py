@@ -1,0 +1,45 @@
+"""Runs by the command line, in process groups of their own, to be struck."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.runtime.setups import is_alive
+
+
+def arguments(results: Path, name: str = "mine", *settings: str, **options: object) -> list[str]:
+    """Return a command that trains a small run; options are those of ``asyncrl run``."""
+    table = {"env": "tests.toys:Corridor", "threads": 2, "frames": "1G", "name": name, "results": results} | options
+    words = [word for key, value in table.items() for word in (f"--{key.replace('_', '-')}", str(value))]
+    sets = [word for setting in ("evaluation.episodes=0", "log_seconds=0.2", *settings) for word in ("--set", setting)]
+    return [sys.executable, "-m", "asyncrl", "run", *words, *sets]
+
+
+@contextmanager
+def launched(command: list[str], said: Path) -> "Iterator[subprocess.Popen[bytes]]":
+    """Start a command in a session of its own; nothing of it is left behind."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with said.open("a") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file, env=environment, start_new_session=True)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def group(session: int) -> set[int]:
+    """Return the living processes of a session."""
+    pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
+    return {pid for pid in pids if _session(pid) == session and is_alive(pid)}
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None

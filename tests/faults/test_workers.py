@@ -1,0 +1,118 @@
+"""Workers are killed, frozen and made to raise, while the others go on."""
+
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from asyncrl.events import Failure
+from asyncrl.runtime.hogwild import Crew
+from asyncrl.runtime.shared import STEPS
+from tests.runtime.setups import children, prepare, wait_until
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1_800)]
+
+ENDLESS = 10**9  # steps
+PATIENT = {"restarts": 10_000, "hang_seconds": 60.0}
+OUTAGE = 30.0  # seconds that a replacement may take here, beside whatever else the machine does
+
+
+@pytest.fixture(autouse=True)
+def leaves_no_process():
+    """No test leaves a process behind."""
+    before = children(os.getpid())
+    yield
+    assert wait_until(lambda: children(os.getpid()) <= before)
+
+
+class Watch:
+    """A crew, struck again and again: who is at work, and how long each was missing."""
+
+    def __init__(self, crew, shared):
+        self.crew, self.shared = crew, shared
+        self.failures, self.outages = [], []
+        self.down = {}  # worker: when it was struck, its steps then
+        self.healthy = set()
+
+    def look(self):
+        """Hear the crew once."""
+        self.failures += [event for event in self.crew.hear() if isinstance(event, Failure)]
+        steps, now = self.shared.counters[:, STEPS].tolist(), time.monotonic()
+        for worker, (since, before) in list(self.down.items()):
+            if self.crew._seats[worker].ear is not None and steps[worker] > before:
+                self.outages.append(now - since)
+                del self.down[worker]
+            assert now - since < OUTAGE, f"worker {worker} is not back"
+        self.healthy = {i for i, count in enumerate(steps) if count and i not in self.down}
+
+    def strike(self, worker, number):
+        """Send a worker a signal."""
+        seat = self.crew._seats[worker]
+        os.kill(seat.process.pid, number)
+        seat.failures.clear()  # long ago
+        self.down[worker] = (time.monotonic(), int(self.shared.counters[worker, STEPS]) + 1_000_000)
+
+    def settle(self, deadline=120):
+        """Wait until all are back."""
+        end = time.monotonic() + deadline
+        while self.down:
+            self.look()
+            assert time.monotonic() < end
+
+
+@pytest.mark.parametrize(("number", "few", "full"), [(signal.SIGKILL, 20, 200), (signal.SIGSTOP, 4, 10)])
+def test_workers_that_are_killed_or_frozen_at_random_instants_are_replaced_while_the_others_go_on(
+    faults, number, few, full
+):
+    fault = f"{number.name} to a random worker, at random instants"
+    job, shared = prepare(threads=4, frames=ENDLESS, workers=PATIENT | {"hang_seconds": 2.0})
+    chance, times = random.Random(1), faults.times(few, full)
+    with Crew(job, shared) as crew:
+        watch = Watch(crew, shared)
+        while len(watch.healthy) < 4:
+            watch.look()
+        for _ in range(times):
+            while len(watch.healthy) < 3:
+                watch.look()
+            end = time.monotonic() + chance.random() / 2
+            while time.monotonic() < end:
+                watch.look()
+            before = {i: int(shared.counters[i, STEPS]) for i in watch.healthy}
+            victim = chance.choice(sorted(watch.healthy))
+            faults.inject(fault)
+            watch.strike(victim, number)
+            struck = len(watch.failures)
+            while len(watch.failures) == struck:
+                watch.look()
+            alone = [i for i in watch.healthy if int(shared.counters[i, STEPS]) > before.get(i, 0)]
+            assert alone, "the others stood still"
+            watch.down[victim] = (time.monotonic(), int(shared.counters[victim, STEPS]))
+            faults.survive(fault)
+        watch.settle()
+        crew.stop()
+        while crew.is_running:
+            watch.look()
+    assert len(watch.failures) == times
+    assert all(failure.is_replaced for failure in watch.failures)
+    assert shared.T == int(shared.counters[:, STEPS].sum())
+    print(f"{fault}: back after {max(watch.outages):.1f} s at most")
+
+
+def test_environments_that_raise_in_a_step_are_replaced_with_their_traceback(faults):
+    fault, times = "the environment raises in a step", faults.times(10, 20)
+    job, shared = prepare(env="tests.runtime.toys:Fragile", threads=3, frames=ENDLESS, workers=PATIENT)
+    with Crew(job, shared) as crew:
+        watch = Watch(crew, shared)
+        while len(watch.failures) < times:
+            watch.look()
+        crew.stop()
+        while crew.is_running:
+            watch.look()
+    for failure in watch.failures[:times]:
+        faults.inject(fault)
+        assert "in act" in failure.traceback
+        assert failure.seeds
+        assert not failure.is_final
+        faults.survive(fault)
