@@ -21,7 +21,7 @@ STREAM, WORKER, SHARED = (f"runtime/{name}.py" for name in ("stream", "worker", 
 EVALUATE = "runtime/evaluate.py"
 HOGWILD, CREW = "runtime/hogwild.py", "runtime/test_hogwild.py::test_"
 OFTEN = CREW + "a_worker_that_fails_too_often_is_not_replaced_again_and_says_what_it_played"
-EXPERIMENT = "experiment.py"
+EXPERIMENT, BIRTH = "experiment.py", "runtime/birth.py"
 ROWS, ROWS_TESTS = "store/rows.py", "store/test_rows.py"
 TAPE, TAPES = "runtime/tape.py", "runtime/test_tape.py"
 GOES_ON = TAPES + "::test_a_worker_goes_on_bit_for_bit"
@@ -344,6 +344,12 @@ ERRORS = [
         "test_experiment.py",
     ),
     # Faults
+    Error(
+        "a child is born after its parent's death",
+        BIRTH,
+        {"os.getppid() != parent.pid": "False"},
+        "runtime/test_birth.py",
+    ),
     Error("a failed worker is not replaced", HOGWILD, {"seat.due = now +": "seat.due = None and"}, OFTEN),
     Error("failures of a worker are not counted", HOGWILD, {"failures > restarts or": ""}, OFTEN),
     Error("a replaced worker plays the same games", WORKER, {"worker, replaced) if": "worker) if"}, OFTEN),

@@ -1,10 +1,8 @@
 """Child processes: how they are started, and what each does first."""
 
-import ctypes
 import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Callable
 from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
@@ -13,6 +11,7 @@ from typing import Any
 import torch
 
 from asyncrl import native
+from asyncrl.runtime.birth import Sealed, begin
 
 CONTEXT = multiprocessing.get_context("spawn")  # a forked torch deadlocks in its thread pools
 JOIN_SECONDS = 10.0
@@ -22,7 +21,6 @@ LIBRARY_VARIABLES = {
     "THP_MEM_ALLOC_ENABLE": "1",  # torch's large tensors in huge pages: θ′ is read through at every step
 }
 PARENTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # signals that only the parent acts on
-PR_SET_PDEATHSIG = 1
 
 
 def start(target: Callable[..., None], args: tuple[Any, ...], name: str, threads: int) -> BaseProcess:
@@ -39,7 +37,7 @@ def start(target: Callable[..., None], args: tuple[Any, ...], name: str, threads
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS)  # inherited
     os.environ.update(variables)
     try:
-        process = CONTEXT.Process(target=target, args=args, name=name, daemon=True)
+        process = CONTEXT.Process(target=begin, args=(Sealed((target, args)),), name=name, daemon=True)
         process.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -52,11 +50,9 @@ def start(target: Callable[..., None], args: tuple[Any, ...], name: str, threads
 
 
 def enter(threads: int) -> None:
-    """Set up a child: signals are the parent's to hear, the parent's death is its own, torch keeps to its threads."""
+    """Set up a child: signals are the parent's to hear, torch keeps to its threads."""
     for number in PARENTS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, PARENTS)
-    if sys.platform == "linux":  # elsewhere the broken pipe ends it
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # g of a weight without gradient decays to subnormal numbers, which are slow
