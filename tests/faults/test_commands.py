@@ -59,7 +59,7 @@ def test_a_signal_stops_a_run_with_a_checkpoint(faults, tmp_path, numbers, code)
                 process.send_signal(number)
                 time.sleep(0.02)
             assert process.wait(10) == code
-            assert not group(process.pid)
+            assert wait_until(lambda: not group(process.pid), seconds=2)
         assert read_document(run)["status"] == "interrupted"
         assert load(run).step > 0
         assert "Traceback" not in (tmp_path / "said").read_text()
@@ -73,7 +73,7 @@ def test_an_environment_that_fails_in_every_reset_ends_the_run_and_is_named(faul
         faults.inject(fault)
         with launched(command, tmp_path / f"said-{i}") as process:
             assert process.wait(60) == 4
-            assert not group(process.pid)
+            assert wait_until(lambda: not group(process.pid), seconds=2)
         assert "no licence" in (tmp_path / f"said-{i}").read_text()
         assert "no licence" in read_document(tmp_path / f"run-{i}")["reason"]
         faults.survive(fault)

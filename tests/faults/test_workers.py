@@ -8,6 +8,7 @@ import time
 import pytest
 
 from asyncrl.events import Failure
+from asyncrl.runtime import hogwild
 from asyncrl.runtime.hogwild import Crew
 from asyncrl.runtime.shared import STEPS
 from tests.runtime.setups import children, prepare, wait_until
@@ -17,6 +18,12 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(1_800)]
 ENDLESS = 10**9  # steps
 PATIENT = {"restarts": 10_000, "hang_seconds": 60.0}
 OUTAGE = 30.0  # seconds that a replacement may take here, beside whatever else the machine does
+
+
+@pytest.fixture(autouse=True)
+def slow_start(monkeypatch):
+    """Beside other tests a process may take long to start."""
+    monkeypatch.setattr(hogwild, "STARTING", 100)
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +45,7 @@ class Watch:
 
     def look(self):
         """Hear the crew once."""
+        assert self.crew.is_running
         self.failures += [event for event in self.crew.hear() if isinstance(event, Failure)]
         steps, now = self.shared.counters[:, STEPS].tolist(), time.monotonic()
         for worker, (since, before) in list(self.down.items()):
@@ -79,15 +87,15 @@ def test_workers_that_are_killed_or_frozen_at_random_instants_are_replaced_while
             end = time.monotonic() + chance.random() / 2
             while time.monotonic() < end:
                 watch.look()
+            processes = [seat.started for seat in crew._seats]
             before = {i: int(shared.counters[i, STEPS]) for i in watch.healthy}
             victim = chance.choice(sorted(watch.healthy))
             faults.inject(fault)
             watch.strike(victim, number)
-            struck = len(watch.failures)
-            while len(watch.failures) == struck:
+            struck, others = len(watch.failures), set(before) - {victim}
+            while len(watch.failures) == struck or all(int(shared.counters[i, STEPS]) == before[i] for i in others):
                 watch.look()
-            alone = [i for i in watch.healthy if int(shared.counters[i, STEPS]) > before.get(i, 0)]
-            assert alone, "the others stood still"
+                assert crew._seats[victim].started == processes[victim], "the others stood still"
             watch.down[victim] = (time.monotonic(), int(shared.counters[victim, STEPS]))
             faults.survive(fault)
         watch.settle()
