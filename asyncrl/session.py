@@ -4,24 +4,22 @@ It knows the runtime and the store, and no algorithm.
 """
 
 import math
-import signal
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from asyncrl import snapshot
 from asyncrl.config import RunConfig
-from asyncrl.errors import Exit
+from asyncrl.endings import Ears, RunFailed, Stopped
+from asyncrl.errors import STOPS, Exit
 from asyncrl.events import Event, Failure, Progress, WorkerState
 from asyncrl.logbook import Logbook
 from asyncrl.runtime.evaluate import Exam, Examiner
 from asyncrl.runtime.hogwild import POLL_SECONDS, Crew
 from asyncrl.runtime.job import Job
-from asyncrl.runtime.process import PARENTS
 from asyncrl.runtime.shared import Shared
 from asyncrl.schedules import crossed
 from asyncrl.store import checkpoint as checkpoints
@@ -31,24 +29,6 @@ from asyncrl.store.rows import Writer
 SHOW_SECONDS = 0.25
 CHECK_SECONDS = 5.0  # between looks at whether the weights are numbers
 ROLLBACKS = 3  # to an earlier checkpoint, before a run is given up
-
-
-class RunFailed(Exception):
-    """A run that could not go on. Its text is one line."""
-
-    def __init__(self, run: Path, reason: str, code: Exit) -> None:
-        """Name the run, the reason and the exit code."""
-        super().__init__(reason)
-        self.run, self.reason, self.code = run, reason, code
-
-
-class Stopped(Exception):
-    """A run that a signal asked to stop, and that did, with a checkpoint."""
-
-    def __init__(self, run: Path, code: Exit) -> None:
-        """Name the run and the exit code."""
-        super().__init__(f"stopped by {'Ctrl-C' if code == Exit.INTERRUPTED else signal.Signals(code - 128).name}")
-        self.run, self.code = run, code
 
 
 class Session:
@@ -84,7 +64,7 @@ class Session:
         self._checkpoint_every = self._period(config.checkpoints.every)
         self._crew = Crew(job, shared, states)
         self._examiner: Examiner | None = None
-        self._stop_signal: int | None = None
+        self._ears = Ears(self._crew.stop)
         self._failure: Failure | None = None
         self._shown = self._logged = self._checked = 0.0
         self._rollbacks = 0
@@ -97,10 +77,18 @@ class Session:
 
         Raises:
             RunFailed: a worker, an evaluation or the store failed.
-            Stopped: SIGINT, SIGTERM or SIGHUP.
+            Stopped: SIGINT, SIGTERM, SIGHUP or SIGUSR1.
         """
-        heeded = [number for number in PARENTS if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores one
-        handlers = {number: signal.signal(number, self._on_signal) for number in heeded}
+        with self._ears:
+            self._sit()
+        if self._failure is not None:
+            raise RunFailed(self._path, self._failure.reason, Exit.WORKER_FAILED)
+        if self._ears.heard is not None and not self._is_complete:
+            raise Stopped(self._path, STOPS[self._ears.heard])
+        return self._path
+
+    def _sit(self) -> None:
+        """Train, and write down how that ended."""
         try:
             with Writer(self._path) as self._writer:
                 self._writer.document(**self._document | {"status": "running", "reason": None, "failure": None})
@@ -119,19 +107,6 @@ class Session:
         finally:
             if self._examiner is not None:
                 self._examiner.close()
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-        if self._failure is not None:
-            raise RunFailed(self._path, self._failure.reason, Exit.WORKER_FAILED)
-        if self._stop_signal is not None and not self._is_complete:
-            raise Stopped(self._path, Exit(128 + self._stop_signal))
-        return self._path
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._stop_signal is not None:
-            raise KeyboardInterrupt  # asked twice: now
-        self._stop_signal = number
-        self._crew.stop()
 
     def _train(self) -> None:
         before = self._shared.T
@@ -157,8 +132,11 @@ class Session:
 
     @property
     def _is_working(self) -> bool:
-        is_asked_to_end = self._failure is not None or self._stop_signal is not None
-        return self._crew.is_running and not is_asked_to_end and not self._is_complete
+        return self._crew.is_running and not self._is_to_end and not self._is_complete
+
+    @property
+    def _is_to_end(self) -> bool:
+        return self._failure is not None or self._ears.heard is not None
 
     def _note(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -236,7 +214,7 @@ class Session:
         T = self._shared.T
         self._examiner.send(self._shared.theta, T)
         result = None
-        while result is None and self._stop_signal is None:
+        while result is None and self._ears.heard is None:
             result = self._examiner.hear(POLL_SECONDS)
             self._view("evaluating")
             if isinstance(result, Failure) and not result.is_final:  # it has begun again
@@ -258,7 +236,7 @@ class Session:
         self._mend()
         if not self._shared.poisoned():
             self._save()
-        if self._failure is None and self._stop_signal is None and self._examiner is not None:
+        if self._examiner is not None and not self._is_to_end:
             self._evaluate()
         self._end()
 
@@ -266,8 +244,8 @@ class Session:
         status, reason = "finished", None
         if self._failure is not None:
             status, reason = "failed", self._failure.reason
-        elif self._stop_signal is not None and not self._is_complete:
-            status, reason = "interrupted", signal.Signals(self._stop_signal).name
+        elif self._ears.heard is not None and not self._is_complete:
+            status, reason = "interrupted", self._ears.heard.name
         failure = self._failure._asdict() if self._failure else None
         self._writer.document(status=status, reason=reason, failure=failure)
         self._view("done", now=True)

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from asyncrl import experiment, session
+from asyncrl.endings import RunFailed, Stopped
 from asyncrl.errors import Exit
 from asyncrl.runtime.shared import PARKED, STEPS, UPDATES, Shared
-from asyncrl.session import RunFailed, Stopped
 from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store.checkpoint import best_step, load
 from asyncrl.store.rows import read_rows
@@ -222,17 +222,25 @@ def launched(tmp_path, request):
     process.wait()
 
 
-@pytest.mark.parametrize("early", [False, True], ids=["training", "starting"])
-def test_ctrl_c_in_a_terminal_stops_it_with_a_checkpoint_even_while_workers_start(launched, early):
-    """A terminal sends SIGINT to the whole group, not to the parent alone."""
+@pytest.mark.parametrize(
+    ("number", "early", "code"),
+    [
+        (signal.SIGINT, False, Exit.INTERRUPTED),
+        (signal.SIGINT, True, Exit.INTERRUPTED),
+        (signal.SIGUSR1, True, Exit.WARNED),
+    ],
+)
+def test_a_signal_to_its_group_stops_it_with_a_checkpoint_even_while_workers_start(launched, number, early, code):
+    """A terminal sends SIGINT to the whole group, not to the parent alone; a scheduler does so with SIGUSR1."""
     pid = launched.process.pid
     assert wait_until(lambda: len(children(pid)) == 2 and (early or read_rows(launched.run, "metrics")))
     workers = children(pid)
-    os.killpg(pid, signal.SIGINT)
-    assert launched.process.wait(40) == Exit.INTERRUPTED, launched.said.read_text()
+    for _ in range(1 if number == signal.SIGINT else 3):
+        os.killpg(pid, number)
+    assert launched.process.wait(40) == code, launched.said.read_text()
     assert not any(is_alive(worker) for worker in workers)
     document = read_document(launched.run)
-    assert (document["status"], document["reason"]) == ("interrupted", "SIGINT")
+    assert (document["status"], document["reason"]) == ("interrupted", number.name)
     assert load(launched.run).step == document["steps"]
     assert (document["steps"] > 0) != early
     assert "Traceback" not in launched.said.read_text()

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from asyncrl.store import manifest
 from asyncrl.store.files import read_object, replace_file, sync_directory
-from asyncrl.store.manifest import CheckpointError, DamagedError
+from asyncrl.store.manifest import CheckpointError, DamagedError, NoCheckpointError
 
 __all__ = ["Checkpoint", "CheckpointError", "best_step", "load", "mark_best", "save"]
 
@@ -112,8 +112,8 @@ def _load_last(run: Path) -> Checkpoint:
             warnings.warn(f"{' '.join(damaged)} Going back to step {checkpoint.step}.", stacklevel=3)
         return checkpoint
     if damaged:
-        raise CheckpointError(f"No checkpoint of {run.name} is whole. {' '.join(damaged)}")
-    raise CheckpointError(f"{run.name} has no checkpoint yet.")
+        raise NoCheckpointError(f"No checkpoint of {run.name} is whole. {' '.join(damaged)}")
+    raise NoCheckpointError(f"{run.name} has no checkpoint yet.")
 
 
 def _files(checkpoint: Checkpoint) -> dict[str, bytes]:
