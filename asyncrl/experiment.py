@@ -112,7 +112,8 @@ def _resume(run: Path, frames: int | None, show: Show) -> Path:
     job = parts.make_job(config, spec, final, sessions)
     shared = Shared.allocate(saved.tensors["theta"], job.workers, job.optimizer, job.has_target)
     shared.restore(saved.tensors)
-    document |= {"config": config.model_dump(mode="json"), "sessions": sessions, **saved.meta["counts"]}
+    document |= {"config": config.model_dump(mode="json"), "sessions": sessions}
+    document |= saved.meta["counts"] | saved.meta.get("health", {})
     exam = _training_exam(config, spec)
     return Session(run, config, job, exam, shared, document, show, snapshot.states(saved)).run()
 

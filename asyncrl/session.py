@@ -204,10 +204,10 @@ class Session:
         self._view("saving", now=True)
         T = self._shared.T
         counts = self._log.counts(T)
-        meta = {"counts": counts, "config": self._document["config"]}
+        meta = {"counts": counts, "health": self._log.health(), "config": self._document["config"]}
         taken = snapshot.take(self._shared, self._crew.states, meta)
         checkpoints.save(self._path, taken, self._config.checkpoints.keep)
-        self._writer.document(**counts)
+        self._writer.document(**counts, **meta["health"])
 
     def _evaluate(self) -> None:
         assert self._examiner is not None

@@ -74,6 +74,7 @@ def test_the_last_checkpoint_holds_what_was_there_when_all_had_ended(finished):
         assert torch.equal(last.tensors[name], tensor)
     assert [sorted(state) for state in last.workers] == [["key", "record", "torch_rng"]] * 2
     assert finished.saved[-1][2] == []
+    assert last.meta["health"] == {"skipped": 0, "restarts": 0}
 
 
 def test_checkpoints_on_the_way_are_taken_while_all_stand_still(finished):
@@ -265,6 +266,7 @@ def test_a_killed_worker_is_replaced_and_told_of_and_nobody_else_may_train_the_r
     os.kill(pid, signal.SIGINT)
     assert launched.process.wait(40) == Exit.INTERRUPTED
     assert read_rows(launched.run, "metrics")[-1]["restarts"] == 1
+    assert load(launched.run).meta["health"]["restarts"] == read_document(launched.run)["restarts"] == 1
     assert "1 worker replaced" in launched.said.read_text()
     page = subprocess.run([*second[:3], "show", str(launched.run)], capture_output=True, text=True, check=True).stdout
     assert "What failed and was mended: 1" in page
