@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from asyncrl import config as configuration
-from asyncrl import parts, snapshot
+from asyncrl import parts, preflight, snapshot
 from asyncrl.config import RunConfig
 from asyncrl.envs import make as environments
 from asyncrl.envs.base import Spec
@@ -56,6 +56,7 @@ def train(config: RunConfig, results: Path, name: str | None = None, show: Show 
     final = draw_final(plan.workers * plan.envs, config.exploration.final, config.exploration.probability, rng)
     theta = flatten(parts.make_network(config, spec))
     job = parts.make_job(config, spec, final, session=0)
+    preflight.check(job, len(theta), results, config.checkpoints.keep)
     shared = Shared.allocate(theta, job.workers, job.optimizer, job.has_target)
     game = config.env.rpartition(":")[2].rpartition("/")[2].lower()
     origin = provenance.collect()
@@ -85,7 +86,8 @@ def resume(run: Path, frames: int | None = None, show: Show = ignore) -> Path:
         show: the view.
 
     Raises:
-        InputError: no checkpoint can be used, nothing is left to do, or another process trains it.
+        CheckpointError: no checkpoint can be used.
+        InputError: nothing is left to do, the machine is too small, or another process trains it.
         RunFailed, Stopped: as in train.
     """
     runs.read_document(run)  # raises where this is no run, before anything is written
@@ -110,6 +112,7 @@ def _resume(run: Path, frames: int | None, show: Show) -> Path:
     final = tuple(document["exploration"] or (0.0,) * (plan.workers * plan.envs))
     sessions = int(document["sessions"]) + 1
     job = parts.make_job(config, spec, final, sessions)
+    preflight.check(job, len(saved.tensors["theta"]), run, config.checkpoints.keep, checkpoints.count(run))
     shared = Shared.allocate(saved.tensors["theta"], job.workers, job.optimizer, job.has_target)
     shared.restore(saved.tensors)
     document |= {"config": config.model_dump(mode="json"), "sessions": sessions}

@@ -20,7 +20,7 @@ from asyncrl.store import manifest
 from asyncrl.store.files import read_object, replace_file, sync_directory
 from asyncrl.store.manifest import CheckpointError, DamagedError, NoCheckpointError
 
-__all__ = ["Checkpoint", "CheckpointError", "best_step", "load", "mark_best", "save"]
+__all__ = ["Checkpoint", "CheckpointError", "best_step", "count", "load", "mark_best", "save"]
 
 STATE, WORKERS, BEST = "state.safetensors", "workers.json", "best.json"
 DISPLACED = "-displaced"  # by another of the same step, until that one has its name
@@ -98,6 +98,11 @@ def best_step(run: Path) -> int | None:
     except (OSError, ValueError):
         return None
     return step if isinstance(step, int) else None
+
+
+def count(run: Path) -> int:
+    """Return how many checkpoints there are, whole or not."""
+    return len(_paths(run))
 
 
 def _load_last(run: Path) -> Checkpoint:
