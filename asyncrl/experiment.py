@@ -46,7 +46,7 @@ def train(config: RunConfig, results: Path, name: str | None = None, show: Show 
 
     Raises:
         InputError: nothing was written.
-        RunFailed: a worker failed; the run is readable and can be resumed.
+        RunFailed: a worker failed, or the disk is full; the run is readable and can be resumed.
         Stopped: by a signal; the run can be resumed.
     """
     spec = environments.describe(config.env, config.atari)

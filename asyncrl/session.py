@@ -24,7 +24,7 @@ from asyncrl.runtime.shared import Shared
 from asyncrl.schedules import crossed
 from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store.checkpoint import CheckpointError
-from asyncrl.store.rows import Writer
+from asyncrl.store.keeper import Keeper
 
 SHOW_SECONDS = 0.25
 CHECK_SECONDS = 5.0  # between looks at whether the weights are numbers
@@ -67,6 +67,7 @@ class Session:
         self._ears = Ears(self._crew.stop)
         self._failure: Failure | None = None
         self._shown = self._logged = self._checked = 0.0
+        self._code = Exit.WORKER_FAILED  # where there is a failure
         self._rollbacks = 0
 
     def _period(self, frames: int | None) -> int:
@@ -76,13 +77,14 @@ class Session:
         """Train, and return the run's directory.
 
         Raises:
-            RunFailed: a worker, an evaluation or the store failed.
+            RunFailed: a worker or an evaluation failed, or the disk was full for too long.
             Stopped: SIGINT, SIGTERM, SIGHUP or SIGUSR1.
+            OSError: nothing could be written to begin with.
         """
         with self._ears:
             self._sit()
         if self._failure is not None:
-            raise RunFailed(self._path, self._failure.reason, Exit.WORKER_FAILED)
+            raise RunFailed(self._path, self._failure.reason, self._code)
         if self._ears.heard is not None and not self._is_complete:
             raise Stopped(self._path, STOPS[self._ears.heard])
         return self._path
@@ -90,8 +92,8 @@ class Session:
     def _sit(self) -> None:
         """Train, and write down how that ended."""
         try:
-            with Writer(self._path) as self._writer:
-                self._writer.document(**self._document | {"status": "running", "reason": None, "failure": None})
+            with Keeper(self._path, self._config.checkpoints.patience_seconds) as self._writer:
+                self._writer.begin(**self._document | {"status": "running", "reason": None, "failure": None})
                 size = self._frames_per_step, self._job.budget, self._job.workers
                 self._log = Logbook(self._writer, *size, self._document)
                 try:
@@ -99,7 +101,7 @@ class Session:
                     self._finish()
                 except KeyboardInterrupt:  # asked twice: the last checkpoint is an earlier one
                     self._end()
-                except Exception as error:  # such as a full disk
+                except Exception as error:
                     reason = " ".join(f"{type(error).__name__}: {error}".split())
                     self._failure = self._failure or Failure(-1, reason, traceback.format_exc())
                     with suppress(OSError):
@@ -120,6 +122,7 @@ class Session:
                 if T > before:
                     self._log.clock.go()
                 self._check_numbers()
+                self._tend_store()
                 if before < T and self._is_working:
                     self._pause(before, T)
                 before = T
@@ -152,7 +155,7 @@ class Session:
     def _pause(self, before: int, T: int) -> None:
         """Evaluate and save where it is time to."""
         evaluate = self._examiner is not None and crossed(before, T, self._evaluate_every)
-        if not evaluate and not crossed(before, T, self._checkpoint_every):
+        if not (evaluate or crossed(before, T, self._checkpoint_every) or self._writer.wants_checkpoint):
             return
         with self._standstill():
             self._mend()
@@ -197,17 +200,30 @@ class Session:
         self._shared.restore_vectors(saved.tensors)
         self._log.note(Failure(-1, f"{reason}; back to those of step {saved.step}", "", is_final=False))
 
-    def _give_up(self, reason: str) -> None:
-        self._note([Failure(-1, reason, "")])
+    def _give_up(self, reason: str, code: Exit = Exit.WORKER_FAILED) -> None:
+        if self._failure is None:
+            self._code = code
+            self._note([Failure(-1, reason, "")])
 
-    def _save(self) -> None:
+    def _tend_store(self) -> None:
+        """Write what waits for room, and give up where a checkpoint has waited for too long."""
+        self._writer.retry()
+        if mended := self._writer.mended():
+            self._log.note(Failure(-1, mended, "", is_final=False))
+        if self._writer.is_hopeless and self._is_working:
+            seconds, reason = self._config.checkpoints.patience_seconds, self._writer.reason
+            self._give_up(f"no checkpoint could be saved for {seconds:g} s: {reason}", Exit.DISK_FULL)
+
+    def _save(self) -> bool:
         self._view("saving", now=True)
         T = self._shared.T
         counts = self._log.counts(T)
         meta = {"counts": counts, "health": self._log.health(), "config": self._document["config"]}
         taken = snapshot.take(self._shared, self._crew.states, meta)
-        checkpoints.save(self._path, taken, self._config.checkpoints.keep)
-        self._writer.document(**counts, **meta["health"])
+        is_saved = self._writer.save(taken, self._config.checkpoints.keep)
+        if is_saved:
+            self._writer.document(**counts, **meta["health"])
+        return is_saved
 
     def _evaluate(self) -> None:
         assert self._examiner is not None
@@ -225,20 +241,30 @@ class Session:
         elif result is not None:
             row = self._log.write_evaluation(result, self._document["protocol"], "training")
             best = self._document.get("best_score")
-            if not math.isnan(row["mean"]) and (best is None or row["mean"] > best):
+            is_best = not math.isnan(row["mean"]) and (best is None or row["mean"] > best)
+            if is_best and self._writer.saved == T:
                 self._document["best_score"] = row["mean"]
-                checkpoints.mark_best(self._path, T, row["mean"])
-                self._writer.document(best_score=row["mean"])
+                self._writer.mark_best(T, row["mean"])
 
     def _finish(self) -> None:
         """Save and evaluate the weights that training ended with, and say how it ended."""
         self._log.write_metrics()
         self._mend()
         if not self._shared.poisoned():
-            self._save()
+            self._save_at_last()
         if self._examiner is not None and not self._is_to_end:
             self._evaluate()
         self._end()
+
+    def _save_at_last(self) -> None:
+        """Save the last checkpoint; on a full disk wait for room, unless somebody waits for the end."""
+        while not self._save():
+            while not (self._writer.wants_checkpoint or self._writer.is_hopeless or self._is_to_end):
+                time.sleep(POLL_SECONDS)
+                self._view("waiting")
+            if self._writer.is_hopeless or self._is_to_end:
+                self._give_up(f"the last checkpoint could not be saved: {self._writer.reason}", Exit.DISK_FULL)
+                return
 
     def _end(self) -> None:
         status, reason = "finished", None
@@ -248,9 +274,14 @@ class Session:
             status, reason = "interrupted", self._ears.heard.name
         failure = self._failure._asdict() if self._failure else None
         self._writer.document(status=status, reason=reason, failure=failure)
+        self._writer.retry(now=True)
+        self._tend_store()
+        if self._writer.waiting:
+            self._give_up(f"the end of the run could not be written: {self._writer.reason}", Exit.DISK_FULL)
         self._view("done", now=True)
 
     def _view(self, phase: str, now: bool = False) -> None:
         if now or time.monotonic() - self._shown > SHOW_SECONDS:
             self._shown = time.monotonic()
-            self._show(self._log.progress(phase, self._shared.T))
+            progress = self._log.progress(phase, self._shared.T)
+            self._show(progress._replace(trouble=self._writer.reason, lost=self._writer.lost))

@@ -1,8 +1,10 @@
 """A sitting of a run, with real processes: what it writes, how it ends, and that nothing else is left of it."""
 
+import errno
 import json
 import multiprocessing
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from asyncrl.endings import RunFailed, Stopped
 from asyncrl.errors import Exit
 from asyncrl.runtime.shared import PARKED, STEPS, UPDATES, Shared
 from asyncrl.store import checkpoint as checkpoints
+from asyncrl.store import keeper
 from asyncrl.store.checkpoint import best_step, load
 from asyncrl.store.rows import read_rows
 from asyncrl.store.runs import read_document
@@ -198,20 +201,13 @@ def _heed():
 @pytest.fixture
 def launched(tmp_path, request):
     """Start a long run of two workers by the command line, in a process group of its own."""
-    env = getattr(request, "param", "CartPole-v1")
+    env, *settings = getattr(request, "param", "CartPole-v1").split()
     table = {"env": env, "threads": "2", "frames": "1G", "name": "mine", "results": str(tmp_path)}
     options = [word for name, value in table.items() for word in (f"--{name}", value)]
-    command = [
-        sys.executable,
-        "-m",
-        "asyncrl",
-        "run",
-        *options,
-        "--set",
-        "evaluation.episodes=0",
-        "--set",
-        "log_seconds=0.2",
+    options += [
+        word for setting in ("evaluation.episodes=0", "log_seconds=0.2", *settings) for word in ("--set", setting)
     ]
+    command = [sys.executable, "-m", "asyncrl", "run", *options]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with (tmp_path / "said").open("w") as said:
         process = subprocess.Popen(
@@ -283,17 +279,88 @@ def test_workers_do_not_outlive_a_parent_that_is_killed(launched):
     assert json.loads((launched.run / "run.json").read_text())["status"] == "running"
 
 
-def test_a_store_that_cannot_be_written_ends_the_run_and_says_so(tmp_path, monkeypatch):
-    def save(*_):
-        raise OSError(28, "No space left on device")
+ROOM = 16_000  # bytes in a file: enough for run.json, but not for the weights
 
-    monkeypatch.setattr(checkpoints, "save", save)
-    config = resolve(threads=1, frames=200, evaluation={"episodes": 0})
-    with pytest.raises(RunFailed, match="No space left on device") as failed:
-        experiment.train(config, tmp_path)
-    document = read_document(failed.value.run)
-    assert (document["status"], failed.value.code) == ("failed", Exit.WORKER_FAILED)
-    assert "in save" in document["failure"]["traceback"]
+
+@pytest.mark.parametrize("launched", ["CartPole-v1 checkpoints.every=2k"], indirect=True)
+def test_training_goes_on_while_the_disk_is_full_and_a_run_that_ends_on_a_full_one_says_so(launched):
+    """The disk is a real limit on the parent's files, lowered and raised while it runs."""
+
+    def allow(size):
+        resource.prlimit(launched.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    def steps():
+        return read_rows(run, "metrics")[-1]["steps"]
+
+    run, said = launched.run, launched.said
+    assert wait_until(lambda: (run / "checkpoints").is_dir() and saved_steps(run))
+    allow(ROOM)
+    assert wait_until(lambda: "Training goes on" in said.read_text())
+    saved, before = saved_steps(run), steps()
+    assert load(run).step == max(saved)
+    assert wait_until(lambda: steps() > before + 2_000)
+    assert saved_steps(run) == saved
+    allow(resource.RLIM_INFINITY)
+    assert wait_until(lambda: max(saved_steps(run)) > max(saved) and read_rows(run, "failures"))
+    (row,) = read_rows(run, "failures")
+    assert "could not be written for" in row["reason"]
+    assert not row["is_final"]
+
+    allow(ROOM)
+    os.kill(launched.process.pid, signal.SIGINT)
+    assert launched.process.wait(40) == Exit.DISK_FULL, said.read_text()
+    document = read_document(run)
+    assert document["status"] == "failed"
+    assert document["reason"].startswith("the last checkpoint could not be saved: ")
+    assert load(run).step == max(saved_steps(run)) < steps()
+    assert not list(run.rglob(".*"))
+    lines = [line for line in said.read_text().splitlines() if line.startswith("asyncrl: ")]
+    assert ["Training goes on" in line for line in lines] == [True, False]  # one warning, and the end
+    assert "Traceback" not in said.read_text()
+
+
+@pytest.fixture
+def crowded(monkeypatch):
+    """Return what lets the first attempts to save fail, as on a full disk, with short waits between them."""
+    save = checkpoints.save
+
+    def prepare(times):
+        failed = []
+
+        def attempt(*arguments):
+            if len(failed) < times:
+                failed.append(arguments)
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return save(*arguments)
+
+        monkeypatch.setattr(checkpoints, "save", attempt)
+        monkeypatch.setattr(keeper, "FIRST_RETRY", 0.05)
+        return failed
+
+    return prepare
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot be written")
+def test_a_disk_that_stays_full_ends_the_run_when_there_is_no_patience_left(tmp_path, crowded):
+    failed, views = crowded(FOREVER), []
+    config = resolve(threads=1, frames=FOREVER, checkpoints={"every": 5_000, "patience_seconds": 0.5})
+    with pytest.raises(RunFailed, match=r"no checkpoint could be saved for 0\.5 s: No space left on device") as ended:
+        experiment.train(config, tmp_path, show=views.append)
+    document = read_document(ended.value.run)
+    assert (document["status"], document["failure"]["traceback"], ended.value.code) == ("failed", "", Exit.DISK_FULL)
+    assert len(failed) > 3
+    assert {view.trouble for view in views} == {"", "No space left on device"}
+    assert [row["is_final"] for row in read_rows(ended.value.run, "failures")] == [True]
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot be written")
+def test_a_run_that_is_done_waits_for_room_for_its_last_checkpoint(tmp_path, crowded):
+    failed = crowded(3)
+    run = experiment.train(resolve(threads=1, frames=200, checkpoints={"every": 10_000}), tmp_path)
+    assert len(failed) == 3
+    assert read_document(run)["status"] == "finished"
+    assert load(run).step >= 200
+    assert ["could not be written" in row["reason"] for row in read_rows(run, "failures")] == [True]
 
 
 def test_an_environment_that_exits_is_a_failure(tmp_path):
