@@ -63,7 +63,9 @@ def open_files(workers: int) -> Check:
     found = "unlimited" if soft == resource.RLIM_INFINITY else f"{soft} at once"
     found += f", a run of {workers} workers needs {needed}"
     if _is_less(soft, needed):
-        return Check("open files", "fail", found, f"Raise the limit before a run (ulimit -n {needed}), or use fewer.")
+        return Check(
+            "open files", "fail", found, f"Raise the limit before a run (ulimit -n {needed}), or use fewer threads."
+        )
     return Check("open files", "ok", found)
 
 

@@ -42,15 +42,22 @@ def test_a_run_that_fits_is_let_through_to_the_byte(free, tmp_path):
     job, shared = prepare(threads=2, algo="one-step-q")
     needed = Shared.size(len(shared.theta), 2, job.optimizer, True)
     checkpoint = needed + 2 * preflight.STATE_OF_A_WORKER
+
+    def refusal(saved):
+        try:
+            preflight.check(job, len(shared.theta), tmp_path, 3, saved)
+        except InputError as error:
+            return str(error).partition(":")[0]
+        return None
+
     free(shared=needed, disk=4 * checkpoint)
-    preflight.check(job, len(shared.theta), tmp_path, keep=3)
+    assert refusal(saved=0) is None
     free(shared=needed, disk=checkpoint)
-    preflight.check(job, len(shared.theta), tmp_path, keep=3, saved=4)
-    with pytest.raises(InputError, match="Disk"):
-        preflight.check(job, len(shared.theta), tmp_path, keep=3, saved=2)
+    assert [refusal(saved) for saved in (0, 2, 3, 4)] == ["Disk", "Disk", None, None]
+    free(shared=needed, disk=checkpoint - 1)
+    assert refusal(saved=4) == "Disk"
     free(shared=needed - 1)
-    with pytest.raises(InputError, match="Shared memory"):
-        preflight.check(job, len(shared.theta), tmp_path, keep=3)
+    assert refusal(saved=0) == "Shared memory"
 
 
 def test_everything_that_is_missing_is_said_at_once_and_nothing_is_written(free, tmp_path):

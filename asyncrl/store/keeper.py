@@ -153,11 +153,9 @@ class Keeper(Writer):
         if error.errno not in UNWRITABLE:
             raise error
         if not self.reason:
-            self._began = time.monotonic()
-            self.reason = os.strerror(error.errno)
-            told = (
-                f"{self.run} cannot be written: {self.reason}. Training goes on, and saving is tried again and again."
-            )
+            self._began, self.reason = time.monotonic(), os.strerror(error.errno)
+        if self.failed == 0:  # said once; the view says it as long as it is so
+            told = f"{self.run} cannot be written: {self.reason}. Training goes on, and saving is tried again."
             warnings.warn(told, stacklevel=3)
         self.failed += 1
         trouble.add()
