@@ -1,6 +1,7 @@
 """The command line: it reads what a person typed, calls down, and prints what comes back."""
 
 import json
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -47,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without Unicode gets question marks
     warnings.showwarning = _warn
+    if signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL:  # a scheduler's warning before a run has begun to listen
+        signal.signal(signal.SIGUSR1, lambda *_: sys.exit(Exit.WARNED))
     try:
         code = app(arguments, prog_name="asyncrl", standalone_mode=False) or 0
     except InputError as error:

@@ -3,6 +3,7 @@ import json
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 import warnings
@@ -198,6 +199,15 @@ def test_every_end_has_its_exit_code_and_at_most_one_line(asyncrl, fake, resolve
 def test_two_mistakes_are_two_lines(asyncrl, fake, resolved):
     fake("train", side_effect=InputError("Too little.\nToo few."))
     assert asyncrl("run")[::2] == (2, "asyncrl: Too little.\nasyncrl: Too few.\n")
+
+
+def test_a_schedulers_warning_before_a_run_listens_ends_it_in_the_same_way(asyncrl, fake, resolved):
+    old = signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+    try:
+        fake("train", side_effect=lambda *_: os.kill(os.getpid(), signal.SIGUSR1))
+        assert asyncrl("run") == (Exit.WARNED, "", "")
+    finally:
+        signal.signal(signal.SIGUSR1, old)
 
 
 def test_every_exit_code_is_in_the_documentation():
