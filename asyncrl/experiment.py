@@ -106,13 +106,13 @@ def _resume(run: Path, frames: int | None, show: Show) -> Path:
         done, asked = saved.step * spec.frames_per_step, config.frames
         raise InputError(f"{run.name} has done {done:,} of {asked:,} frames; give it more with --frames.")
     _refuse_changes(run, configuration.build(saved.meta["config"]), config)
-    for name in ("episodes", "metrics", "evaluations"):
-        rows.cut(run, name, saved.step)
     plan = parts.schedule(config)
     final = tuple(document["exploration"] or (0.0,) * (plan.workers * plan.envs))
     sessions = int(document["sessions"]) + 1
     job = parts.make_job(config, spec, final, sessions)
     preflight.check(job, len(saved.tensors["theta"]), run, config.checkpoints.keep, checkpoints.count(run))
+    for name in ("episodes", "metrics", "evaluations"):
+        rows.cut(run, name, saved.step)
     shared = Shared.allocate(saved.tensors["theta"], job.workers, job.optimizer, job.has_target)
     shared.restore(saved.tensors)
     document |= {"config": config.model_dump(mode="json"), "sessions": sessions}

@@ -8,7 +8,7 @@ from asyncrl.errors import InputError
 from asyncrl.runtime.job import Job
 from asyncrl.runtime.shared import Shared
 
-STATE_OF_A_WORKER = 1 << 14  # bytes in a checkpoint: its random numbers, as text
+STATE_OF_A_WORKER = 1 << 16  # bytes in a checkpoint, about: its random numbers, as text, and the actions of its games
 
 
 def check(job: Job, parameters: int, place: Path, keep: int, saved: int = 0) -> None:

@@ -77,8 +77,9 @@ def test_a_crowd_of_threads_is_told_of_and_let_through(monkeypatch, tmp_path):
         preflight.check(job, len(shared.theta), tmp_path, keep=3)
 
 
-def test_too_few_descriptors_for_the_workers_are_one_line_and_no_run(tmp_path):
+def test_too_few_descriptors_for_the_workers_are_one_line_and_no_run(tmp_path, faults):
     """The real limit, from a shell's point of view: ulimit -n 64."""
+    faults.inject("ulimit -n 64 with 16 workers")
     command = [sys.executable, "-m", "asyncrl", "run", "--env", "CartPole-v1", "--threads", "16", "--results", "here"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -94,3 +95,4 @@ def test_too_few_descriptors_for_the_workers_are_one_line_and_no_run(tmp_path):
     assert done.stderr.startswith("asyncrl: Open files: 64 at once, a run of 16 workers needs 88. Raise the limit")
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "here").exists()
+    faults.survive("ulimit -n 64 with 16 workers")

@@ -283,7 +283,7 @@ ROOM = 16_000  # bytes in a file: enough for run.json, but not for the weights
 
 
 @pytest.mark.parametrize("launched", ["CartPole-v1 checkpoints.every=2k"], indirect=True)
-def test_training_goes_on_while_the_disk_is_full_and_a_run_that_ends_on_a_full_one_says_so(launched):
+def test_training_goes_on_while_the_disk_is_full_and_a_run_that_ends_on_a_full_one_says_so(launched, faults):
     """The disk is a real limit on the parent's files, lowered and raised while it runs."""
 
     def allow(size):
@@ -294,6 +294,7 @@ def test_training_goes_on_while_the_disk_is_full_and_a_run_that_ends_on_a_full_o
 
     run, said = launched.run, launched.said
     assert wait_until(lambda: (run / "checkpoints").is_dir() and saved_steps(run))
+    faults.inject("the disk is full", 2)
     allow(ROOM)
     assert wait_until(lambda: "Training goes on" in said.read_text())
     saved, before = saved_steps(run), steps()
@@ -317,6 +318,7 @@ def test_training_goes_on_while_the_disk_is_full_and_a_run_that_ends_on_a_full_o
     lines = [line for line in said.read_text().splitlines() if line.startswith("asyncrl: ")]
     assert ["Training goes on" in line for line in lines] == [True, False]  # one warning, and the end
     assert "Traceback" not in said.read_text()
+    faults.survive("the disk is full", 2)
 
 
 @pytest.fixture
