@@ -1,9 +1,11 @@
 """The command line: it reads what a person typed, calls down, and prints what comes back."""
 
 import json
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -13,7 +15,7 @@ from rich.console import Console
 from asyncrl import config as configuration
 from asyncrl import display, facts, pages
 from asyncrl.config import ALGOS, NETWORKS, RunConfig
-from asyncrl.errors import Exit, InputError
+from asyncrl.errors import UNWRITABLE, Exit, InputError
 from asyncrl.store import provenance, runs
 
 # Everything that imports torch is imported by the command that needs it: --help and ls answer at once.
@@ -42,17 +44,33 @@ DEFAULT_RESULTS = Path("results")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line; a mistake of the user's ends it with one line and exit code 2."""
+    """Run the command line; a mistake of the user's ends it with one line, and an exit code that tells which."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without Unicode gets question marks
     warnings.showwarning = _warn
+    if signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL:  # a scheduler's warning before a run has begun to listen
+        signal.signal(signal.SIGUSR1, lambda *_: sys.exit(Exit.WARNED))
     try:
         code = app(arguments, prog_name="asyncrl", standalone_mode=False) or 0
     except InputError as error:
-        code = _say(str(error), Exit.BAD_INPUT)
+        code = _say(str(error), error.code)
     except typer.TyperException as error:  # an option or a command that there is not
         code = _say(error.format_message(), Exit.BAD_INPUT)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        code = _say(f"Cannot write{f' {error.filename}' if error.filename else ''}: {error.strerror}.", Exit.DISK_FULL)
+    _flush()
     sys.exit(code)
+
+
+def _flush() -> None:
+    """Leave unsaid what cannot be written, such as to a log on a full disk; Python would end with code 120."""
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except OSError:
+            setattr(sys, name, None)
 
 
 def _warn(message: Warning | str, *place: Any, **more: Any) -> None:
@@ -61,7 +79,9 @@ def _warn(message: Warning | str, *place: Any, **more: Any) -> None:
 
 
 def _say(text: str, code: int) -> int:
-    print(f"asyncrl: {text}", file=sys.stderr)
+    with suppress(OSError):  # a log on a full disk
+        for line in text.splitlines():
+            print(f"asyncrl: {line}", file=sys.stderr)
     return code
 
 
@@ -159,7 +179,7 @@ def resume(
 
 
 def _train(config: RunConfig, start: Callable[[display.Show], Path]) -> None:
-    from asyncrl.session import RunFailed, Stopped
+    from asyncrl.endings import RunFailed, Stopped
 
     console = Console()
     try:
@@ -171,7 +191,8 @@ def _train(config: RunConfig, start: Callable[[display.Show], Path]) -> None:
     except Stopped as stopped:
         text = f"The run was {stopped}. Go on with: asyncrl resume {stopped.run}"
         raise typer.Exit(_say(text, stopped.code)) from None
-    console.print(pages.outcome(facts.details(path)), highlight=False, soft_wrap=True)
+    with suppress(OSError):
+        console.print(pages.outcome(facts.details(path)), highlight=False, soft_wrap=True)
 
 
 @app.command("eval", epilog="Example: asyncrl eval last --checkpoint best --episodes 100")

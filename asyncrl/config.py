@@ -83,6 +83,7 @@ class Checkpoints(Part):
 
     every: Every = None  # frames; None: a tenth of the run
     keep: Annotated[int, Field(ge=2)] = 3  # the newest ones, besides the best
+    patience_seconds: Positive = 600.0  # without one that was due, as on a full disk, before the run ends
 
 
 class Workers(Part):

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -31,7 +31,12 @@ BLANK = Text("")
 def live(config: RunConfig, console: Console) -> Iterator[Show]:
     """Yield what shows the progress of one run, and leave the terminal as it was."""
     if not (console.is_interactive and console.file.isatty()):
-        yield Lines(config.log_seconds, lambda text: console.print(text, highlight=False, soft_wrap=True))
+
+        def write(text: str) -> None:
+            with suppress(OSError):  # a log on a full disk; training goes on
+                console.print(text, highlight=False, soft_wrap=True)
+
+        yield Lines(config.log_seconds, write)
         return
     screen = Live(console=console, auto_refresh=False)
 
@@ -128,14 +133,18 @@ def _scores(progress: Progress) -> Iterator[RenderableType]:
     update.truncate(WIDTH, overflow="ellipsis")
     yield update
     if troubles := _health(p):
-        yield Text.assemble(("health   ", "dim"), (", ".join(troubles), "yellow"))
+        health = Text.assemble(("health   ", "dim"), (", ".join(troubles), "yellow"))
+        health.truncate(WIDTH, overflow="ellipsis")
+        yield health
 
 
 def _health(progress: Progress) -> list[str]:
     """Say what has gone wrong so far, and was mended."""
     p = progress
     told = [f"{count(p.restarts)} worker{'s' * (p.restarts > 1)} replaced"] if p.restarts else []
-    return told + ([f"{count(p.skipped)} update{'s' * (p.skipped > 1)} skipped"] if p.skipped else [])
+    told += [f"{count(p.skipped)} update{'s' * (p.skipped > 1)} skipped"] if p.skipped else []
+    told += [f"{count(p.lost)} row{'s' * (p.lost > 1)} lost"] if p.lost else []
+    return told + ([f"cannot save: {p.trouble}"] if p.trouble else [])
 
 
 def _labelled(label: str, value: str) -> Text:

@@ -1,57 +1,46 @@
-"""Whether this machine can train: one check a line, each with what to do where it fails."""
+"""Whether this machine can train: one check a line, each with what to do where it fails.
 
-import os
+What a machine has is measured in machine.py, which every run asks too, about what that run needs.
+"""
+
 import platform
-import resource
-import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from asyncrl import machine, native
+from asyncrl.config import RunConfig
+from asyncrl.machine import Check, Verdict
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 OLDEST = {"torch": "2.8", "gymnasium": "1.2", "ale-py": "0.12.1"}
 PYTHONS = ((3, 11), (3, 14))  # from, and before
-SHM = Path("/dev/shm")
-MIB = 2**20
-SHARED_BYTES = 16 * MIB  # θ, θ⁻ and g of the small network; the largest one takes three times that
-DISK_BYTES = 100 * MIB  # checkpoints of one run
-DESCRIPTORS = 64  # a pipe for each of 16 workers, and what Python and torch hold open
+SHARED_BYTES = 16 * machine.MIB  # θ, θ⁻ and g of the small network; the largest one takes three times that
+DISK_BYTES = 100 * machine.MIB  # checkpoints of one run
 CHILD_SECONDS = 120.0
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
-
-Verdict = Literal["ok", "warn", "fail"]
-
-
-class Check(NamedTuple):
-    """What one check found."""
-
-    name: str
-    verdict: Verdict
-    found: str
-    advice: str = ""  # what to do, where the verdict is not ok
 
 
 def examine(results: Path) -> Iterator[Check]:
     """Yield every check as soon as it is made; the last ones take seconds."""
+    threads = RunConfig().threads
     checks: dict[str, Callable[[], Check]] = {
         "python": python,
         **{package: partial(package_version, package) for package in OLDEST},
         "games": games,
-        "cores": cores,
+        "cores": partial(machine.processors, threads),
         "compiler": compiler,
-        "shared memory": partial(shared_memory, SHM),
-        "open files": open_files,
-        "disk": partial(disk, results),
+        "shared memory": partial(machine.shared_memory, SHARED_BYTES),
+        "open files": partial(machine.open_files, threads),
+        "disk": partial(machine.disk, results, DISK_BYTES),
         "processes": processes,
         "emulator": emulator,
     }
@@ -115,15 +104,6 @@ def games() -> Check:
     return Check("games", "ok", f"{found} Atari ROMs")
 
 
-def cores() -> Check:
-    """See how many processors the workers will share."""
-    usable = machine.cores()
-    found = f"{usable} of {os.cpu_count()} usable"
-    if usable == 1:
-        return Check("cores", "warn", found, "Workers take turns on one core: any number of threads works, slowly.")
-    return Check("cores", "ok", found)
-
-
 def compiler() -> Check:
     """See that the compiled part is used."""
     if native.library() is not None:
@@ -131,42 +111,6 @@ def compiler() -> Check:
     wanted = "Training works, but frames are learned from more slowly"
     advice = f"{wanted}. Install gcc, or set CC." if native.status() == native.NO_COMPILER else f"{wanted}."
     return Check("compiler", "warn", native.status(), advice)
-
-
-def shared_memory(path: Path) -> Check:
-    """See that the weights fit where processes share memory."""
-    if not path.exists():
-        return Check("shared memory", "warn", f"no {path}", "Processes may not be able to share weights.")
-    free = shutil.disk_usage(path).free
-    found = f"{_size(free)} free in {path}"
-    advice = "In a container, start it with --shm-size=1g."
-    verdict: Verdict = "fail" if free < SHARED_BYTES else "warn" if free < 4 * SHARED_BYTES else "ok"
-    return Check("shared memory", verdict, found, "" if verdict == "ok" else advice)
-
-
-def open_files() -> Check:
-    """See that a pipe can be opened for every worker."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    found = "unlimited" if soft == resource.RLIM_INFINITY else f"{soft} at once"
-    if soft != resource.RLIM_INFINITY and soft < 4 * DESCRIPTORS:
-        verdict: Verdict = "fail" if soft < DESCRIPTORS else "warn"
-        return Check("open files", verdict, found, "Raise the limit before a run: ulimit -n 4096")
-    return Check("open files", "ok", found)
-
-
-def disk(results: Path) -> Check:
-    """See that results can be written, and that there is room for them."""
-    place = results.resolve()
-    while not place.exists():
-        place = place.parent
-    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        return Check("disk", "fail", f"{results} cannot be written", "Choose another place with --results DIR.")
-    free = shutil.disk_usage(place).free
-    found = f"{_size(free)} free for {results}"
-    if free < 10 * DISK_BYTES:
-        verdict: Verdict = "fail" if free < DISK_BYTES else "warn"
-        return Check("disk", verdict, found, "Free some space, or choose another place with --results DIR.")
-    return Check("disk", "ok", found)
 
 
 def processes() -> Check:
@@ -206,7 +150,3 @@ def emulator() -> Check:
     finally:
         pong.close()
     return Check("emulator", "ok", f"pong steps, frames are {' × '.join(map(str, obs.shape[1:]))} {obs.dtype}")
-
-
-def _size(number: int) -> str:
-    return f"{number / 2**30:,.1f} GiB" if number >= 2**30 else f"{number / MIB:,.0f} MiB"

@@ -1,8 +1,12 @@
 """What can go wrong for a user: errors that end a command with one line, and the exit codes they end it with."""
 
+import errno
+import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
 from enum import IntEnum
+
+UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})  # a full disk, and what looks like one
 
 
 class Exit(IntEnum):
@@ -10,14 +14,27 @@ class Exit(IntEnum):
 
     OK = 0
     BAD_INPUT = 2  # the user can mend it: nothing was started, nothing was written
+    NO_CHECKPOINT = 3  # that could be used: all are damaged, or there is none yet
     WORKER_FAILED = 4  # an actor-learner failed; its traceback is in the run
+    DISK_FULL = 5  # the run could not be saved for too long; what was saved before is whole
+    WARNED = 75  # SIGUSR1, a scheduler's warning: stopped with a checkpoint, to be started again (EX_TEMPFAIL)
     HUNG_UP = 129  # SIGHUP, the terminal was closed: stopped with a checkpoint
     INTERRUPTED = 130  # Ctrl-C: stopped with a checkpoint
     TERMINATED = 143  # SIGTERM: stopped with a checkpoint
 
 
+STOPS = {  # signals that ask a run to end, and the exit code that says so
+    signal.SIGINT: Exit.INTERRUPTED,
+    signal.SIGTERM: Exit.TERMINATED,
+    signal.SIGHUP: Exit.HUNG_UP,
+    signal.SIGUSR1: Exit.WARNED,
+}
+
+
 class InputError(Exception):
-    """A mistake the user can mend. Its text is one line that says what is wrong and what would be right."""
+    """A mistake the user can mend. Its text says in one line, for each, what is wrong and what would be right."""
+
+    code = Exit.BAD_INPUT
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

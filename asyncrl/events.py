@@ -89,3 +89,5 @@ class Progress(NamedTuple):
     evaluations: tuple[tuple[int, float, float], ...]  # frames, mean, std
     skipped: int = 0  # updates whose gradient was not finite
     restarts: int = 0  # workers that failed and were replaced
+    trouble: str = ""  # why the run cannot be written at present; empty: it can
+    lost: int = 0  # rows that waited for room in vain

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from asyncrl import config as configuration
-from asyncrl import parts, snapshot
+from asyncrl import parts, preflight, snapshot
 from asyncrl.config import RunConfig
 from asyncrl.envs import make as environments
 from asyncrl.envs.base import Spec
@@ -46,7 +46,7 @@ def train(config: RunConfig, results: Path, name: str | None = None, show: Show 
 
     Raises:
         InputError: nothing was written.
-        RunFailed: a worker failed; the run is readable and can be resumed.
+        RunFailed: a worker failed, or the disk is full; the run is readable and can be resumed.
         Stopped: by a signal; the run can be resumed.
     """
     spec = environments.describe(config.env, config.atari)
@@ -56,6 +56,7 @@ def train(config: RunConfig, results: Path, name: str | None = None, show: Show 
     final = draw_final(plan.workers * plan.envs, config.exploration.final, config.exploration.probability, rng)
     theta = flatten(parts.make_network(config, spec))
     job = parts.make_job(config, spec, final, session=0)
+    preflight.check(job, len(theta), results, config.checkpoints.keep)
     shared = Shared.allocate(theta, job.workers, job.optimizer, job.has_target)
     game = config.env.rpartition(":")[2].rpartition("/")[2].lower()
     origin = provenance.collect()
@@ -85,7 +86,8 @@ def resume(run: Path, frames: int | None = None, show: Show = ignore) -> Path:
         show: the view.
 
     Raises:
-        InputError: no checkpoint can be used, nothing is left to do, or another process trains it.
+        CheckpointError: no checkpoint can be used.
+        InputError: nothing is left to do, the machine is too small, or another process trains it.
         RunFailed, Stopped: as in train.
     """
     runs.read_document(run)  # raises where this is no run, before anything is written
@@ -104,15 +106,17 @@ def _resume(run: Path, frames: int | None, show: Show) -> Path:
         done, asked = saved.step * spec.frames_per_step, config.frames
         raise InputError(f"{run.name} has done {done:,} of {asked:,} frames; give it more with --frames.")
     _refuse_changes(run, configuration.build(saved.meta["config"]), config)
-    for name in ("episodes", "metrics", "evaluations"):
-        rows.cut(run, name, saved.step)
     plan = parts.schedule(config)
     final = tuple(document["exploration"] or (0.0,) * (plan.workers * plan.envs))
     sessions = int(document["sessions"]) + 1
     job = parts.make_job(config, spec, final, sessions)
+    preflight.check(job, len(saved.tensors["theta"]), run, config.checkpoints.keep, checkpoints.count(run))
+    for name in ("episodes", "metrics", "evaluations"):
+        rows.cut(run, name, saved.step)
     shared = Shared.allocate(saved.tensors["theta"], job.workers, job.optimizer, job.has_target)
     shared.restore(saved.tensors)
-    document |= {"config": config.model_dump(mode="json"), "sessions": sessions, **saved.meta["counts"]}
+    document |= {"config": config.model_dump(mode="json"), "sessions": sessions}
+    document |= saved.meta["counts"] | saved.meta.get("health", {})
     exam = _training_exam(config, spec)
     return Session(run, config, job, exam, shared, document, show, snapshot.states(saved)).run()
 

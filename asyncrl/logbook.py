@@ -69,7 +69,7 @@ class Logbook:
         self.clock = Clock(float(document.get("seconds", 0.0)))
         self.T, self.updates = int(document.get("steps", 0)), int(document.get("updates", 0))
         self.learning_rate = 0.0
-        self.skipped = self.restarts = 0
+        self.skipped, self.restarts = int(document.get("skipped", 0)), int(document.get("restarts", 0))
         self._workers = [_Worker() for _ in range(workers)]
         self._scores: deque[float] = deque(maxlen=RECENT)
         self._episodes = 0
@@ -128,8 +128,7 @@ class Logbook:
         (steps, seconds), self._marked = self._marked, (self.T, self.clock.seconds)
         self._rate = (self.T - steps) * self._frames_per_step / max(self.clock.seconds - seconds, 1e-3)
         self._statistics = {name: value / self._counted for name, value in sorted(self._sums.items())}
-        row = {"frames_per_second": self._rate, "learning_rate": self.learning_rate, "skipped": self.skipped}
-        row |= {"restarts": self.restarts}
+        row = {"frames_per_second": self._rate, "learning_rate": self.learning_rate, **self.health()}
         profile = {f"{phase}_us": 1e6 * value / max(1, self._stepped) for phase, value in self._seconds.items()}
         self._writer.append("metrics", self.counts(self.T) | row | self._statistics | profile)
         self._sums.clear()
@@ -152,6 +151,10 @@ class Logbook:
             "updates": self.updates,
             "seconds": round(self.clock.seconds, 3),
         }
+
+    def health(self) -> dict[str, int]:
+        """Return what went wrong and was mended so far, in all sessions, as a checkpoint keeps it."""
+        return {"skipped": self.skipped, "restarts": self.restarts}
 
     def progress(self, phase: str, T: int) -> Progress:
         """Return the view at T steps."""

@@ -4,51 +4,31 @@ It knows the runtime and the store, and no algorithm.
 """
 
 import math
-import signal
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from asyncrl import snapshot
 from asyncrl.config import RunConfig
-from asyncrl.errors import Exit
+from asyncrl.endings import Ears, RunFailed, Stopped
+from asyncrl.errors import STOPS, Exit
 from asyncrl.events import Event, Failure, Progress, WorkerState
 from asyncrl.logbook import Logbook
 from asyncrl.runtime.evaluate import Exam, Examiner
 from asyncrl.runtime.hogwild import POLL_SECONDS, Crew
 from asyncrl.runtime.job import Job
-from asyncrl.runtime.process import PARENTS
 from asyncrl.runtime.shared import Shared
 from asyncrl.schedules import crossed
 from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store.checkpoint import CheckpointError
-from asyncrl.store.rows import Writer
+from asyncrl.store.keeper import Keeper
 
 SHOW_SECONDS = 0.25
 CHECK_SECONDS = 5.0  # between looks at whether the weights are numbers
 ROLLBACKS = 3  # to an earlier checkpoint, before a run is given up
-
-
-class RunFailed(Exception):
-    """A run that could not go on. Its text is one line."""
-
-    def __init__(self, run: Path, reason: str, code: Exit) -> None:
-        """Name the run, the reason and the exit code."""
-        super().__init__(reason)
-        self.run, self.reason, self.code = run, reason, code
-
-
-class Stopped(Exception):
-    """A run that a signal asked to stop, and that did, with a checkpoint."""
-
-    def __init__(self, run: Path, code: Exit) -> None:
-        """Name the run and the exit code."""
-        super().__init__(f"stopped by {'Ctrl-C' if code == Exit.INTERRUPTED else signal.Signals(code - 128).name}")
-        self.run, self.code = run, code
 
 
 class Session:
@@ -84,9 +64,10 @@ class Session:
         self._checkpoint_every = self._period(config.checkpoints.every)
         self._crew = Crew(job, shared, states)
         self._examiner: Examiner | None = None
-        self._stop_signal: int | None = None
+        self._ears = Ears(self._crew.stop)
         self._failure: Failure | None = None
         self._shown = self._logged = self._checked = 0.0
+        self._code = Exit.WORKER_FAILED  # where there is a failure
         self._rollbacks = 0
 
     def _period(self, frames: int | None) -> int:
@@ -96,14 +77,23 @@ class Session:
         """Train, and return the run's directory.
 
         Raises:
-            RunFailed: a worker, an evaluation or the store failed.
-            Stopped: SIGINT, SIGTERM or SIGHUP.
+            RunFailed: a worker or an evaluation failed, or the disk was full for too long.
+            Stopped: SIGINT, SIGTERM, SIGHUP or SIGUSR1.
+            OSError: nothing could be written to begin with.
         """
-        heeded = [number for number in PARENTS if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores one
-        handlers = {number: signal.signal(number, self._on_signal) for number in heeded}
+        with self._ears:
+            self._sit()
+        if self._failure is not None:
+            raise RunFailed(self._path, self._failure.reason, self._code)
+        if self._ears.heard is not None and not self._is_complete:
+            raise Stopped(self._path, STOPS[self._ears.heard])
+        return self._path
+
+    def _sit(self) -> None:
+        """Train, and write down how that ended."""
         try:
-            with Writer(self._path) as self._writer:
-                self._writer.document(**self._document | {"status": "running", "reason": None, "failure": None})
+            with Keeper(self._path, self._config.checkpoints.patience_seconds) as self._writer:
+                self._writer.begin(**self._document | {"status": "running", "reason": None, "failure": None})
                 size = self._frames_per_step, self._job.budget, self._job.workers
                 self._log = Logbook(self._writer, *size, self._document)
                 try:
@@ -111,7 +101,7 @@ class Session:
                     self._finish()
                 except KeyboardInterrupt:  # asked twice: the last checkpoint is an earlier one
                     self._end()
-                except Exception as error:  # such as a full disk
+                except Exception as error:
                     reason = " ".join(f"{type(error).__name__}: {error}".split())
                     self._failure = self._failure or Failure(-1, reason, traceback.format_exc())
                     with suppress(OSError):
@@ -119,19 +109,6 @@ class Session:
         finally:
             if self._examiner is not None:
                 self._examiner.close()
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-        if self._failure is not None:
-            raise RunFailed(self._path, self._failure.reason, Exit.WORKER_FAILED)
-        if self._stop_signal is not None and not self._is_complete:
-            raise Stopped(self._path, Exit(128 + self._stop_signal))
-        return self._path
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._stop_signal is not None:
-            raise KeyboardInterrupt  # asked twice: now
-        self._stop_signal = number
-        self._crew.stop()
 
     def _train(self) -> None:
         before = self._shared.T
@@ -145,6 +122,7 @@ class Session:
                 if T > before:
                     self._log.clock.go()
                 self._check_numbers()
+                self._tend_store()
                 if before < T and self._is_working:
                     self._pause(before, T)
                 before = T
@@ -157,8 +135,11 @@ class Session:
 
     @property
     def _is_working(self) -> bool:
-        is_asked_to_end = self._failure is not None or self._stop_signal is not None
-        return self._crew.is_running and not is_asked_to_end and not self._is_complete
+        return self._crew.is_running and not self._is_to_end and not self._is_complete
+
+    @property
+    def _is_to_end(self) -> bool:
+        return self._failure is not None or self._ears.heard is not None
 
     def _note(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -174,7 +155,7 @@ class Session:
     def _pause(self, before: int, T: int) -> None:
         """Evaluate and save where it is time to."""
         evaluate = self._examiner is not None and crossed(before, T, self._evaluate_every)
-        if not evaluate and not crossed(before, T, self._checkpoint_every):
+        if not (evaluate or crossed(before, T, self._checkpoint_every) or self._writer.wants_checkpoint):
             return
         with self._standstill():
             self._mend()
@@ -219,24 +200,37 @@ class Session:
         self._shared.restore_vectors(saved.tensors)
         self._log.note(Failure(-1, f"{reason}; back to those of step {saved.step}", "", is_final=False))
 
-    def _give_up(self, reason: str) -> None:
-        self._note([Failure(-1, reason, "")])
+    def _give_up(self, reason: str, code: Exit = Exit.WORKER_FAILED) -> None:
+        if self._failure is None:
+            self._code = code
+            self._note([Failure(-1, reason, "")])
 
-    def _save(self) -> None:
+    def _tend_store(self) -> None:
+        """Write what waits for room, and give up where a checkpoint has waited for too long."""
+        self._writer.retry()
+        if mended := self._writer.mended():
+            self._log.note(Failure(-1, mended, "", is_final=False))
+        if self._writer.is_hopeless and self._is_working:
+            seconds, reason = self._config.checkpoints.patience_seconds, self._writer.reason
+            self._give_up(f"no checkpoint could be saved for {seconds:g} s: {reason}", Exit.DISK_FULL)
+
+    def _save(self) -> bool:
         self._view("saving", now=True)
         T = self._shared.T
         counts = self._log.counts(T)
-        meta = {"counts": counts, "config": self._document["config"]}
+        meta = {"counts": counts, "health": self._log.health(), "config": self._document["config"]}
         taken = snapshot.take(self._shared, self._crew.states, meta)
-        checkpoints.save(self._path, taken, self._config.checkpoints.keep)
-        self._writer.document(**counts)
+        is_saved = self._writer.save(taken, self._config.checkpoints.keep)
+        if is_saved:
+            self._writer.document(**counts, **meta["health"])
+        return is_saved
 
     def _evaluate(self) -> None:
         assert self._examiner is not None
         T = self._shared.T
         self._examiner.send(self._shared.theta, T)
         result = None
-        while result is None and self._stop_signal is None:
+        while result is None and self._ears.heard is None:
             result = self._examiner.hear(POLL_SECONDS)
             self._view("evaluating")
             if isinstance(result, Failure) and not result.is_final:  # it has begun again
@@ -247,32 +241,47 @@ class Session:
         elif result is not None:
             row = self._log.write_evaluation(result, self._document["protocol"], "training")
             best = self._document.get("best_score")
-            if not math.isnan(row["mean"]) and (best is None or row["mean"] > best):
+            is_best = not math.isnan(row["mean"]) and (best is None or row["mean"] > best)
+            if is_best and self._writer.saved == T:
                 self._document["best_score"] = row["mean"]
-                checkpoints.mark_best(self._path, T, row["mean"])
-                self._writer.document(best_score=row["mean"])
+                self._writer.mark_best(T, row["mean"])
 
     def _finish(self) -> None:
         """Save and evaluate the weights that training ended with, and say how it ended."""
         self._log.write_metrics()
         self._mend()
         if not self._shared.poisoned():
-            self._save()
-        if self._failure is None and self._stop_signal is None and self._examiner is not None:
+            self._save_at_last()
+        if self._examiner is not None and not self._is_to_end:
             self._evaluate()
         self._end()
+
+    def _save_at_last(self) -> None:
+        """Save the last checkpoint; on a full disk wait for room, unless somebody waits for the end."""
+        while not self._save():
+            while not (self._writer.wants_checkpoint or self._writer.is_hopeless or self._is_to_end):
+                time.sleep(POLL_SECONDS)
+                self._view("waiting")
+            if self._writer.is_hopeless or self._is_to_end:
+                self._give_up(f"the last checkpoint could not be saved: {self._writer.reason}", Exit.DISK_FULL)
+                return
 
     def _end(self) -> None:
         status, reason = "finished", None
         if self._failure is not None:
             status, reason = "failed", self._failure.reason
-        elif self._stop_signal is not None and not self._is_complete:
-            status, reason = "interrupted", signal.Signals(self._stop_signal).name
+        elif self._ears.heard is not None and not self._is_complete:
+            status, reason = "interrupted", self._ears.heard.name
         failure = self._failure._asdict() if self._failure else None
         self._writer.document(status=status, reason=reason, failure=failure)
+        self._writer.retry(now=True)
+        self._tend_store()
+        if self._writer.waiting:
+            self._give_up(f"the end of the run could not be written: {self._writer.reason}", Exit.DISK_FULL)
         self._view("done", now=True)
 
     def _view(self, phase: str, now: bool = False) -> None:
         if now or time.monotonic() - self._shown > SHOW_SECONDS:
             self._shown = time.monotonic()
-            self._show(self._log.progress(phase, self._shared.T))
+            progress = self._log.progress(phase, self._shared.T)
+            self._show(progress._replace(trouble=self._writer.reason, lost=self._writer.lost))

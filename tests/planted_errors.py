@@ -28,6 +28,7 @@ GOES_ON = TAPES + "::test_a_worker_goes_on_bit_for_bit"
 TURNS, TURN_TESTS = "runtime/turns.py", "runtime/test_turns.py"
 NATIVE, COMPILED = "native.c", "test_native.py"
 TORSO = "networks/torso.py"
+KEEPER, FULL = "store/keeper.py", "store/test_keeper.py"
 EXPLORATION, POLICY, ATARI = "learners/exploration.py", "networks/policy.py", "envs/atari.py"
 
 ERRORS = [
@@ -371,6 +372,55 @@ ERRORS = [
         "session.py",
         {"self._shared.restore_vectors(saved.tensors)": "self._shared.restore(saved.tensors)"},
         "test_session.py::test_weights_that_are_no_numbers_are_taken_from_the_last_checkpoint_and_training_goes_on",
+    ),
+    Error(
+        "a scheduler that warns twice is taken for a user in a hurry",
+        "endings.py",
+        {"if number == signal.SIGUSR1 and self.heard is not None:": "if False:"},
+        "test_endings.py",
+    ),
+    Error(
+        "a resumed run forgets what was mended",
+        "experiment.py",
+        {'saved.meta["counts"] | saved.meta.get("health", {})': 'saved.meta["counts"]'},
+        "test_experiment.py::test_counts_are_those_of_the_checkpoint_it_goes_on_from",
+    ),
+    Error(
+        "a run whose checkpoints are damaged ends like a typing error",
+        "store/manifest.py",
+        {"code = Exit.NO_CHECKPOINT": "code = Exit.BAD_INPUT"},
+        "test_experiment.py::test_a_run_whose_checkpoints_are_all_damaged_is_never_begun_anew",
+    ),
+    # A full disk
+    Error("a full disk loses rows", KEEPER, {"rows.append(row)": "rows.append(row) if not self.reason else 0"}, FULL),
+    Error("rows wait without bound", KEEPER, {"if len(rows) < BACKLOG:": "if True:"}, FULL),
+    Error("a full disk is written to all the time", KEEPER, {"min(2 * self._delay, LONGEST_RETRY)": "0.0"}, FULL),
+    Error("a full disk is waited out for ever", KEEPER, {">= self._patience": ">= 1e9"}, FULL),
+    Error(
+        "one full file keeps the others waiting",
+        KEEPER,
+        {"failed = error\n": "failed = error\n                break\n"},
+        FULL,
+    ),
+    Error(
+        "a checkpoint that found no room is not tried again",
+        "session.py",
+        {" or self._writer.wants_checkpoint)": ")"},
+        "test_session.py::test_a_disk_that_stays_full_ends_the_run_when_there_is_no_patience_left",
+    ),
+    # Before the start
+    Error("the memory of θ⁻ is forgotten", SHARED, {"1 + has_target +": "1 +"}, "test_preflight.py"),
+    Error(
+        "the limit of open files stays",
+        "machine.py",
+        {"resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))": "pass"},
+        "test_machine.py",
+    ),
+    Error(
+        "a resumed run needs room for the checkpoints it has",
+        "preflight.py",
+        {"keep + 1 - saved": "keep + 1"},
+        "test_preflight.py",
     ),
     # The compiled part
     Error("ε is outside the compiled root", NATIVE, {"sqrtf(g[i] + eps)": "(sqrtf(g[i]) + eps)"}, COMPILED),

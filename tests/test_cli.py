@@ -1,15 +1,22 @@
+import errno
 import json
 import os
+import re
+import resource
+import signal
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 from unittest.mock import create_autospec
 
 import pytest
 
-from asyncrl import cli, doctor, experiment, session, video
+from asyncrl import cli, doctor, experiment, video
 from asyncrl.config import RunConfig
+from asyncrl.endings import RunFailed, Stopped
 from asyncrl.errors import Exit, InputError
+from asyncrl.store.manifest import NoCheckpointError
 from tests.past import make_run
 
 COMMANDS = ("run", "resume", "eval", "record", "ls", "show", "doctor")
@@ -167,10 +174,14 @@ def test_results_can_be_set_once_for_all_commands(asyncrl, fake, resolved, monke
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (lambda run: session.RunFailed(run, "ValueError: broken", Exit.WORKER_FAILED), 4, "ValueError: broken"),
-        (lambda run: session.Stopped(run, Exit.INTERRUPTED), 130, "asyncrl resume"),
-        (lambda run: session.Stopped(run, Exit.TERMINATED), 143, "asyncrl resume"),
+        (lambda run: RunFailed(run, "ValueError: broken", Exit.WORKER_FAILED), 4, "ValueError: broken"),
+        (lambda run: RunFailed(run, "the last checkpoint could not be saved", Exit.DISK_FULL), 5, "could not be saved"),
+        (lambda run: Stopped(run, Exit.INTERRUPTED), 130, "asyncrl resume"),
+        (lambda run: Stopped(run, Exit.TERMINATED), 143, "asyncrl resume"),
+        (lambda run: Stopped(run, Exit.WARNED), 75, "stopped by SIGUSR1. Go on with: asyncrl resume"),
         (lambda run: InputError("wrong"), 2, "asyncrl: wrong"),
+        (lambda run: NoCheckpointError("none is whole"), 3, "asyncrl: none is whole"),
+        (lambda run: OSError(errno.ENOSPC, "No space left", "run.json"), 5, "Cannot write run.json: No space left."),
         (lambda run: KeyboardInterrupt(), 130, ""),
     ],
 )
@@ -182,7 +193,28 @@ def test_every_end_has_its_exit_code_and_at_most_one_line(asyncrl, fake, resolve
     assert ended == code
     assert said in err
     assert err.count("\n") == (said != "")
-    assert ("results" in err or str(results) in err) == (code in (4, 130, 143) and said != "")
+    assert ("results" in err or str(results) in err) == ("See: asyncrl" in err or "Go on with: asyncrl" in err)
+
+
+def test_two_mistakes_are_two_lines(asyncrl, fake, resolved):
+    fake("train", side_effect=InputError("Too little.\nToo few."))
+    assert asyncrl("run")[::2] == (2, "asyncrl: Too little.\nasyncrl: Too few.\n")
+
+
+def test_a_schedulers_warning_before_a_run_listens_ends_it_in_the_same_way(asyncrl, fake, resolved):
+    old = signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+    try:
+        fake("train", side_effect=lambda *_: os.kill(os.getpid(), signal.SIGUSR1))
+        assert asyncrl("run") == (Exit.WARNED, "", "")
+    finally:
+        signal.signal(signal.SIGUSR1, old)
+
+
+def test_every_exit_code_is_in_the_documentation():
+    text = (Path(__file__).parents[1] / "docs" / "usage.md").read_text()
+    table = text.partition("## Exit codes")[2].partition("\n## ")[0]
+    listed = [int(code) for line in re.findall(r"^\|([\d, ]+)\|", table, re.MULTILINE) for code in line.split(",")]
+    assert set(listed) == {*Exit, 1}
 
 
 def test_resume_goes_on_with_a_larger_budget(asyncrl, fake, results):
@@ -262,6 +294,20 @@ assert not {{"torch", "gymnasium", "ale_py", "imageio"}} & sys.modules.keys()
     done = python(code)
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+def test_output_that_finds_no_room_is_one_line_and_exit_code_5(tmp_path):
+    with (tmp_path / "log").open("w") as log:
+        done = subprocess.run(
+            [sys.executable, "-m", "asyncrl", "--version"],
+            stdout=log,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+        )
+    assert (done.returncode, done.stderr) == (Exit.DISK_FULL, "asyncrl: Cannot write: File too large.\n")
 
 
 def test_a_terminal_without_unicode_gets_question_marks(results):

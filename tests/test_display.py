@@ -6,6 +6,7 @@ from rich.console import Console
 from asyncrl import display
 from asyncrl.config import RunConfig
 from asyncrl.events import Progress, WorkerView
+from tests.limits import full
 
 PROGRESS = Progress(
     phase="training",
@@ -45,7 +46,7 @@ def test_the_view_fits_80_columns_and_24_rows(n):
     long = {"statistics_of_no_small_length": 1.23456e-7, **PROGRESS.statistics, "another_long_one": -1e9}
     config = RunConfig(env="some.rather.long.package.name:make_the_environment", threads=max(n, 1), envs_per_thread=16)
     progress = workers(n)._replace(statistics=long, evaluations=tuple((i, i * 1e4, 1e5) for i in range(99)))
-    progress = progress._replace(skipped=10**9, restarts=10**9)
+    progress = progress._replace(skipped=10**9, restarts=10**9, lost=10**9, trouble="Disk quota exceeded " * 5)
     lines = render(progress, config).splitlines()
     assert len(lines) <= 23  # a terminal's last row is the cursor's
     assert max(map(len, lines)) <= 80
@@ -65,6 +66,9 @@ def test_the_view_and_the_line_say_what_went_wrong():
     ill = PROGRESS._replace(skipped=1, restarts=2)
     assert "health   2 workers replaced, 1 update skipped" in render(ill)
     assert display.line(ill).endswith("2 workers replaced  1 update skipped")
+    full = PROGRESS._replace(trouble="No space left on device", lost=3)
+    assert "health   3 rows lost, cannot save: No space left on device" in render(full)
+    assert display.line(full).endswith("3 rows lost  cannot save: No space left on device")
 
 
 def test_the_view_of_a_run_that_has_not_begun():
@@ -126,6 +130,15 @@ def test_elsewhere_than_on_a_terminal_there_are_plain_lines():
     with display.live(CONFIG, console) as show:
         show(PROGRESS)
     assert console.file.getvalue() == display.line(PROGRESS) + "\n"
+
+
+def test_a_log_on_a_full_disk_stops_nobody(tmp_path):
+    with (tmp_path / "log").open("w") as file:
+        with full(100), display.live(CONFIG, Console(file=file, width=80)) as show:
+            for frames in range(9):
+                show(PROGRESS._replace(frames=frames, phase="done", evaluations=PROGRESS.evaluations * frames))
+        assert (tmp_path / "log").stat().st_size == 100
+        file.flush()  # there is room again
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, ValueError])

@@ -1,6 +1,5 @@
 import json
 import os
-import resource
 import subprocess
 import sys
 from collections import namedtuple
@@ -9,32 +8,9 @@ from importlib.metadata import PackageNotFoundError
 import pytest
 from rich.console import Console
 
-from asyncrl import doctor
+from asyncrl import doctor, machine
 
 Usage = namedtuple("Usage", "total used free")
-
-
-def set_free(monkeypatch, free):
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: Usage(2**40, 0, free))
-
-
-@pytest.mark.parametrize(("free", "verdict"), [(2**20, "fail"), (40 * 2**20, "warn"), (2**30, "ok")])
-def test_shared_memory_must_hold_the_weights(monkeypatch, tmp_path, free, verdict):
-    set_free(monkeypatch, free)
-    check = doctor.shared_memory(tmp_path)
-    assert check.verdict == verdict
-    assert ("--shm-size" in check.advice) == (verdict != "ok")
-
-
-def test_no_shared_memory_at_all(tmp_path):
-    assert doctor.shared_memory(tmp_path / "nowhere").verdict == "warn"
-
-
-@pytest.mark.parametrize(("free", "verdict"), [(2**20, "fail"), (500 * 2**20, "warn"), (2**40, "ok")])
-def test_results_need_room(monkeypatch, tmp_path, free, verdict):
-    set_free(monkeypatch, free)
-    assert doctor.disk(tmp_path / "not" / "yet" / "there").verdict == verdict
-    assert not (tmp_path / "not").exists()
 
 
 @pytest.mark.parametrize(
@@ -49,21 +25,16 @@ def test_without_the_compiled_part_training_is_slower(monkeypatch, status, advic
     assert ("gcc" in check.advice) == (status == doctor.native.NO_COMPILER)
 
 
-def test_results_must_be_a_place_to_write(tmp_path):
-    (tmp_path / "file").touch()
-    check = doctor.disk(tmp_path / "file" / "results")
-    assert check.verdict == "fail"
-    assert "--results" in check.advice
-
-
-@pytest.mark.parametrize(
-    ("limit", "verdict"), [(32, "fail"), (128, "warn"), (1024, "ok"), (resource.RLIM_INFINITY, "ok")]
-)
-def test_open_files(monkeypatch, limit, verdict):
-    monkeypatch.setattr(doctor.resource, "getrlimit", lambda which: (limit, limit))
-    check = doctor.open_files()
-    assert check.verdict == verdict
-    assert ("ulimit -n" in check.advice) == (verdict != "ok")
+@pytest.mark.parametrize(("free", "failed"), [(2**20, {"shared memory", "disk"}), (2**40, set())])
+def test_what_every_run_needs_is_looked_for(monkeypatch, tmp_path, free, failed):
+    for name in ("games", "processes", "emulator"):
+        monkeypatch.setattr(doctor, name, lambda: doctor.Check("other", "ok", ""))
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda path: Usage(2**40, 0, free))
+    monkeypatch.setattr(machine, "cores", lambda: 2)
+    checks = {check.name: check for check in doctor.examine(tmp_path)}
+    assert {name for name, check in checks.items() if check.verdict == "fail"} == failed
+    assert "a run of 16 workers" in checks["open files"].found
+    assert "16 threads take turns" in checks["cores"].advice
 
 
 @pytest.mark.parametrize(
@@ -89,11 +60,6 @@ def test_python(monkeypatch, python, system, verdict):
     monkeypatch.setattr(doctor.platform, "python_version_tuple", lambda: python)
     monkeypatch.setattr(doctor.platform, "system", lambda: system)
     assert doctor.python().verdict == verdict
-
-
-def test_one_core_is_worth_a_warning(monkeypatch):
-    monkeypatch.setattr(doctor.os, "sched_getaffinity", lambda pid: {0}, raising=False)
-    assert doctor.cores().verdict == "warn"
 
 
 def test_missing_games_fail(monkeypatch):

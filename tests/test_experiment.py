@@ -11,7 +11,7 @@ import torch
 
 from asyncrl import experiment
 from asyncrl.config import build
-from asyncrl.errors import InputError
+from asyncrl.errors import Exit, InputError
 from asyncrl.learners.exploration import EpsilonGreedy
 from asyncrl.runtime.shared import STEPS
 from asyncrl.store.checkpoint import CheckpointError, load, save
@@ -149,9 +149,10 @@ def test_a_resumed_run_goes_on_with_everything_as_it_was(run, sitting):
 def test_counts_are_those_of_the_checkpoint_it_goes_on_from(run, sitting):
     saved, counts = load(run), {"frames": 300, "steps": 300, "updates": 60, "seconds": 0.5}
     shutil.rmtree(run / "checkpoints")
-    save(run, saved._replace(step=300, meta=saved.meta | {"counts": counts}))
+    health = {"skipped": 7, "restarts": 3}
+    save(run, saved._replace(step=300, meta=saved.meta | {"counts": counts, "health": health}))
     experiment.resume(run)
-    assert sitting.last.document.items() >= counts.items()
+    assert sitting.last.document.items() >= (counts | health).items()
     assert sitting.last.job.budget == 600
 
 
@@ -178,8 +179,23 @@ def test_a_run_goes_on_with_other_settings_only_where_they_do_no_harm(run, sitti
 
 def test_a_run_without_a_checkpoint_cannot_go_on(run):
     shutil.rmtree(run / "checkpoints")
-    with pytest.raises(CheckpointError, match="one has no checkpoint yet"):
+    with pytest.raises(CheckpointError, match="one has no checkpoint yet") as refused:
         experiment.resume(run, frames=1_000)
+    assert refused.value.code == Exit.NO_CHECKPOINT
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_is_never_begun_anew(run):
+    for path in run.glob("checkpoints/*/state.safetensors"):
+        path.write_bytes(path.read_bytes()[:-1])
+    before = read_document(run)
+    for use in (lambda: experiment.resume(run, frames=1_000), lambda: experiment.evaluate(run)):
+        with pytest.raises(CheckpointError, match="No checkpoint of one is whole") as refused:
+            use()
+        assert refused.value.code == Exit.NO_CHECKPOINT
+    with pytest.raises(CheckpointError, match="has no checkpoint of step 7") as refused:
+        experiment.evaluate(run, "7")
+    assert refused.value.code == Exit.BAD_INPUT
+    assert read_document(run) == before
 
 
 def test_a_configuration_that_cannot_be_read_is_named(run):

@@ -11,9 +11,9 @@ FLOORS = {
     **dict.fromkeys(("config", "events", "rollout", "returns", "schedules", "text"), 0),  # words and mathematics
     **dict.fromkeys(("machine", "native"), 0),  # its processors; the compiled part of the mathematics
     **dict.fromkeys(("optim", "networks", "envs", "store"), 1),  # materials
-    **dict.fromkeys(("learners", "analysis", "facts"), 2),  # the algorithms; what is made of the store
+    **dict.fromkeys(("learners", "analysis", "facts", "endings"), 2),  # the algorithms; what is made of the store
     **dict.fromkeys(("runtime", "logbook"), 3),  # processes; what is written of them
-    **dict.fromkeys(("parts", "snapshot"), 4),  # what a run is made of; what is kept of it
+    **dict.fromkeys(("parts", "snapshot", "preflight"), 4),  # what a run is made of; what is kept of it; what it needs
     "session": 5,  # one sitting of it
     "experiment": 6,  # the only one that knows everything
     **dict.fromkeys(("sweep", "display", "pages", "video", "doctor"), 7),

@@ -63,6 +63,19 @@ def test_a_game_is_one_row_in_frames_and_steps(book, tmp_path, time):
     ]
 
 
+def test_what_went_wrong_in_earlier_sessions_counts_on(tmp_path):
+    with Writer(tmp_path) as writer:
+        book = Logbook(writer, 4, 1_000, 2, {"skipped": 7, "restarts": 3})
+        book.note(interval(skipped=2))
+        book.note(Failure(0, "died", "", is_final=False, is_replaced=True))
+        book.note(Failure(-1, "back to those of step 5", "", is_final=False))
+        book.write_metrics()
+    (row,) = read_rows(tmp_path, "metrics")
+    assert book.health() == {"skipped": 9, "restarts": 4} == {name: row[name] for name in ("skipped", "restarts")}
+    view = book.progress("training", 1)
+    assert (view.skipped, view.restarts) == (9, 4)
+
+
 def test_a_row_of_metrics_holds_means_per_update_over_all_workers(book, tmp_path, time):
     book.clock.go()
     book.learning_rate = 7e-4

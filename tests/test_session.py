@@ -1,8 +1,10 @@
 """A sitting of a run, with real processes: what it writes, how it ends, and that nothing else is left of it."""
 
+import errno
 import json
 import multiprocessing
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -13,10 +15,11 @@ import pytest
 import torch
 
 from asyncrl import experiment, session
+from asyncrl.endings import RunFailed, Stopped
 from asyncrl.errors import Exit
 from asyncrl.runtime.shared import PARKED, STEPS, UPDATES, Shared
-from asyncrl.session import RunFailed, Stopped
 from asyncrl.store import checkpoint as checkpoints
+from asyncrl.store import keeper
 from asyncrl.store.checkpoint import best_step, load
 from asyncrl.store.rows import read_rows
 from asyncrl.store.runs import read_document
@@ -74,6 +77,7 @@ def test_the_last_checkpoint_holds_what_was_there_when_all_had_ended(finished):
         assert torch.equal(last.tensors[name], tensor)
     assert [sorted(state) for state in last.workers] == [["key", "record", "torch_rng"]] * 2
     assert finished.saved[-1][2] == []
+    assert last.meta["health"] == {"skipped": 0, "restarts": 0}
 
 
 def test_checkpoints_on_the_way_are_taken_while_all_stand_still(finished):
@@ -197,20 +201,13 @@ def _heed():
 @pytest.fixture
 def launched(tmp_path, request):
     """Start a long run of two workers by the command line, in a process group of its own."""
-    env = getattr(request, "param", "CartPole-v1")
+    env, *settings = getattr(request, "param", "CartPole-v1").split()
     table = {"env": env, "threads": "2", "frames": "1G", "name": "mine", "results": str(tmp_path)}
     options = [word for name, value in table.items() for word in (f"--{name}", value)]
-    command = [
-        sys.executable,
-        "-m",
-        "asyncrl",
-        "run",
-        *options,
-        "--set",
-        "evaluation.episodes=0",
-        "--set",
-        "log_seconds=0.2",
+    options += [
+        word for setting in ("evaluation.episodes=0", "log_seconds=0.2", *settings) for word in ("--set", setting)
     ]
+    command = [sys.executable, "-m", "asyncrl", "run", *options]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with (tmp_path / "said").open("w") as said:
         process = subprocess.Popen(
@@ -222,17 +219,25 @@ def launched(tmp_path, request):
     process.wait()
 
 
-@pytest.mark.parametrize("early", [False, True], ids=["training", "starting"])
-def test_ctrl_c_in_a_terminal_stops_it_with_a_checkpoint_even_while_workers_start(launched, early):
-    """A terminal sends SIGINT to the whole group, not to the parent alone."""
+@pytest.mark.parametrize(
+    ("number", "early", "code"),
+    [
+        (signal.SIGINT, False, Exit.INTERRUPTED),
+        (signal.SIGINT, True, Exit.INTERRUPTED),
+        (signal.SIGUSR1, True, Exit.WARNED),
+    ],
+)
+def test_a_signal_to_its_group_stops_it_with_a_checkpoint_even_while_workers_start(launched, number, early, code):
+    """A terminal sends SIGINT to the whole group, not to the parent alone; a scheduler does so with SIGUSR1."""
     pid = launched.process.pid
     assert wait_until(lambda: len(children(pid)) == 2 and (early or read_rows(launched.run, "metrics")))
     workers = children(pid)
-    os.killpg(pid, signal.SIGINT)
-    assert launched.process.wait(40) == Exit.INTERRUPTED, launched.said.read_text()
+    for _ in range(1 if number == signal.SIGINT else 3):
+        os.killpg(pid, number)
+    assert launched.process.wait(40) == code, launched.said.read_text()
     assert not any(is_alive(worker) for worker in workers)
     document = read_document(launched.run)
-    assert (document["status"], document["reason"]) == ("interrupted", "SIGINT")
+    assert (document["status"], document["reason"]) == ("interrupted", number.name)
     assert load(launched.run).step == document["steps"]
     assert (document["steps"] > 0) != early
     assert "Traceback" not in launched.said.read_text()
@@ -257,6 +262,7 @@ def test_a_killed_worker_is_replaced_and_told_of_and_nobody_else_may_train_the_r
     os.kill(pid, signal.SIGINT)
     assert launched.process.wait(40) == Exit.INTERRUPTED
     assert read_rows(launched.run, "metrics")[-1]["restarts"] == 1
+    assert load(launched.run).meta["health"]["restarts"] == read_document(launched.run)["restarts"] == 1
     assert "1 worker replaced" in launched.said.read_text()
     page = subprocess.run([*second[:3], "show", str(launched.run)], capture_output=True, text=True, check=True).stdout
     assert "What failed and was mended: 1" in page
@@ -273,17 +279,90 @@ def test_workers_do_not_outlive_a_parent_that_is_killed(launched):
     assert json.loads((launched.run / "run.json").read_text())["status"] == "running"
 
 
-def test_a_store_that_cannot_be_written_ends_the_run_and_says_so(tmp_path, monkeypatch):
-    def save(*_):
-        raise OSError(28, "No space left on device")
+ROOM = 16_000  # bytes in a file: enough for run.json, but not for the weights
 
-    monkeypatch.setattr(checkpoints, "save", save)
-    config = resolve(threads=1, frames=200, evaluation={"episodes": 0})
-    with pytest.raises(RunFailed, match="No space left on device") as failed:
-        experiment.train(config, tmp_path)
-    document = read_document(failed.value.run)
-    assert (document["status"], failed.value.code) == ("failed", Exit.WORKER_FAILED)
-    assert "in save" in document["failure"]["traceback"]
+
+@pytest.mark.parametrize("launched", ["CartPole-v1 checkpoints.every=2k"], indirect=True)
+def test_training_goes_on_while_the_disk_is_full_and_a_run_that_ends_on_a_full_one_says_so(launched, faults):
+    """The disk is a real limit on the parent's files, lowered and raised while it runs."""
+
+    def allow(size):
+        resource.prlimit(launched.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    def steps():
+        return read_rows(run, "metrics")[-1]["steps"]
+
+    run, said = launched.run, launched.said
+    assert wait_until(lambda: (run / "checkpoints").is_dir() and saved_steps(run))
+    faults.inject("the disk is full", 2)
+    allow(ROOM)
+    assert wait_until(lambda: "Training goes on" in said.read_text())
+    saved, before = saved_steps(run), steps()
+    assert load(run).step == max(saved)
+    assert wait_until(lambda: steps() > before + 2_000)
+    assert saved_steps(run) == saved
+    allow(resource.RLIM_INFINITY)
+    assert wait_until(lambda: max(saved_steps(run)) > max(saved) and read_rows(run, "failures"))
+    (row,) = read_rows(run, "failures")
+    assert "could not be written for" in row["reason"]
+    assert not row["is_final"]
+
+    allow(ROOM)
+    os.kill(launched.process.pid, signal.SIGINT)
+    assert launched.process.wait(40) == Exit.DISK_FULL, said.read_text()
+    document = read_document(run)
+    assert document["status"] == "failed"
+    assert document["reason"].startswith("the last checkpoint could not be saved: ")
+    assert load(run).step == max(saved_steps(run)) < steps()
+    assert not list(run.rglob(".*"))
+    lines = [line for line in said.read_text().splitlines() if line.startswith("asyncrl: ")]
+    assert ["Training goes on" in line for line in lines] == [True, False]  # one warning, and the end
+    assert "Traceback" not in said.read_text()
+    faults.survive("the disk is full", 2)
+
+
+@pytest.fixture
+def crowded(monkeypatch):
+    """Return what lets the first attempts to save fail, as on a full disk, with short waits between them."""
+    save = checkpoints.save
+
+    def prepare(times):
+        failed = []
+
+        def attempt(*arguments):
+            if len(failed) < times:
+                failed.append(arguments)
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return save(*arguments)
+
+        monkeypatch.setattr(checkpoints, "save", attempt)
+        monkeypatch.setattr(keeper, "FIRST_RETRY", 0.05)
+        return failed
+
+    return prepare
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot be written")
+def test_a_disk_that_stays_full_ends_the_run_when_there_is_no_patience_left(tmp_path, crowded):
+    failed, views = crowded(FOREVER), []
+    config = resolve(threads=1, frames=FOREVER, checkpoints={"every": 5_000, "patience_seconds": 0.5})
+    with pytest.raises(RunFailed, match=r"no checkpoint could be saved for 0\.5 s: No space left on device") as ended:
+        experiment.train(config, tmp_path, show=views.append)
+    document = read_document(ended.value.run)
+    assert (document["status"], document["failure"]["traceback"], ended.value.code) == ("failed", "", Exit.DISK_FULL)
+    assert len(failed) > 3
+    assert {view.trouble for view in views} == {"", "No space left on device"}
+    assert [row["is_final"] for row in read_rows(ended.value.run, "failures")] == [True]
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot be written")
+def test_a_run_that_is_done_waits_for_room_for_its_last_checkpoint(tmp_path, crowded):
+    failed = crowded(3)
+    run = experiment.train(resolve(threads=1, frames=200, checkpoints={"every": 10_000}), tmp_path)
+    assert len(failed) == 3
+    assert read_document(run)["status"] == "finished"
+    assert load(run).step >= 200
+    assert ["could not be written" in row["reason"] for row in read_rows(run, "failures")] == [True]
 
 
 def test_an_environment_that_exits_is_a_failure(tmp_path):

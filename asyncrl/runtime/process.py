@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from asyncrl import native
+from asyncrl.errors import STOPS
 from asyncrl.runtime.birth import Sealed, begin
 
 CONTEXT = multiprocessing.get_context("spawn")  # a forked torch deadlocks in its thread pools
@@ -20,7 +21,7 @@ LIBRARY_VARIABLES = {
     "OMP_WAIT_POLICY": "PASSIVE",  # a thread that spins while it waits takes the core that it waits for
     "THP_MEM_ALLOC_ENABLE": "1",  # torch's large tensors in huge pages: θ′ is read through at every step
 }
-PARENTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # signals that only the parent acts on
+PARENTS = tuple(STOPS)  # signals that only the parent acts on
 
 
 def start(target: Callable[..., None], args: tuple[Any, ...], name: str, threads: int) -> BaseProcess:
@@ -33,10 +34,11 @@ def start(target: Callable[..., None], args: tuple[Any, ...], name: str, threads
     if native.library() is None:  # tried here, once, rather than by every child
         variables["ASYNCRL_NATIVE"] = "0"
     old = {variable: os.environ.get(variable) for variable in variables}
-    resource_tracker.ensure_running()  # started later, by the first process, it lets signals through in Python 3.11
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS)  # inherited
-    os.environ.update(variables)
     try:
+        resource_tracker.ensure_running()  # which, in Python 3.11, lets SIGINT and SIGTERM through
+        signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS)
+        os.environ.update(variables)
         process = CONTEXT.Process(target=begin, args=(Sealed((target, args)),), name=name, daemon=True)
         process.start()
     finally:

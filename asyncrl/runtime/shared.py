@@ -45,6 +45,12 @@ class Shared:
             orders=_share(torch.zeros(2, dtype=torch.int64)),
         )
 
+    @staticmethod
+    def size(parameters: int, workers: int, optimizer: Optimizer, has_target: bool) -> int:
+        """Return how many bytes ``allocate`` will take."""
+        vectors = 1 + has_target + (1 if optimizer.shared else workers) * optimizer.slots
+        return 4 * vectors * parameters + 8 * (ROW * workers + 2)
+
     def vectors(self) -> dict[str, Tensor]:
         """Return what learning changes, by name."""
         return {"theta": self.theta, "target": self.target, "optimizer_state": self.optimizer_state}

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from asyncrl.store import manifest
 from asyncrl.store.files import read_object, replace_file, sync_directory
-from asyncrl.store.manifest import CheckpointError, DamagedError
+from asyncrl.store.manifest import CheckpointError, DamagedError, NoCheckpointError
 
-__all__ = ["Checkpoint", "CheckpointError", "best_step", "load", "mark_best", "save"]
+__all__ = ["Checkpoint", "CheckpointError", "best_step", "count", "load", "mark_best", "save"]
 
 STATE, WORKERS, BEST = "state.safetensors", "workers.json", "best.json"
 DISPLACED = "-displaced"  # by another of the same step, until that one has its name
@@ -100,6 +100,11 @@ def best_step(run: Path) -> int | None:
     return step if isinstance(step, int) else None
 
 
+def count(run: Path) -> int:
+    """Return how many checkpoints there are, whole or not."""
+    return len(_paths(run))
+
+
 def _load_last(run: Path) -> Checkpoint:
     damaged: list[str] = []
     for path in _paths(run):
@@ -112,8 +117,8 @@ def _load_last(run: Path) -> Checkpoint:
             warnings.warn(f"{' '.join(damaged)} Going back to step {checkpoint.step}.", stacklevel=3)
         return checkpoint
     if damaged:
-        raise CheckpointError(f"No checkpoint of {run.name} is whole. {' '.join(damaged)}")
-    raise CheckpointError(f"{run.name} has no checkpoint yet.")
+        raise NoCheckpointError(f"No checkpoint of {run.name} is whole. {' '.join(damaged)}")
+    raise NoCheckpointError(f"{run.name} has no checkpoint yet.")
 
 
 def _files(checkpoint: Checkpoint) -> dict[str, bytes]:

@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from asyncrl.errors import InputError
+from asyncrl.errors import Exit, InputError
 from asyncrl.store.files import read_object, sync_directory, write_synced
 from asyncrl.store.provenance import versions
 
@@ -19,7 +19,13 @@ class CheckpointError(InputError):
     """No checkpoint that was asked for can be loaded."""
 
 
-class DamagedError(CheckpointError):
+class NoCheckpointError(CheckpointError):
+    """A run has no checkpoint that could be used."""
+
+    code = Exit.NO_CHECKPOINT
+
+
+class DamagedError(NoCheckpointError):
     """A directory is not what was once written."""
 
 

@@ -8,7 +8,7 @@ import platform
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -72,8 +72,8 @@ def hold(run: Path) -> Iterator[None]:
             file.seek(0)
             raise InputError(f"{run.name} is being trained by {file.read() or 'another process'}.") from None
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()}")
-        file.flush()
+        with suppress(OSError):  # a full disk: nobody is told who it is, but it is held
+            os.write(file.fileno(), f"process {os.getpid()} on {platform.node()}".encode())
         yield
 
 

@@ -14,6 +14,7 @@ import pytest
 from asyncrl.errors import InputError
 from asyncrl.store.rows import Writer
 from asyncrl.store.runs import claim, find, hold, list_runs, read_document, select
+from tests.limits import full
 
 
 def make_run(root, name, **document):
@@ -250,4 +251,10 @@ def assert_owned_by_one(tmp_path, number):
         holder.wait()
         with hold(tmp_path):
             assert (tmp_path / "lock").read_text() == f"process {os.getpid()} on {platform.node()}"
+    assert refusal(tmp_path) is None
+
+
+def test_a_run_can_be_owned_on_a_full_disk(tmp_path):
+    with full(0), hold(tmp_path):
+        assert refusal(tmp_path).endswith("is being trained by another process.")
     assert refusal(tmp_path) is None
