@@ -21,7 +21,7 @@ from asyncrl.store.runs import list_runs, read_document
 from tests.runtime.setups import children, shared_memory
 
 WORKERS, T_MAX, ENVS = 2, 5, 8
-SETTINGS = ("optimizer.lr=2e-3", "initial_weights=orthogonal", "evaluation.every=1M")
+SETTINGS = ("optimizer.lr=2e-3", "initial_weights=orthogonal", "evaluation.every=1M", "workers.restarts=1000")
 
 
 def resident(pid: int) -> float:
@@ -80,7 +80,7 @@ def main(
     assert 0 <= over <= WORKERS * ENVS * T_MAX
     assert load(path).step == document["steps"]
     assert late < 1.1 * early
-    assert buried == 0
+    assert buried <= 1  # an examiner, until the next process is started
     assert shared_memory() == names
 
 
