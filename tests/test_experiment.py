@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from asyncrl import experiment
+from asyncrl import experiment, machine
 from asyncrl.config import build
 from asyncrl.errors import Exit, InputError
 from asyncrl.learners.exploration import EpsilonGreedy
@@ -196,6 +196,16 @@ def test_a_run_whose_checkpoints_are_all_damaged_is_never_begun_anew(run):
         experiment.evaluate(run, "7")
     assert refused.value.code == Exit.BAD_INPUT
     assert read_document(run) == before
+
+
+def test_a_resume_that_does_not_fit_the_machine_changes_nothing(run, monkeypatch):
+    with Writer(run) as writer:
+        writer.append("metrics", {"steps": 10**6})  # later than the checkpoint
+    before = [read_document(run), read_rows(run, "metrics")]
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+    with pytest.raises(InputError, match="Disk: 0"):
+        experiment.resume(run, frames=1_000)
+    assert [read_document(run), read_rows(run, "metrics")] == before
 
 
 def test_a_configuration_that_cannot_be_read_is_named(run):
