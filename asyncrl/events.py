@@ -45,7 +45,7 @@ class Failure(NamedTuple):
     reason: str  # one line
     traceback: str
     seeds: tuple[int, ...] = ()  # of its environments, where it could say
-    steps: int = 0  # that it had made with them
+    played: int = 0  # steps that it had made with them
     is_final: bool = True  # False where the run goes on, or was ending anyway
     is_replaced: bool = False  # by another process
 

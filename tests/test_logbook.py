@@ -223,5 +223,6 @@ def test_a_failure_is_one_row_and_counts_where_a_worker_was_replaced(book, tmp_p
     assert [(row["frames"], row["worker"], row["is_final"]) for row in rows] == [
         (400, 1, False), (400, -1, False), (400, 0, True)
     ]  # fmt: skip
+    assert {row["steps"] for row in rows} == {100}  # of the run, not of the environment that failed
     assert (rows[0]["reason"], rows[0]["traceback"], rows[0]["seeds"]) == ("ValueError: broken", "Traceback", [7, 8])
     assert book.progress("training", 100).restarts == 1

@@ -224,7 +224,7 @@ def test_a_worker_that_fails_too_often_is_not_replaced_again_and_says_what_it_pl
         heard += listen(crew)
     failures = every(Failure, heard)
     assert [(failure.worker, failure.is_final) for failure in failures] == [(1, False), (1, False), (1, True)]
-    assert all(80 <= failure.steps < 100 for failure in failures)
+    assert all(80 <= failure.played < 100 for failure in failures)
     assert len({failure.seeds for failure in failures}) == 3  # each played other games
     assert all(len(failure.seeds) == 1 for failure in failures)
 
