@@ -38,7 +38,7 @@ def processors(threads: int) -> Check:
         return Check("cores", "warn", found, "Workers take turns on one core: any number of threads works, slowly.")
     if threads > CROWDED * usable:
         turns = (
-            f"{threads} threads take turns on {usable} cores: that works, and is little faster than {usable} threads."
+            f"{threads} threads take turns on {usable} cores: that works, and is no faster than {usable} threads."
         )
         return Check("cores", "warn", found, turns)
     return Check("cores", "ok", found)
