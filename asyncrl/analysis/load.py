@@ -96,6 +96,7 @@ def _describe(run: Chosen, problems: list[Problem]) -> dict[str, Any]:
         **{name: config.get(name) for name in SETTINGS},
         "game": game(config["env"]) if isinstance(config.get("env"), str) else None,
         "protocol": document.get("protocol"),
+        "configured": _configured(config, document.get("protocol")),
         "optimizer": optimizer.get("name"),
         "lr": optimizer.get("lr"),
         "budget": config.get("frames"),
@@ -111,6 +112,14 @@ def _describe(run: Chosen, problems: list[Problem]) -> dict[str, Any]:
 def _table(table: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     inner = table.get(name)
     return inner if isinstance(inner, Mapping) else {}
+
+
+def _configured(config: Mapping[str, Any], protocol: object) -> object:
+    """Return the protocol that the settings of an Atari run come to; elsewhere, the one it has."""
+    atari = _table(config, "atari")
+    if not (isinstance(protocol, str) and protocol.startswith("atari") and atari):
+        return protocol
+    return f"atari-{atari.get('protocol')}{'-noop' if atari.get('noops') else ''}"
 
 
 def _status(run: Chosen, problems: list[Problem]) -> tuple[str, str | None]:
