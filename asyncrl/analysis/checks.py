@@ -13,14 +13,19 @@ from asyncrl.analysis.load import Store
 
 ATARI_SKIP = 4  # frames a step
 CLOCK_FACTOR = 3.0  # between the rate a run's seconds come to and the rates measured as it went
-WORDS = {"network": "{}", "optimizer": "{}", "threads": "{:g} threads", "envs_per_thread": "× {:g}"}  # in labels
+WORDS = {
+    "network": "{}",
+    "optimizer": "{}",
+    "envs_per_thread": "{:g} envs each",
+    "threads": "{:g} threads",
+}  # in labels
 SAME_ROWS = 3  # evaluations equal to the last digit, seconds too, are a copy of a run
 
 
 class Study(NamedTuple):
     """Runs that may be compared, with the rows that belong to them."""
 
-    runs: pd.DataFrame  # as in Store; and label, method, task, timed: whether its seconds can be trusted
+    runs: pd.DataFrame  # as in Store; and what ``labelled`` adds, and timed: whether its seconds can be trusted
     evaluations: pd.DataFrame  # those of training, under the run's own protocol
     metrics: pd.DataFrame
     everything: pd.DataFrame  # all runs of the selection
@@ -104,7 +109,7 @@ def _repeated(runs: pd.DataFrame, evaluations: pd.DataFrame, found: list[tuple[s
         rows = scores.get(run)
         print_ = None
         if rows is not None and len(rows) >= SAME_ROWS:
-            print_ = (row["game"], rows[["frames", "mean", "seconds"]].to_numpy().tobytes())
+            print_ = (row["setting"], rows[["frames", "mean", "seconds"]].to_numpy().tobytes())
         if print_ in prints and print_ is not None:
             found.append((run, "seeds", f"left out: its evaluations are those of {prints[print_]}, digit for digit"))
             repeated.add(run)
@@ -151,7 +156,12 @@ def _machines(runs: pd.DataFrame, found: list[tuple[str, str, str]]) -> None:
 
 
 def labelled(runs: pd.DataFrame) -> pd.DataFrame:
-    """Add task (game and protocol), machine, method (set or algorithm), and label (method and what else varies)."""
+    """Add columns of text that tell runs apart.
+
+    ``task``: game and protocol. ``machine``: processor and cores. ``method``: its set or, without sets, its algorithm.
+    ``variant``: the method and what else varies but the number of threads. ``label``: the variant and its threads,
+    where these vary; a set has one label.
+    """
 
     def texts(make: Callable[[pd.Series], str]) -> pd.Series:
         return pd.Series([make(row) for _, row in runs.iterrows()], runs.index, dtype=object)
@@ -161,7 +171,12 @@ def labelled(runs: pd.DataFrame) -> pd.DataFrame:
         machine=texts(lambda run: f"{run['cpu'] or 'unknown processor'}, {run['usable_cores']:g} cores"),
         method=texts(lambda run: run["set"] or run["algo"]),
     )
-    return runs.assign(label=texts(lambda run: _label(run, varying)) if (varying := _varying(runs)) else runs["method"])
+    varying = _varying(runs)
+    others = [name for name in varying if name != "threads"]
+    return runs.assign(
+        variant=texts(lambda run: _label(run, others)),
+        label=texts(lambda run: _label(run, varying)),
+    )
 
 
 def _varying(runs: pd.DataFrame) -> list[str]:
@@ -171,6 +186,6 @@ def _varying(runs: pd.DataFrame) -> list[str]:
     return [name for name in WORDS if (runs.groupby("task")[name].nunique() > 1).any()]
 
 
-def _label(run: pd.Series, varying: list[str]) -> str:
-    words = [WORDS[name].format(run[name]) for name in varying]
-    return ", ".join([run["method"], *words]).replace(", × ", " × ").replace(" 1 threads", " 1 thread")
+def _label(run: pd.Series, names: list[str]) -> str:
+    words = [WORDS[name].format(run[name]) for name in names]
+    return ", ".join([run["method"], *words]).replace(" 1 threads", " 1 thread").replace(" 1 envs", " 1 env")

@@ -10,7 +10,7 @@ from asyncrl.analysis.checks import Study
 
 BELOW_RANDOM = "100 × score ÷ human, since human < random"  # Video Pinball by human starts
 USUAL = "100 × (score − random) ÷ (human − random)"
-OF_A_RUN = ("task", "game", "protocol", "label", "method", "algo", "threads", "seed", "lr", "optimizer", "machine")
+OF_A_RUN = ("task", "game", "protocol", "label", "variant", "algo", "threads", "seed", "lr", "optimizer", "machine")
 
 
 def normalise(scores: pd.DataFrame) -> pd.DataFrame:
@@ -107,6 +107,6 @@ def common_references(study: Study) -> dict[str, float]:
     """Return for each task the highest score that at least half the runs of every method and thread count reached."""
     best = study.evaluations.groupby("run")["mean"].max()
     runs = study.runs.loc[best.index]
-    keys = [runs["task"], runs["method"], runs["threads"]]
+    keys = [runs["task"], runs["variant"], runs["threads"]]
     halves = best.groupby(keys).agg(lambda scores: np.sort(scores)[::-1][(len(scores) + 1) // 2 - 1])
     return {str(task): float(low) for task, low in halves.groupby(level=0).min().items()}

@@ -145,7 +145,7 @@ def test_a_run_without_evaluations_is_named(root):
 def test_labels_say_what_varies_and_sets_have_their_own_names(root):
     assert set(study(root).runs["label"]) == {"a3c"}
     write(root, "one-thread", straight(-21, 0), threads=1, envs_per_thread=8, seed=4)
-    assert set(study(root).runs["label"]) == {"a3c, 2 threads × 1", "a3c, 1 thread × 8"}
+    assert set(study(root).runs["label"]) == {"a3c, 1 env each, 2 threads", "a3c, 8 envs each, 1 thread"}
     store = load(Selection(root, compare=("slow: threads=1", "fast: threads=2")))
     assert dict(checks.study(store).runs["label"]) == {"sound-1": "fast", "sound-2": "fast", "one-thread": "slow"}
 
