@@ -248,6 +248,40 @@ def show(run: RunName = "last", results: Results = DEFAULT_RESULTS, as_json: AsJ
         Console().print(pages.page(found), highlight=False)
 
 
+@app.command(epilog="Example: asyncrl report --where 'env=pong' --out pong-report")
+def report(
+    names: RunNames = None,
+    where: Where = None,
+    compare: Compare = None,
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GAME=SCORE", help="The score that speed-ups are measured to: pong=-15; repeatable."),
+    ] = None,
+    unfinished: Annotated[bool, typer.Option("--unfinished", help="Count runs that have not finished, too.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the page and its files go. \\[default: RESULTS/report]")
+    ] = None,
+    results: Results = DEFAULT_RESULTS,
+) -> None:
+    """Compare runs: one page with the paper's figures and tables, beside what was published.
+
+    It needs no network and can be sent around; beside it stand the same as Markdown, and each figure and table by
+    itself.
+    """
+    with _extra("analysis"):
+        from asyncrl.analysis import publish
+        from asyncrl.analysis import report as reporting
+        from asyncrl.analysis.selection import Selection
+    selection = Selection(results, tuple(names or ()), where, tuple(compare or ()))
+    request = reporting.Request(selection, out or results / "report", tuple(reference or ()), unfinished)
+    with Console(stderr=True).status("Reading runs"):
+        found = reporting.gather(request)
+    with Console(stderr=True).status("Drawing"):
+        page = publish.publish(found)
+    console = Console()
+    console.print(pages.report(reporting.lines(found), found.notes, page, console.width), highlight=False)
+
+
 @app.command(epilog="Example: asyncrl export --where env=pong --format csv --out pong/")
 def export(
     names: RunNames = None,

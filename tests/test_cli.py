@@ -12,7 +12,7 @@ from asyncrl.config import RunConfig
 from asyncrl.errors import Exit, InputError
 from tests.past import make_run
 
-COMMANDS = ("run", "resume", "eval", "record", "ls", "show", "export", "doctor")
+COMMANDS = ("run", "resume", "eval", "record", "ls", "show", "report", "export", "doctor")
 ROW = {"mean": 1.0, "median": 1.0, "std": 0.0, "episodes": 3, "frames": 400_000, "protocol": "atari-paper-noop"}
 
 

@@ -3,6 +3,7 @@
 A number that is wrong by a factor of four, or was measured under other rules, looks like any other in a figure.
 """
 
+import json
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -189,3 +190,21 @@ def _varying(runs: pd.DataFrame) -> list[str]:
 def _label(run: pd.Series, names: list[str]) -> str:
     words = [WORDS[name].format(run[name]) for name in names]
     return ", ".join([run["method"], *words]).replace(" 1 threads", " 1 thread").replace(" 1 envs", " 1 env")
+
+
+def pooled(runs: pd.DataFrame) -> list[str]:
+    """Return the settings besides the seed in which runs of one task and label differ, by their dotted names."""
+    names: set[str] = set()
+    for _, group in runs.groupby(["task", "label"]):
+        settings = [_flat(json.loads(text)[0]) for text in group["setting"].unique()]
+        names |= {
+            name for each in settings for name in each if any(each[name] != other.get(name) for other in settings)
+        }
+    return sorted(names)
+
+
+def _flat(table: dict[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in table.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat

@@ -10,7 +10,20 @@ from asyncrl.analysis.checks import Study
 
 BELOW_RANDOM = "100 × score ÷ human, since human < random"  # Video Pinball by human starts
 USUAL = "100 × (score − random) ÷ (human − random)"
-OF_A_RUN = ("task", "game", "protocol", "label", "variant", "algo", "threads", "seed", "lr", "optimizer", "machine")
+OF_A_RUN = (
+    "task",
+    "game",
+    "protocol",
+    "label",
+    "variant",
+    "method",
+    "algo",
+    "threads",
+    "seed",
+    "lr",
+    "optimizer",
+    "machine",
+)
 
 
 def normalise(scores: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from asyncrl.analysis import intervals, published, scores
+from asyncrl.analysis import intervals, published, scores, series
 from asyncrl.analysis.checks import Study
 
 STARTS_NAMES = {published.NO_OP: "no-op starts", published.HUMAN: "human starts"}
@@ -119,6 +119,25 @@ def improvements(runs: pd.DataFrame) -> pd.DataFrame:
             row = {"label": x, "over": y, "probability": found.value, "low": found.low, "high": found.high}
             rows.append(row | {"tasks": found.games, "runs": found.runs})
     return pd.DataFrame(rows, columns=["label", "over", "probability", "low", "high", "tasks", "runs"])
+
+
+def best_of(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the paper's statistics of chosen runs, by their names: best 5 of n runs, best three learning rates."""
+    rows = []
+    for (task, label), group in runs.groupby(["task", "label"], sort=True):
+        row = {"task": task, "label": label}
+        if len(group) >= series.OF:
+            found = intervals.best(list(group["final"]), series.BEST)
+            name = f"mean of the best {series.BEST} of {len(group)} runs"
+            rows.append(row | {"statistic": name, "final": found.value, "low": found.low, "high": found.high})
+        by_rate = {rate: list(each["final"]) for rate, each in group.groupby("lr")}
+        if len(by_rate) > series.RATES:
+            best = intervals.best_rates(by_rate, series.RATES)
+            kept = [score for rate in best for score in by_rate[rate]]
+            name = f"mean of {len(kept)} runs with the best {series.RATES} of {len(by_rate)} learning rates"
+            rates = ", ".join(f"{rate:.2g}" for rate in best)
+            rows.append(row | {"statistic": name, "final": float(np.mean(kept)), "rates": rates})
+    return pd.DataFrame(rows, columns=["task", "label", "statistic", "final", "low", "high", "rates"])
 
 
 def speed_by_game(study: Study, references: Mapping[str, float]) -> pd.DataFrame:

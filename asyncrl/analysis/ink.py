@@ -1,0 +1,180 @@
+"""Ink: tables of ``series`` become pictures, one a panel, each small enough for a phone."""
+
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import matplotlib
+import pandas as pd
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import EngFormatter, FixedLocator, MaxNLocator
+
+WIDTH, HEIGHT, LEGEND_ROW = 4.4, 2.7, 0.19  # inches
+LEGEND_CHARACTERS = 62  # a row of the legend
+COLOURS = 10  # that can be told apart
+SHOWN = 12  # series in a legend; the rest are in the table
+TICKS = 8
+DPI = 160
+STYLE: Any = {
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "asyncrl",  # the same figure is the same file
+    "text.parse_math": False,  # a run may be named $a$
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 9,
+    "legend.fontsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.formatter.useoffset": False,
+}
+
+
+class Axis(NamedTuple):
+    """What stands along one side."""
+
+    label: str
+    kind: str = "linear"  # "linear", "log", "counts" (whole numbers), "frames" (10M) or "names" (one a series)
+
+
+class Picture(NamedTuple):
+    """How a table of series is drawn."""
+
+    x: Axis
+    y: Axis
+    marks: str = "lines"  # "lines" with bands, "points", "both", or "intervals" along x
+
+
+def panels(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the part of each panel, in the order in which they stand."""
+    return {str(panel): part for panel, part in data.groupby("panel", sort=False)}
+
+
+def palette(data: pd.DataFrame) -> dict[str, Any]:
+    """Return a colour for each series of a figure; a scale from light to dark where series are thread counts."""
+    names = list(dict.fromkeys(data["series"]))
+    threads = {name: int(name.split()[0]) for name in names if re.fullmatch(r"\d+ threads?", name)}
+    if len(threads) == len(names):
+        ordered = sorted(names, key=threads.__getitem__)
+        return dict(zip(ordered, seaborn.color_palette("flare", len(ordered)), strict=True))
+    roots = list(dict.fromkeys(_root(name) for name in names))  # a method's best 5, and the paper's, share its colour
+    hues = (
+        seaborn.color_palette("colorblind", len(roots)) if len(roots) <= COLOURS else seaborn.husl_palette(len(roots))
+    )
+    return {name: hues[roots.index(_root(name))] for name in names}
+
+
+def _root(name: str) -> str:
+    return re.sub(r", best \d+ of \d+$", "", name.removeprefix("paper: "))
+
+
+def _dash(name: str) -> str:
+    return "--" if name.startswith("paper: ") else ":" if _root(name) != name else "-"
+
+
+def draw(title: str, data: pd.DataFrame, picture: Picture, colours: Mapping[str, Any], form: str) -> bytes:
+    """Draw one panel as ``svg`` or ``png``."""
+    with _style():
+        names = [name for name in colours if name in set(data["series"])]
+        legend = [] if picture.y.kind == "names" else names[:SHOWN]
+        columns = max(1, LEGEND_CHARACTERS // (8 + max(map(len, legend), default=0)))
+        rows = -(-len(legend) // columns)
+        canvas = Canvas(figsize=(WIDTH, HEIGHT + LEGEND_ROW * rows), layout="constrained")
+        axes = canvas.subplots()
+        for name in names:
+            _series(axes, name, data[data["series"] == name], picture, colours[name])
+        _axes(axes, title, picture, data, names)
+        if legend:
+            handles, labels = axes.get_legend_handles_labels()
+            by_name = dict(zip(labels, handles, strict=True))
+            canvas.legend(
+                [by_name[name] for name in legend],
+                [_legend_text(name, legend, names) for name in legend],
+                loc="outside lower center",
+                ncols=columns,
+                frameon=False,
+                handlelength=1.6,
+                columnspacing=1.2,
+            )
+        file = io.BytesIO()
+        canvas.savefig(file, format=form, dpi=DPI, metadata={"Date": None} if form == "svg" else None)
+    return file.getvalue()
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    with matplotlib.rc_context({**seaborn.axes_style("ticks"), **STYLE}):
+        yield
+
+
+def _legend_text(name: str, legend: Sequence[str], names: Sequence[str]) -> str:
+    more = len(names) - len(legend)
+    return f"{name} … and {more} more" if more and name == legend[-1] else name
+
+
+def _series(axes: Axes, name: str, part: pd.DataFrame, picture: Picture, colour: Any) -> None:
+    if picture.marks == "intervals":
+        row = part.iloc[0]
+        axes.plot([row["low"], row["high"]], [name, name], color=colour, linewidth=5, alpha=0.35, solid_capstyle="butt")
+        axes.plot([row["x"]], [name], "o", color=colour, markersize=5)
+        return
+    if picture.marks == "points":
+        seaborn.scatterplot(part, x="x", y="y", color=colour, ax=axes, label=name, legend=False, s=22, linewidth=0.3)
+        return
+    marker = "o" if picture.marks == "both" or len(part) == 1 else ""
+    seaborn.lineplot(
+        part, x="x", y="y", ax=axes, color=colour, label=name, legend=False, errorbar=None, estimator=None,
+        linestyle=_dash(name), marker=marker, markersize=4, markeredgewidth=0, linewidth=1.5,
+    )  # fmt: skip
+    if part["low"].notna().any():
+        if picture.marks == "both":
+            axes.vlines(part["x"], part["low"], part["high"], color=colour, alpha=0.5, linewidth=2)
+        else:
+            axes.fill_between(part["x"], part["low"], part["high"], color=colour, alpha=0.16, linewidth=0)
+
+
+def _axes(axes: Axes, title: str, picture: Picture, data: pd.DataFrame, names: Sequence[str]) -> None:
+    axes.set_title(title, loc="left")
+    axes.set_xlabel(picture.x.label)
+    axes.set_ylabel(picture.y.label)
+    axes.grid(True, axis="both" if picture.y.kind != "names" else "x", color="#e6e6e6", linewidth=0.6)
+    axes.set_axisbelow(True)
+    for axis, which in ((picture.x, axes.xaxis), (picture.y, axes.yaxis)):
+        if axis.kind == "frames":
+            which.set_major_formatter(EngFormatter(sep=""))
+        elif axis.kind == "counts":
+            few = sorted(set(data["x"]))
+            which.set_major_locator(FixedLocator(few) if len(few) <= TICKS else MaxNLocator(integer=True, nbins=TICKS))
+        elif axis.kind == "log":
+            axes.set_xscale("log") if which is axes.xaxis else axes.set_yscale("log")
+    if picture.marks == "both":
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    if picture.y.kind == "names":
+        axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
+        axes.invert_yaxis()
+        axes.margins(y=0.3 if len(names) < 3 else 0.1)
+        axes.tick_params(axis="y", length=0)
+
+
+def inline(svg: bytes, prefix: str, description: str) -> str:
+    """Return an SVG to stand within a page: scaled to its place, described, its ids made its own.
+
+    Args:
+        svg: as ``draw`` returns it.
+        prefix: of its ids, one of its own in the page.
+        description: for those who do not see it; escaped here.
+    """
+    text = svg.decode()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'\bid="', f'id="{prefix}-', text)
+    text = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}-", text)
+    size = re.match(r'<svg[^>]*?viewBox="([\d. -]+)"', text, re.DOTALL)
+    view = size[1] if size else "0 0 317 194"
+    label = description.translate({ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord('"'): "&quot;"})
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{view}"'
+    return f'{head} role="img" aria-label="{label}">' + text[text.index(">") + 1 :]
