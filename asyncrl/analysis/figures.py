@@ -6,8 +6,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from asyncrl.analysis import series
-from asyncrl.analysis.checks import Study, pooled
+from asyncrl.analysis.checks import Study
 from asyncrl.analysis.ink import Axis, Picture
+from asyncrl.analysis.labels import pooled
 
 FEW = 5  # runs a line, below which an order of lines may be chance
 FRAMES, SCORE = Axis("frames", "frames"), Axis("mean score of an evaluation")
