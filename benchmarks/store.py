@@ -14,7 +14,7 @@ import typer
 
 from asyncrl.config import ALGOS
 
-GAMES = {"CartPole-v1": 30_000, "pong": 24_000}  # frames
+GAMES = {"CartPole-v1": 30_000, "pong": 12_000}  # frames
 SEEDS, THREADS = (1, 2), (1, 2)
 
 
@@ -28,9 +28,9 @@ def main(
             continue
         command = [sys.executable, "-m", "asyncrl", "run", "--env", env, "--algo", algo, "--seed", str(seed)]
         command += ["--threads", str(threads), "--frames", str(GAMES[env]), "--name", name, "--results", str(results)]
-        command += ["--set", "evaluation.episodes=2" if env == "pong" else "evaluation.episodes=10"]
+        command += ["--set", "evaluation.episodes=1" if env == "pong" else "evaluation.episodes=10"]
         command += ["--set", "log_seconds=0.5"]
-        command += ["--set", "evaluation.every=12k"] if env == "pong" else []
+        command += ["--set", "evaluation.every=6k"] if env == "pong" else []
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
         print(name, flush=True)
 

@@ -58,9 +58,9 @@ def _learning(study: Study, unit: str) -> Figure:
     what = {
         "frames": "It shows what a method makes of the same number of frames. It cannot show which is faster on a "
         "clock: the next figure does.",
-        "hours": "It shows which method gets where in the same time, on these machines. It says nothing of others: "
-        "hours depend on processors, cores and what else ran. Seconds are those of training; the clock stands still "
-        "during evaluations.",
+        "hours": "It shows which method gets where in the same time, on these machines. It cannot tell of "
+        "others: hours depend on processors, cores and what else ran. Seconds are those of training; the clock "
+        "stands still during evaluations.",
     }[unit]
     best = f" Dotted lines average the best {series.BEST} runs by final score, as the paper's figure 1 does with 50; "
     best += "they are biased upwards." if data["statistic"].str.contains("best").any() else ""
@@ -183,8 +183,8 @@ def _health(study: Study) -> Figure:
     text = (
         f"How learning went: means over the updates of an interval, {_runs(data)}. Entropy near 0 means that a policy "
         "has settled; a mean Q or value that runs away, divergence; a gradient norm at the clip, steps that are cut; "
-        "policy lag is how many updates others made while a gradient was computed. It can explain a score, not "
-        "replace one."
+        "policy lag is how many updates others made while a gradient was computed. It can explain a score; it "
+        "cannot replace one."
     )
     command = "asyncrl run --env pong --threads 2"
     picture = Picture(FRAMES, Axis("mean of an interval"))

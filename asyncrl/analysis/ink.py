@@ -76,8 +76,8 @@ def _dash(name: str) -> str:
     return "--" if name.startswith("paper: ") else ":" if _root(name) != name else "-"
 
 
-def draw(title: str, data: pd.DataFrame, picture: Picture, colours: Mapping[str, Any], form: str) -> bytes:
-    """Draw one panel as ``svg`` or ``png``."""
+def draw(title: str, data: pd.DataFrame, picture: Picture, colours: Mapping[str, Any]) -> tuple[bytes, bytes]:
+    """Draw one panel as SVG and as PNG."""
     with _style():
         names = [name for name in colours if name in set(data["series"])]
         legend = [] if picture.y.kind == "names" else names[:SHOWN]
@@ -100,9 +100,11 @@ def draw(title: str, data: pd.DataFrame, picture: Picture, colours: Mapping[str,
                 handlelength=1.6,
                 columnspacing=1.2,
             )
-        file = io.BytesIO()
-        canvas.savefig(file, format=form, dpi=DPI, metadata={"Date": None} if form == "svg" else None)
-    return file.getvalue()
+        svg, png = io.BytesIO(), io.BytesIO()
+        canvas.savefig(svg, format="svg", metadata={"Date": None})
+        canvas.set_layout_engine("none")  # it has its places
+        canvas.savefig(png, format="png", dpi=DPI)
+    return svg.getvalue(), png.getvalue()
 
 
 @contextmanager

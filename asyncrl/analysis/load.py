@@ -158,6 +158,9 @@ def _rows(
     for i, column in enumerate(joined.schema):
         if pa.types.is_null(column.type):  # such as ε of a policy method
             joined = joined.set_column(i, column.name, joined[column.name].cast(pa.float64()))
+    for column in EXTRA.get(name, ()):  # where no run has a row, nothing says that there are such columns
+        if column not in joined.column_names:
+            joined = joined.append_column(column, pa.nulls(len(joined), pa.float64()))
     return joined.to_pandas(split_blocks=True, self_destruct=True)
 
 

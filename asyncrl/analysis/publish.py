@@ -3,7 +3,6 @@
 import base64
 import re
 from collections.abc import Iterator
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -73,12 +72,11 @@ def _figure(figure: Figure, out: Path) -> list[Drawn]:
     colours = ink.palette(figure.data)
     found = []
     for i, (title, part) in enumerate(list(ink.panels(figure.data).items())[:PANELS]):
-        draw = partial(ink.draw, title, part, figure.picture, colours)
+        svg, png = ink.draw(title, part, figure.picture, colours)
         slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60]
         file = f"{figure.name}-{i + 1}-{slug}".rstrip("-")
-        svg = draw("svg")
         (out / "figures" / f"{file}.svg").write_bytes(svg)
-        (out / "figures" / f"{file}.png").write_bytes(draw("png"))
+        (out / "figures" / f"{file}.png").write_bytes(png)
         inline = ink.inline(svg, f"{figure.name}-{i + 1}", f"{figure.title}: {title}")
         found.append(Drawn(title, file, svg, Markup(inline)))  # our own, its texts escaped by matplotlib
     return found
