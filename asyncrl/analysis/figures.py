@@ -9,6 +9,7 @@ from asyncrl.analysis import series
 from asyncrl.analysis.checks import Study
 from asyncrl.analysis.ink import Axis, Picture
 from asyncrl.analysis.labels import pooled
+from asyncrl.text import score
 
 FEW = 5  # runs a line, below which an order of lines may be chance
 FRAMES, SCORE = Axis("frames", "frames"), Axis("mean score of an evaluation")
@@ -117,7 +118,7 @@ def _by_threads(study: Study, unit: str) -> Figure:
 
 def _speedup(study: Study, tables: Tables) -> Figure:
     data = series.speedup(tables.speedup)
-    scores = "; ".join(f"{score:,.4g} on {task}" for task, score in sorted(tables.references.items()))
+    scores = "; ".join(f"{score(value)} on {task}" for task, value in sorted(tables.references.items()))
     text = (
         "How many times sooner n threads reach a fixed score than one thread does, by the clock, averaged over games "
         f"(the paper's Table 2, dashed: seven games on 16 cores). The scores to reach: {scores}. Time is the median "

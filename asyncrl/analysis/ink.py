@@ -11,11 +11,12 @@ import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import EngFormatter, FixedLocator, MaxNLocator
+from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
 WIDTH, HEIGHT, LEGEND_ROW = 4.4, 2.7, 0.19  # inches
-LEGEND_CHARACTERS = 62  # a row of the legend
+LEGEND_CHARACTERS = 66  # a row of the legend
 COLOURS = 10  # that can be told apart
+BEST, THREADS = r", best \d+ of \d+$", r", (\d+) threads?(?=$|, | \()"  # in names of series
 SHOWN = 12  # series in a legend; the rest are in the table
 TICKS = 8
 DPI = 160
@@ -61,19 +62,34 @@ def palette(data: pd.DataFrame) -> dict[str, Any]:
     if len(threads) == len(names):
         ordered = sorted(names, key=threads.__getitem__)
         return dict(zip(ordered, seaborn.color_palette("flare", len(ordered)), strict=True))
-    roots = list(dict.fromkeys(_root(name) for name in names))  # a method's best 5, and the paper's, share its colour
-    hues = (
-        seaborn.color_palette("colorblind", len(roots)) if len(roots) <= COLOURS else seaborn.husl_palette(len(roots))
-    )
-    return {name: hues[roots.index(_root(name))] for name in names}
+    roots: dict[str, list[str]] = {}
+    for name in names:
+        roots.setdefault(_root(name), []).append(name)
+    few = len(roots) <= COLOURS
+    hues = seaborn.color_palette("colorblind", len(roots)) if few else seaborn.husl_palette(len(roots))
+    return {name: shade for each, hue in zip(roots.values(), hues, strict=True) for name, shade in _shades(each, hue)}
+
+
+def _shades(names: Sequence[str], hue: Any) -> Iterator[tuple[str, Any]]:
+    """Yield a shade of one colour for each number of threads, the most threads having it whole."""
+    counts = sorted({_threads(name) for name in names})
+    shades = seaborn.light_palette(hue, 2 * len(counts))[len(counts) :]
+    for name in names:
+        yield name, shades[counts.index(_threads(name))]
 
 
 def _root(name: str) -> str:
-    return re.sub(r", best \d+ of \d+$", "", name.removeprefix("paper: "))
+    """Return whose colour a line has: its best 5, the paper's and other thread counts share it."""
+    return re.sub(rf"{BEST}|{THREADS}", "", name.removeprefix("paper: "))
+
+
+def _threads(name: str) -> int:
+    found = re.search(THREADS, name)
+    return int(found[1]) if found else 0
 
 
 def _dash(name: str) -> str:
-    return "--" if name.startswith("paper: ") else ":" if _root(name) != name else "-"
+    return "--" if name.startswith("paper: ") else ":" if re.search(BEST, name) else "-"
 
 
 def draw(title: str, data: pd.DataFrame, picture: Picture, colours: Mapping[str, Any]) -> tuple[bytes, bytes]:
@@ -81,7 +97,7 @@ def draw(title: str, data: pd.DataFrame, picture: Picture, colours: Mapping[str,
     with _style():
         names = [name for name in colours if name in set(data["series"])]
         legend = [] if picture.y.kind == "names" else names[:SHOWN]
-        columns = max(1, LEGEND_CHARACTERS // (8 + max(map(len, legend), default=0)))
+        columns = max(1, LEGEND_CHARACTERS // (6 + max(map(len, legend), default=0)))
         rows = -(-len(legend) // columns)
         canvas = Canvas(figsize=(WIDTH, HEIGHT + LEGEND_ROW * rows), layout="constrained")
         axes = canvas.subplots()
@@ -97,7 +113,7 @@ def draw(title: str, data: pd.DataFrame, picture: Picture, colours: Mapping[str,
                 loc="outside lower center",
                 ncols=columns,
                 frameon=False,
-                handlelength=1.6,
+                handlelength=2.2,
                 columnspacing=1.2,
             )
         svg, png = io.BytesIO(), io.BytesIO()
@@ -153,6 +169,8 @@ def _axes(axes: Axes, title: str, picture: Picture, data: pd.DataFrame, names: S
             which.set_major_locator(FixedLocator(few) if len(few) <= TICKS else MaxNLocator(integer=True, nbins=TICKS))
         elif axis.kind == "log":
             axes.set_xscale("log") if which is axes.xaxis else axes.set_yscale("log")
+            which.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))  # not in TeX, which is off
+            which.set_minor_formatter(NullFormatter())
     if picture.marks == "both":
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     if picture.y.kind == "names":

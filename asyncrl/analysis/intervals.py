@@ -42,8 +42,16 @@ def median(samples: Samples) -> Array:
 
 
 def iqm(samples: Samples) -> Array:
-    """Return the mean of the middle half of all runs of all games, ``[R]``."""
-    return np.asarray(stats.trim_mean(np.concatenate(samples, axis=1), 0.25, axis=1))
+    """Return the mean of the middle half of all runs of all games, ``[R]``; games weigh alike whatever their runs."""
+    scores = np.concatenate(samples, axis=1)  # [R, runs]
+    sizes = [each.shape[1] for each in samples]
+    if len(set(sizes)) == 1:
+        return np.asarray(stats.trim_mean(scores, 0.25, axis=1))
+    weights = np.repeat([1 / (len(sizes) * n) for n in sizes], sizes)
+    order = np.argsort(scores, axis=1)
+    ends = np.cumsum(weights[order], axis=1)  # of the stretch of [0, 1] that each run takes
+    inside = np.clip(np.minimum(ends, 0.75) - np.maximum(ends - weights[order], 0.25), 0, None)
+    return np.asarray((np.take_along_axis(scores, order, axis=1) * inside).sum(axis=1) / 0.5)
 
 
 def optimality_gap(samples: Samples) -> Array:

@@ -18,6 +18,7 @@ from asyncrl.analysis.views import View
 from asyncrl.errors import InputError
 from asyncrl.store.runs import DOCUMENT
 
+DIGITS = "%.9g"  # of numbers in CSV files
 PANELS = 24  # drawn of one figure; its CSV has all
 VIDEOS, VIDEO_BYTES = 3, 4_000_000  # shown in a page, each at most so large
 KINDS = {".mp4": "video/mp4", ".gif": "image/gif"}
@@ -68,7 +69,7 @@ def _figure(figure: Figure, out: Path) -> list[Drawn]:
     """Draw a figure's panels into ``out/figures``, with its numbers."""
     if figure.data.empty:
         return []
-    figure.data.to_csv(out / "figures" / f"{figure.name}.csv", index=False)
+    figure.data.to_csv(out / "figures" / f"{figure.name}.csv", index=False, float_format=DIGITS)
     colours = ink.palette(figure.data)
     found = []
     for i, (title, part) in enumerate(list(ink.panels(figure.data).items())[:PANELS]):
@@ -101,7 +102,7 @@ def _all_panels(figure: Figure) -> int:
 
 def _data_link(data: pd.DataFrame) -> str:
     """Return a table as a link that downloads it."""
-    return f"data:text/csv;base64,{base64.b64encode(data.to_csv(index=False).encode()).decode()}"
+    return f"data:text/csv;base64,{base64.b64encode(data.to_csv(index=False, float_format=DIGITS).encode()).decode()}"
 
 
 def _films(report: Report) -> Iterator[Film]:

@@ -31,6 +31,13 @@ def test_the_median_is_of_games_not_of_runs():
     assert intervals.aggregate(scores, intervals.mean).value == pytest.approx((0.1 + 0.5 + 9) / 3)
 
 
+def test_a_game_with_more_runs_weighs_no_more_in_the_iqm():
+    equal = {"a": [1.0, 2.0], "b": [3.0, 8.0]}
+    more = {"a": [1.0, 2.0] * 3, "b": [3.0, 8.0]}
+    assert intervals.aggregate(equal, intervals.iqm).value == 2.5
+    assert intervals.aggregate(more, intervals.iqm).value == pytest.approx(2.5)
+
+
 def test_the_iqm_does_not_see_outliers():
     scores = {"a": [0.4, 0.5, 0.5, 0.6]}
     wild = {"a": [-100.0, 0.5, 0.5, 100.0]}
