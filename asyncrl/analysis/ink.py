@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import matplotlib
+import numpy as np
 import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
 WIDTH, HEIGHT, LEGEND_ROW = 4.4, 2.7, 0.19  # inches
-LEGEND_CHARACTERS = 66  # a row of the legend
+LEGEND_CHARACTERS = 70  # a row of the legend
 COLOURS = 10  # that can be told apart
 BEST, THREADS = r", best \d+ of \d+$", r", (\d+) threads?(?=$|, | \()"  # in names of series
 SHOWN = 12  # series in a legend; the rest are in the table
@@ -135,24 +136,21 @@ def _legend_text(name: str, legend: Sequence[str], names: Sequence[str]) -> str:
 
 
 def _series(axes: Axes, name: str, part: pd.DataFrame, picture: Picture, colour: Any) -> None:
+    x, y, low, high = (part[column].to_numpy(float) for column in ("x", "y", "low", "high"))
     if picture.marks == "intervals":
-        row = part.iloc[0]
-        axes.plot([row["low"], row["high"]], [name, name], color=colour, linewidth=5, alpha=0.35, solid_capstyle="butt")
-        axes.plot([row["x"]], [name], "o", color=colour, markersize=5)
+        axes.plot([low[0], high[0]], [name, name], color=colour, linewidth=5, alpha=0.35, solid_capstyle="butt")
+        axes.plot(x[:1], [name], "o", color=colour, markersize=5)
         return
     if picture.marks == "points":
-        seaborn.scatterplot(part, x="x", y="y", color=colour, ax=axes, label=name, legend=False, s=22, linewidth=0.3)
+        axes.scatter(x, y, color=colour, label=name, s=16)
         return
     marker = "o" if picture.marks == "both" or len(part) == 1 else ""
-    seaborn.lineplot(
-        part, x="x", y="y", ax=axes, color=colour, label=name, legend=False, errorbar=None, estimator=None,
-        linestyle=_dash(name), marker=marker, markersize=4, markeredgewidth=0, linewidth=1.5,
-    )  # fmt: skip
-    if part["low"].notna().any():
+    axes.plot(x, y, color=colour, label=name, linestyle=_dash(name), marker=marker, markersize=4, linewidth=1.5)
+    if not np.isnan(low).all():
         if picture.marks == "both":
-            axes.vlines(part["x"], part["low"], part["high"], color=colour, alpha=0.5, linewidth=2)
+            axes.vlines(x, low, high, color=colour, alpha=0.5, linewidth=2)
         else:
-            axes.fill_between(part["x"], part["low"], part["high"], color=colour, alpha=0.16, linewidth=0)
+            axes.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0)
 
 
 def _axes(axes: Axes, title: str, picture: Picture, data: pd.DataFrame, names: Sequence[str]) -> None:
