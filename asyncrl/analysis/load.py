@@ -184,12 +184,20 @@ def _standing(table: pa.Table, name: str) -> pa.Table:
 
 
 def _thinned(table: pa.Table, rows: int) -> pa.Table:
-    """Average blocks of rows; the stamps of a block are those of its last row."""
+    """Average blocks of rows, leaving out what is missing; the stamps of a block are those of its last row."""
     if len(table) <= rows:
         return table
-    frame = table.to_pandas()
-    block = np.arange(len(frame)) * rows // len(frame)
-    means = frame.groupby(block).mean(numeric_only=True)
-    last = frame.groupby(block)[list(compact.STAMPS)].last()
-    means[list(compact.STAMPS)] = last
-    return pa.Table.from_pandas(means.astype(last.dtypes), preserve_index=False).replace_schema_metadata(None)
+    starts = np.ceil(np.arange(rows) * len(table) / rows).astype(int)
+    ends = np.append(starts[1:], len(table)) - 1
+    columns = {}
+    for name in table.column_names:
+        kind = table[name].type
+        if name in compact.STAMPS:
+            columns[name] = table[name].to_numpy()[ends]
+        elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
+            values = table[name].to_numpy().astype(float)
+            known = np.isfinite(values)
+            sums = np.add.reduceat(np.where(known, values, 0.0), starts)
+            counts = np.add.reduceat(known.astype(float), starts)
+            columns[name] = np.divide(sums, counts, out=np.full(rows, np.nan), where=counts > 0)
+    return pa.table(columns)

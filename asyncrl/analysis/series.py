@@ -13,7 +13,7 @@ from asyncrl.analysis import intervals
 from asyncrl.analysis.checks import Study
 
 COLUMNS = ("panel", "series", "x", "y", "low", "high", "runs", "statistic")
-POINTS = 60  # of a curve
+POINTS = 40  # of a curve
 BEST, OF = 5, 10  # the best 5 get a curve of their own where there are 10 runs or more
 RATES = 3  # the best three learning rates stand for a thread count
 HEALTH = ("entropy", "q", "value", "grad_norm", "policy_lag", "loss")
@@ -55,6 +55,8 @@ def by_threads(study: Study, unit: str) -> pd.DataFrame:
 
 
 def _best_rates(runs: pd.DataFrame, finals: pd.Series) -> list[float]:
+    if runs["lr"].nunique() <= RATES:
+        return list(runs["lr"].unique())
     runs = runs[runs["id"].isin(finals.index)]
     return intervals.best_rates({rate: list(finals[group["id"]]) for rate, group in runs.groupby("lr")}, RATES)
 
