@@ -123,9 +123,10 @@ def _notes(study: Study, runs: pd.DataFrame) -> list[str]:
     notes = []
     if study.is_provisional and len(study.runs):
         notes.append("No run of the selection has finished: every number is of the moment.")
-    if len(study.runs) and study.runs["protocol"].nunique() > 1:
-        names = ", ".join(sorted(set(study.runs["protocol"].astype(str))))
-        notes.append(f"There are several protocols ({names}). Their scores are kept apart, and cannot be compared.")
+    for game, group in study.runs.groupby("game"):
+        if group["protocol"].nunique() > 1:
+            names = ", ".join(sorted(set(group["protocol"].astype(str))))
+            notes.append(f"{game} was played under several protocols: {names}. Their scores cannot be compared.")
     atari = runs[runs["protocol"].astype(str).str.startswith("atari") & runs["percent"].isna()]
     for game, protocol in sorted(set(zip(atari["game"], atari["protocol"], strict=True))):
         notes.append(f"{game} ({protocol}) has no published references, so its scores are in no mean over games.")

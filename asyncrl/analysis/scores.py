@@ -85,8 +85,9 @@ def _area(evaluations: pd.DataFrame) -> float:
 def reaching(study: Study, references: Mapping[str, float]) -> pd.DataFrame:
     """Return when each run first reached a reference score of its task, one row a run.
 
-    The moment lies on a straight line between two evaluations; at the first evaluation it is that one's, an upper
-    bound. ``reached`` is False where a run never did: ``frames`` and ``hours`` are then how far it was watched.
+    The moment lies on a straight line between two evaluations. Where the first evaluation was high enough already,
+    ``at_once``, it is that one's, an upper bound. ``reached`` is False where a run never was: ``frames`` and ``hours``
+    are then how far it was watched.
 
     Args:
         study: what may be compared.
@@ -97,9 +98,12 @@ def reaching(study: Study, references: Mapping[str, float]) -> pd.DataFrame:
         task = study.runs.at[run, "task"]
         if task in references:
             frames, seconds, reached = _first(rows, references[task])
+            at_once = reached and frames == rows["frames"].iloc[0]
             hours = seconds / 3600 if study.runs.at[run, "timed"] else np.nan
-            found.append((run, references[task], reached, frames, hours))
-    table = pd.DataFrame(found, columns=["run", "reference_score", "reached", "frames", "hours"]).set_index("run")
+            found.append((run, references[task], reached, at_once, frames, hours))
+    table = pd.DataFrame(found, columns=["run", "reference_score", "reached", "at_once", "frames", "hours"]).set_index(
+        "run"
+    )
     return study.runs.loc[table.index, list(OF_A_RUN)].join(table)
 
 

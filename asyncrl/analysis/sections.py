@@ -101,7 +101,8 @@ SPEEDUP = (
 )
 REACHING = (
     "When half of the runs had reached the score, by a straight line between evaluations. A run that never reached it "
-    "counts as taking for ever; a score reached at the first evaluation is an upper bound. Unless --reference says "
+    "counts as taking for ever; where half of them were there at their first "
+    "evaluation, there is no speed-up, since nobody saw when. Unless --reference says "
     "otherwise, it is the highest score that at least half of the runs of every method and thread count reached."
 )
 BEST = (

@@ -144,7 +144,8 @@ def speed_by_game(study: Study, references: Mapping[str, float]) -> pd.DataFrame
     """Return for each task, variant, machine and thread count how long its runs took to a reference score.
 
     ``hours`` is the median over runs; where half of them or more never got there it is missing, and so is the
-    ``speedup``, the hours of one thread divided by it. ``data_efficiency`` is the same with frames.
+    ``speedup``, the hours of one thread divided by it. ``data_efficiency`` is the same with frames. Both are missing,
+    too, where half of the runs were there at their first evaluation (``at_once``): when, nobody saw.
     """
     table = scores.reaching(study, references)
     table = table[table["hours"].notna()]
@@ -152,17 +153,32 @@ def speed_by_game(study: Study, references: Mapping[str, float]) -> pd.DataFrame
     for key, group in table.groupby(["task", "variant", "algo", "machine", "threads"]):
         row = dict(zip(("task", "variant", "algo", "machine", "threads"), key, strict=True))
         row |= {"reference_score": group["reference_score"].iloc[0], "runs": len(group)}
-        row |= {"reached": int(group["reached"].sum())}
+        row |= {"reached": int(group["reached"].sum()), "at_once": int(group["at_once"].sum())}
         rows.append(row | {unit: _censored_median(group, unit) for unit in ("hours", "frames")})
     result = pd.DataFrame(rows, columns=[*SPEED])
     same = ["task", "variant", "algo", "machine"]
     one = result.loc[result["threads"] == 1, [*same, "hours", "frames"]].rename(columns={"hours": "h", "frames": "f"})
     result = result.merge(one, on=same, how="left")
     result["speedup"], result["data_efficiency"] = result["h"] / result["hours"], result["f"] / result["frames"]
+    unseen = result["at_once"] * 2 >= result["runs"]
+    first = result[unseen & (result["threads"] == 1)].set_index(same).index
+    result.loc[unseen | result.set_index(same).index.isin(first), ["speedup", "data_efficiency"]] = np.nan
     return result.drop(columns=["h", "f"])
 
 
-SPEED = ("task", "variant", "algo", "machine", "threads", "reference_score", "runs", "reached", "hours", "frames")
+SPEED = (
+    "task",
+    "variant",
+    "algo",
+    "machine",
+    "threads",
+    "reference_score",
+    "runs",
+    "reached",
+    "at_once",
+    "hours",
+    "frames",
+)
 
 
 def _censored_median(group: pd.DataFrame, unit: str) -> float:

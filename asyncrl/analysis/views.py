@@ -117,6 +117,7 @@ SPEED = (
     Column("reference_score", "score to reach", score),
     Column("runs", "runs", whole),
     Column("reached", "reached it", whole),
+    Column("at_once", "at once", whole),
     Column("hours", "median time", hours),
     Column("frames", "median frames", count),
     Column("speedup", "speed-up", ratio),

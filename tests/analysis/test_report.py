@@ -213,7 +213,7 @@ def test_two_protocols_are_kept_apart_and_said(tmp_path, quick):
     write(tmp_path, "paper", straight(-20, 5))
     write(tmp_path, "sticky", straight(-20, 5), atari={"protocol": "sticky"}, protocol="atari-sticky-noop")
     report, _ = make(tmp_path)
-    assert "several protocols (atari-paper-noop, atari-sticky-noop)" in report.notes[0]
+    assert "pong was played under several protocols: atari-paper-noop, atari-sticky-noop" in report.notes[0]
     frames = next(section.figure for section in report.sections if section.name == "score-frames").data
     assert set(frames["panel"]) == {"pong, atari-paper-noop", "pong, atari-sticky-noop"}
 

@@ -105,6 +105,17 @@ def test_a_score_that_most_runs_never_reach_has_no_speed_up(scaling):
     assert np.isnan(by_game.at[8, "speedup"])
 
 
+@pytest.mark.parametrize("early", [1, 4])
+def test_a_score_that_was_there_at_the_first_evaluation_has_no_speed_up(scaling, early):
+    """Neither the time of one thread nor of four is known: it was some time before."""
+    for seed in (4, 5, 6, 7):
+        write(scaling, f"early-{seed}", [1.0, 10.0], threads=early, seed=seed, frames=400_000)
+    by_game = tables.speed_by_game(study(scaling), {"pong, atari-paper-noop": 0.0}).set_index("threads")
+    assert (by_game.at[early, "at_once"], by_game.at[2, "at_once"]) == (4, 0)
+    assert np.isnan(by_game.at[4, "speedup"])
+    assert np.isnan(by_game.at[2, "speedup"]) == (early == 1)
+
+
 def test_machines_are_not_compared_by_the_clock(scaling):
     write(scaling, "big", [-10.0, 10.0], threads=8, fps=9_999.0, cores=64)
     by_game = tables.speed_by_game(study(scaling), {"pong, atari-paper-noop": 0.0}).set_index("threads")
