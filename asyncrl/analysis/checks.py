@@ -11,6 +11,7 @@ import pandas as pd
 from asyncrl.analysis.labels import labelled
 from asyncrl.analysis.load import Store
 
+NEEDED = ("game", "protocol", "algo", "threads", "seed", "frames_per_step", "lr")  # in run.json
 ATARI_SKIP = 4  # frames a step
 CLOCK_FACTOR = 3.0  # between the rate a run's seconds come to and the rates measured as it went
 SAME_ROWS = 3  # evaluations equal to the last digit, seconds too, are a copy of a run
@@ -34,6 +35,7 @@ def study(store: Store, unfinished: bool = False) -> Study:
     finished = runs["status"] == "finished"
     is_provisional = not finished.any() and not runs.empty
     candidates = runs[finished | (runs["status"] != "damaged") & (unfinished or is_provisional)]
+    candidates = candidates[~candidates["id"].isin(_incomplete(candidates, found))]
     evaluations = _own_evaluations(store, candidates, found)
     wrong = _wrong_units(store, candidates, found) | _wrong_protocol(candidates, found)
     candidates = candidates[~candidates["id"].isin(wrong)]
@@ -46,6 +48,15 @@ def study(store: Store, unfinished: bool = False) -> Study:
     problems = pd.concat([store.problems, pd.DataFrame(found, columns=["run", "kind", "text"])], ignore_index=True)
     mine = evaluations["run"].isin(used.index), store.metrics["run"].isin(used.index)
     return Study(used, evaluations[mine[0]], store.metrics[mine[1]], runs, problems, is_provisional)
+
+
+def _incomplete(runs: pd.DataFrame, found: list[tuple[str, str, str]]) -> set[str]:
+    """Return runs whose document does not say what they are."""
+    wrong = runs[runs[list(NEEDED)].isna().any(axis=1)]
+    for run, row in wrong.iterrows():
+        missing = ", ".join(name for name in NEEDED if pd.isna(row[name]))
+        found.append((run, "damaged", f"left out: run.json does not say its {missing}"))
+    return set(wrong.index)
 
 
 def _own_evaluations(store: Store, runs: pd.DataFrame, found: list[tuple[str, str, str]]) -> pd.DataFrame:

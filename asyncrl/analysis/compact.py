@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.json
@@ -17,6 +18,7 @@ import pyarrow.json
 from asyncrl.store.rows import read_rows
 
 FOLDER = ".compact"
+LARGEST = 2.0**62  # of a number in a row
 VERSION = "1"  # of the copies: another one is not read
 STAMPS = {"frames": pa.int64(), "steps": pa.int64(), "updates": pa.int64(), "seconds": pa.float64()}
 COLUMNS = {  # what a row must have, besides the stamps
@@ -25,6 +27,8 @@ COLUMNS = {  # what a row must have, besides the stamps
     "evaluations": {"mean": pa.float64()},
     "failures": {},
 }
+TEXTS = {"evaluations": ("kind", "protocol"), "failures": ("reason",)}  # what a row must have, as text
+TRUTHS = ("completed", "is_final", "is_replaced")  # any other column holds numbers
 LEFT_OUT = ("scores", "lengths", "seeds", "traceback")  # lists and texts; they stay in the plain files
 
 
@@ -61,11 +65,12 @@ def _parse(run: Path, name: str) -> Rows:
         return Rows(_empty(name), 0, is_half_written)
     if name in ("episodes", "metrics"):  # many and flat: the others have lists, texts and few rows
         schema = pa.schema({**STAMPS, **COLUMNS[name]})
+        known = pa.schema([*schema, *([("completed", pa.bool_())] if name == "episodes" else [])])
         try:
             table = pyarrow.json.read_json(
-                pa.BufferReader(whole), parse_options=pyarrow.json.ParseOptions(explicit_schema=schema)
+                pa.BufferReader(whole), parse_options=pyarrow.json.ParseOptions(explicit_schema=known)
             )
-            if not any(table[column].null_count for column in schema.names):
+            if not any(table[column].null_count for column in schema.names) and _is_plain(table):
                 return Rows(table.combine_chunks(), 0, is_half_written)
         except pa.ArrowInvalid:
             pass  # a damaged line: read them one by one
@@ -74,19 +79,35 @@ def _parse(run: Path, name: str) -> Rows:
     return Rows(table, lines - len(table), is_half_written)
 
 
+def _is_plain(table: pa.Table) -> bool:
+    """Say whether every column that has a number in one run has one here: a damaged row may hold anything."""
+    kinds = {field.name: field.type for field in table.schema if field.name not in TRUTHS}
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_null)
+    return all(any(test(kind) for test in tests) for kind in kinds.values())
+
+
 def _from_python(run: Path, name: str) -> pa.Table:
-    """Read line by line, leaving out each row in which a column that every row has is missing or no number."""
+    """Read line by line, leaving out each row in which a column that every row has is missing or of another kind."""
     frame = pd.DataFrame([{k: v for k, v in row.items() if k not in LEFT_OUT} for row in read_rows(run, name)])
     for column, kind in {**STAMPS, **COLUMNS[name]}.items():
-        values = pd.to_numeric(frame[column], errors="coerce") if column in frame else float("nan")
-        frame[column] = values
-        frame = frame[frame[column].notna() & (frame[column].abs() != float("inf"))]
+        frame[column] = _numbers(frame[column]) if column in frame else np.nan
+        frame = frame[frame[column].notna() & (frame[column].abs() < LARGEST)]
         frame = frame.astype({column: "int64" if kind == pa.int64() else "float64"})
-    for column in frame.columns:
-        is_mixed = not frame[column].map(lambda value: isinstance(value, str) or value is None).all()
-        if pd.api.types.is_object_dtype(frame[column]) and is_mixed:
-            frame[column] = pd.to_numeric(frame[column], errors="coerce")
+    for column in TEXTS.get(name, ()):
+        known = [isinstance(value, str) for value in frame[column]] if column in frame else []
+        frame = frame[known] if known else frame.iloc[:0].assign(**{column: ""})
+        frame = frame.astype({column: "string"})
+    for column in frame.columns.difference([*STAMPS, *COLUMNS[name], *TEXTS.get(name, ())]):
+        values = frame[column]
+        is_truth = column in TRUTHS
+        frame[column] = values.map({True: True, False: False}).astype("boolean") if is_truth else _numbers(values)
     return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+
+
+def _numbers(values: pd.Series) -> pd.Series:
+    """Return numbers, and NaN for whatever is none."""
+    found = [value if isinstance(value, int | float) and not isinstance(value, bool) else np.nan for value in values]
+    return pd.Series(found, values.index, dtype=float)
 
 
 def _empty(name: str) -> pa.Table:

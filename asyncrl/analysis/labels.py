@@ -26,8 +26,8 @@ def labelled(runs: pd.DataFrame) -> pd.DataFrame:
 
     runs = runs.assign(
         task=texts(lambda run: run["game"] if run["protocol"] == "gymnasium" else f"{run['game']}, {run['protocol']}"),
-        machine=texts(lambda run: f"{run['cpu'] or 'unknown processor'}, {run['usable_cores']:g} cores"),
-        method=texts(lambda run: run["set"] or run["algo"]),
+        machine=texts(lambda run: f"{_known(run['cpu'], 'unknown processor')}, {run['usable_cores']:g} cores"),
+        method=texts(lambda run: _known(run["set"], run["algo"])),
     )
     varying = _varying(runs)
     others = [name for name in varying if name != "threads"]
@@ -35,6 +35,10 @@ def labelled(runs: pd.DataFrame) -> pd.DataFrame:
         variant=texts(lambda run: _label(run, others)),
         label=texts(lambda run: _label(run, varying)),
     )
+
+
+def _known(text: object, otherwise: str) -> str:
+    return text if isinstance(text, str) else otherwise
 
 
 def _varying(runs: pd.DataFrame) -> list[str]:

@@ -1,6 +1,7 @@
 """A store of runs as tidy tables: one row a run, and rows that belong to a run by its id."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,10 @@ TABLES = ("evaluations", "metrics", "episodes", "failures")
 SETTINGS = ("algo", "env", "network", "initial_weights", "threads", "envs_per_thread", "t_max", "gamma", "seed")
 MADE_BY = ("cpu", "cores", "usable_cores", "compiled", "commit", "dirty", "platform", "started")
 COUNTS = ("frames", "steps", "updates", "seconds")
-NUMBERS = (*COUNTS, "threads", "envs_per_thread", "t_max", "seed", "lr", "budget", "usable_cores", "frames_per_step")
+NUMBERS = (
+    *COUNTS, "threads", "envs_per_thread", "t_max", "gamma", "seed", "lr", "budget", "cores", "usable_cores",
+    "frames_per_step",
+)  # fmt: skip
 NO_SETTING = ("seed", "log_seconds", "profile", "checkpoints", "workers")  # runs that differ in these are alike
 EXTRA = {"evaluations": ("kind", "protocol", "episodes", "median", "std"), "failures": ("worker", "reason")}
 UNFINISHED = {"running": "it is still being trained", "interrupted": "it was stopped before its end"}
@@ -59,8 +63,7 @@ def load(selection: Selection, tables: Sequence[str] = TABLES, thin: int | None 
     ]
     runs = pd.DataFrame([_describe(run, problems) for run in chosen.values()] or None, columns=_columns(chosen))
     runs = runs.set_index("id", drop=False).rename_axis(None)
-    for name in NUMBERS:
-        runs[name] = pd.to_numeric(runs[name], errors="coerce")
+    runs = runs.astype(dict.fromkeys(NUMBERS, float))
     read = {name: _rows(chosen, runs, name, thin, problems) if name in tables else _nothing(name) for name in TABLES}
     for name in COUNTS:  # a run that goes on, or was cut off, is further than its document
         reached = read["metrics"].groupby("run", observed=True)[name].max().reindex(runs.index)
@@ -88,15 +91,16 @@ def _describe(run: Chosen, problems: list[Problem]) -> dict[str, Any]:
     optimizer, versions = _table(config, "optimizer"), _table(made, "versions")
     status, reason = _status(run, problems)
     alike = {name: value for name, value in config.items() if name not in NO_SETTING}
-    return {
+    protocol, env = _plain(document.get("protocol")), config.get("env")
+    described = {
         "id": run.path.name,
         "set": run.label,
         "status": status,
         "reason": reason,
         **{name: config.get(name) for name in SETTINGS},
-        "game": game(config["env"]) if isinstance(config.get("env"), str) else None,
-        "protocol": document.get("protocol"),
-        "configured": _configured(config, document.get("protocol")),
+        "game": game(env) if isinstance(env, str) else None,
+        "protocol": protocol,
+        "configured": _configured(config, protocol),
         "optimizer": optimizer.get("name"),
         "lr": optimizer.get("lr"),
         "budget": config.get("frames"),
@@ -104,9 +108,21 @@ def _describe(run: Chosen, problems: list[Problem]) -> dict[str, Any]:
         **{name: document.get(name) for name in COUNTS},
         **{name: made.get(name) for name in MADE_BY},
         **{name: versions.get(name) for name in ("asyncrl", "python", "torch", "numpy", "gymnasium", "ale-py")},
-        "setting": json.dumps([alike, document.get("protocol")], sort_keys=True),  # all but the seed
+        "setting": json.dumps([alike, protocol], sort_keys=True),  # all but the seed
         "path": str(run.path),
     }
+    return {name: _number(value) if name in NUMBERS else _plain(value) for name, value in described.items()}
+
+
+def _plain(value: object) -> object:
+    """Return a text or a truth, and None for what neither is, in a damaged document."""
+    return value if isinstance(value, str | bool) else str(value) if isinstance(value, int | float) else None
+
+
+def _number(value: object) -> float:
+    """Return a number, and NaN for what is none."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and abs(value) < compact.LARGEST else math.nan  # type: ignore[arg-type]
 
 
 def _table(table: Mapping[str, Any], name: str) -> Mapping[str, Any]:

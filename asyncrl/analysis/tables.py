@@ -203,6 +203,8 @@ def speedup(by_game: pd.DataFrame) -> pd.DataFrame:
 def inventory(study: Study) -> pd.DataFrame:
     """Return every run of the selection with what made it, whether it is used or not."""
     runs = study.everything
-    table = runs.assign(hours=runs["seconds"] / 3600, frames_per_second=runs["frames"] / runs["seconds"])
+    table = runs.assign(
+        hours=runs["seconds"] / 3600, frames_per_second=runs["frames"] / runs["seconds"].where(runs["seconds"] > 0)
+    )
     table["used"] = np.where(runs["id"].isin(study.runs.index), "yes", "no")
     return table[[*INVENTORY[:2], "used", *INVENTORY[2:]]].reset_index(drop=True)

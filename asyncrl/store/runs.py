@@ -147,7 +147,12 @@ def select(root: Path, where: str | None = None) -> list[tuple[Path, dict[str, A
             document = read_document(run)
         except InputError as error:
             document = {"status": "damaged", "reason": str(error)}
-        facts = {**_flatten(document.get("config", {})), "id": run.name, "status": document.get("status")}
+        config = document.get("config")
+        facts = {
+            **_flatten(config if isinstance(config, Mapping) else {}),
+            "id": run.name,
+            "status": document.get("status"),
+        }
         if all(condition(facts) for condition in conditions):
             chosen.append((run, document))
     return chosen

@@ -137,6 +137,17 @@ def test_evaluations_made_later_do_not_move_a_curve(root):
     assert study(root).evaluations["mean"].max() == 10.0
 
 
+@pytest.mark.parametrize("name", ["algo", "env", "seed", "optimizer"])
+def test_a_run_that_does_not_say_what_it_is_is_left_out(root, name):
+    run = write(root, "odd", straight(-21, 7), seed=3)
+    document = json.loads((run / "run.json").read_text())
+    document["config"][name] = [1]
+    (run / "run.json").write_text(json.dumps(document))
+    found = study(root)
+    assert "odd" not in found.runs.index
+    assert "run.json does not say its" in said(found, "damaged")["odd"]
+
+
 def test_a_run_without_evaluations_is_named(root):
     write(root, "blind", seed=3)
     assert said(study(root), "evaluations") == {"blind": "it was never evaluated, so it has no score"}

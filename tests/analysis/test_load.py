@@ -124,6 +124,27 @@ def test_damaged_rows_are_left_out_and_counted(tmp_path, name, bad):
         assert said(store, "one") == [f"1 damaged rows of {name}.jsonl are left out"]
 
 
+def test_a_row_of_another_kind_does_not_stop_the_rest(tmp_path):
+    """A text where other runs have a number, a number where they have a text: as damage leaves it."""
+    odd = write(tmp_path, "odd", straight(0, 10))
+    write(tmp_path, "sound", straight(0, 10))
+    lines(odd, "metrics", [stamp(8) | {"frames_per_second": 1.0, "entropy": "x", "completed": 3}], "a")
+    lines(odd, "episodes", [stamp(8) | {"worker": 0, "score": 1.0, "length": 1, "completed": "no", "epsilon": []}], "a")
+    lines(odd, "evaluations", [stamp(2_000_000) | {"mean": 1.0, "kind": 7, "protocol": None}], "a")
+    store = load(Selection(tmp_path))
+    assert len(store.evaluations) == 20
+    assert list(store.metrics["entropy"].isna()).count(True) == 1
+    assert said(store, "odd") == ["1 damaged rows of evaluations.jsonl are left out"]
+
+
+@pytest.mark.parametrize("config", [None, [], 3, "x"])
+def test_a_document_of_another_kind_is_a_run_that_nothing_is_known_of(tmp_path, config):
+    run = write(tmp_path, "odd", [1.0])
+    document = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(document | {"config": config, "provenance": config, "seconds": config}))
+    assert load(Selection(tmp_path, where="status=finished")).runs["algo"].isna().all()
+
+
 def test_a_half_written_last_row_is_normal_in_a_live_run_and_named_in_a_finished_one(tmp_path):
     for name, status in (("live", "running"), ("done", "finished")):
         run = write(tmp_path, name, [1.0, 2.0], status=status)
