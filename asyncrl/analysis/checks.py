@@ -63,8 +63,8 @@ def _own_evaluations(store: Store, runs: pd.DataFrame, found: list[tuple[str, st
     """Return evaluations made while training, under the protocol that the run has; name any others."""
     rows = store.evaluations[store.evaluations["kind"] == "training"]
     rows = rows[rows["run"].isin(runs.index)]
-    own = rows["run"].map(runs["protocol"]).astype(object).to_numpy()
-    other = rows["protocol"].astype(object).to_numpy() != own
+    pairs = zip(rows["run"], rows["protocol"], strict=True)
+    other = np.array([str(protocol) != runs.at[run, "protocol"] for run, protocol in pairs], dtype=bool)
     for (run, protocol), group in rows[other].groupby(["run", "protocol"], observed=True):
         text = (
             f"{len(group)} evaluations by the protocol {protocol} in a run of {runs.at[run, 'protocol']} are left out"
