@@ -70,7 +70,7 @@ def _own_evaluations(store: Store, runs: pd.DataFrame, found: list[tuple[str, st
             f"{len(group)} evaluations by the protocol {protocol} in a run of {runs.at[run, 'protocol']} are left out"
         )
         found.append((run, "protocol", text))
-    rows = rows[~other].assign(run=rows["run"].astype(object))
+    rows = rows[~other].astype({"run": object})
     return rows.sort_values(["run", "frames"], kind="stable")
 
 

@@ -45,6 +45,14 @@ def test_evaluations_by_another_protocol_are_left_out_and_named(root):
     assert "by the protocol human-starts in a run of atari-paper-noop" in said(found, "protocol")["mixed"]
 
 
+def test_a_run_whose_evaluations_are_all_by_another_protocol_has_no_score(tmp_path):
+    run = write(tmp_path, "one", straight(-21, 7))
+    rewrite(run, "evaluations", lambda row: row | {"protocol": "human-starts"})
+    found = study(tmp_path)
+    assert found.evaluations.empty
+    assert said(found, "evaluations") == {"one": "it was never evaluated, so it has no score"}
+
+
 def test_a_run_that_says_one_protocol_and_is_set_to_another_is_left_out(root):
     write(root, "sticky", straight(-21, 7), seed=3, atari={"protocol": "sticky"})
     found = study(root)
