@@ -4,8 +4,8 @@ import json
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -33,6 +33,16 @@ app = typer.Typer(
 )
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="An id, the beginning of one, a path, or 'last'.")]
+RunNames = Annotated[
+    list[str] | None, typer.Argument(metavar="[RUN]...", help="Which runs, as elsewhere. \\[default: all]")
+]
+Where = Annotated[
+    str | None, typer.Option(metavar="CONDITIONS", help="Settings, id or status: 'env=pong and status=finished'.")
+]
+Compare = Annotated[
+    list[str] | None,
+    typer.Option(metavar="LABEL:CONDITIONS", help="A set of runs under a name of yours; repeatable."),
+]
 Results = Annotated[
     Path, typer.Option("--results", metavar="DIR", envvar="ASYNCRL_RESULTS", help="The directory of all runs.")
 ]
@@ -236,9 +246,7 @@ def record(
 
 @app.command("ls", epilog="Example: asyncrl ls --where 'algo=a3c and threads>=4'")
 def list_runs(
-    where: Annotated[
-        str | None, typer.Option(metavar="CONDITIONS", help="Settings, id or status: 'env=pong and status=finished'.")
-    ] = None,
+    where: Where = None,
     results: Results = DEFAULT_RESULTS,
     as_json: AsJson = False,
 ) -> None:
@@ -260,6 +268,58 @@ def show(run: RunName = "last", results: Results = DEFAULT_RESULTS, as_json: AsJ
         Console().print(pages.page(found), highlight=False)
 
 
+@app.command(epilog="Example: asyncrl report --where 'env=pong' --out pong-report")
+def report(
+    names: RunNames = None,
+    where: Where = None,
+    compare: Compare = None,
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GAME=SCORE", help="The score that speed-ups are measured to: pong=-15; repeatable."),
+    ] = None,
+    unfinished: Annotated[bool, typer.Option("--unfinished", help="Count runs that have not finished, too.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the page and its files go. \\[default: RESULTS/report]")
+    ] = None,
+    results: Results = DEFAULT_RESULTS,
+) -> None:
+    """Compare runs: one page with the paper's figures and tables, beside what was published.
+
+    It needs no network and can be sent around; beside it stand the same as Markdown, and each figure and table by
+    itself.
+    """
+    with _extra("analysis"):
+        from asyncrl.analysis import publish
+        from asyncrl.analysis import report as reporting
+        from asyncrl.analysis.selection import Selection
+    selection = Selection(results, tuple(names or ()), where, tuple(compare or ()))
+    request = reporting.Request(selection, out or results / "report", tuple(reference or ()), unfinished)
+    with Console(stderr=True).status("Reading runs"):
+        found = reporting.gather(request)
+    with Console(stderr=True).status("Drawing"):
+        page = publish.publish(found)
+    console = Console()
+    console.print(pages.report(reporting.lines(found), found.notes, page, console.width), highlight=False)
+
+
+@app.command(epilog="Example: asyncrl export --where env=pong --format csv --out pong/")
+def export(
+    names: RunNames = None,
+    where: Where = None,
+    compare: Compare = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the files go.")] = Path("export"),
+    form: Annotated[str, typer.Option("--format", help="parquet or csv.")] = "parquet",
+    results: Results = DEFAULT_RESULTS,
+) -> None:
+    """Write runs as flat tables: runs, evaluations, metrics, episodes, failures, and what is wrong with them."""
+    with _extra("analysis"):
+        from asyncrl.analysis import export as exporting
+        from asyncrl.analysis.selection import Selection
+    selection = Selection(results, tuple(names or ()), where, tuple(compare or ()))
+    for file, rows in exporting.export(selection, out, form):
+        print(f"{file}  {rows:,} rows")
+
+
 @app.command(epilog="Example: asyncrl doctor")
 def doctor(results: Results = DEFAULT_RESULTS, as_json: AsJson = False) -> None:
     """See whether this machine can train, and what to do where it cannot; exit code 1 if a check fails."""
@@ -274,6 +334,15 @@ def doctor(results: Results = DEFAULT_RESULTS, as_json: AsJson = False) -> None:
         print(_json([check._asdict() for check in found]))
     if any(check.verdict == "fail" for check in found):
         raise typer.Exit(1)
+
+
+@contextmanager
+def _extra(name: str) -> Iterator[None]:
+    """Say which extra brings a package that is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise InputError(f"This needs {error.name}: pip install 'asyncrl[{name}]'.") from None
 
 
 def _json(value: Any) -> str:

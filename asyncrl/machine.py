@@ -37,9 +37,7 @@ def processors(threads: int) -> Check:
     if usable == 1 and threads > 1:
         return Check("cores", "warn", found, "Workers take turns on one core: any number of threads works, slowly.")
     if threads > CROWDED * usable:
-        turns = (
-            f"{threads} threads take turns on {usable} cores: that works, and is no faster than {usable} threads."
-        )
+        turns = f"{threads} threads take turns on {usable} cores: that works, and is no faster than {usable} threads."
         return Check("cores", "warn", found, turns)
     return Check("cores", "ok", found)
 

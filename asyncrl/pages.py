@@ -11,12 +11,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from asyncrl.text import NOTHING, clock, count, number, score
+from asyncrl.text import NOTHING, clock, count, number, score, sparkline
 
 STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow", "failed": "red", "damaged": "red"}
 IN_TITLE = ("algo", "env", "threads", "network", "seed", "frames")  # said already, so not among the differences
 STAMPS = ("frames", "steps", "updates", "seconds")  # on every row
 SHOWN_FAILURES = 5
+SHOWN_RUNS = 40  # of a report
+REPORTED = {"task": "game, protocol", "label": "method", "id": "run"}
 WIDE = 112  # columns that the whole table of runs takes
 
 Facts = Mapping[str, Any]
@@ -173,6 +175,23 @@ def outcome(facts: Facts) -> RenderableType:
 
 def _evaluation(row: Facts) -> str:
     return f"{score(row['mean'])} ± {score(row['std'])} at {count(row['frames'])}"
+
+
+def report(runs: Sequence[Facts], notes: Sequence[str], page: Path, width: int) -> RenderableType:
+    """Lay out the runs of a report, a line each with its evaluations from the first to the last, and where it is."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    names = ("task", "label", "id") if width >= WIDE else ("task", "label")
+    for name in names:
+        table.add_column(REPORTED[name], no_wrap=True, overflow="ellipsis", max_width=None if width >= WIDE else 22)
+    for name in ("final", "best"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("evaluations", no_wrap=True)
+    for run in runs[:SHOWN_RUNS]:
+        curve = Text(sparkline(run["curve"], 12), "cyan")
+        table.add_row(*(Text(run[name]) for name in names), score(run["final"]), score(run["best"]), curve)
+    more = [Text(f"… and {len(runs) - SHOWN_RUNS} more runs", "dim")] if len(runs) > SHOWN_RUNS else []
+    lines = [Text(note, "yellow") for note in notes]
+    return Group(table, *more, *lines, Text(f"The report is in {page}", no_wrap=True, overflow="ignore"))
 
 
 def evaluated(row: Facts) -> str:

@@ -19,7 +19,7 @@ from asyncrl.errors import Exit, InputError
 from asyncrl.store.manifest import NoCheckpointError
 from tests.past import make_run
 
-COMMANDS = ("run", "resume", "eval", "record", "ls", "show", "doctor")
+COMMANDS = ("run", "resume", "eval", "record", "ls", "show", "report", "export", "doctor")
 ROW = {"mean": 1.0, "median": 1.0, "std": 0.0, "episodes": 3, "frames": 400_000, "protocol": "atari-paper-noop"}
 
 
@@ -126,6 +126,8 @@ def test_a_dry_run_prints_what_can_be_run_and_writes_nothing(asyncrl, results, t
         (["resume", "pong-1", "--frames", "0"], "holds none yet"),
         (["eval", "last", "--episodes", "0"], "--episodes"),
         (["ls", "--where", "algos=a3c"], "Did you mean 'algo'?"),
+        (["export"], "no runs in results yet"),
+        (["export", "--format", "xls"], "parquet or csv"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2_and_nothing_is_written(asyncrl, results, tmp_path, arguments, said):
@@ -253,6 +255,14 @@ def test_ls_and_show_for_people_and_for_scripts(asyncrl, results):
     assert json.loads(asyncrl("show", "results/mine", "--json")[1])["config"]["env"] == "pong"
 
 
+def test_export_says_what_it_wrote(asyncrl, results):
+    make_run(results, "mine")
+    code, out, _ = asyncrl("export", "mine", "--out", "flat", "--format", "csv")
+    assert code == 0
+    assert "flat/evaluations.csv  3 rows" in out
+    assert (results.parent / "flat" / "runs.csv").read_text().count("mine") >= 1
+
+
 @pytest.mark.parametrize(("verdict", "code"), [("ok", 0), ("warn", 0), ("fail", 1)])
 def test_the_doctor_fails_only_if_a_check_does(asyncrl, monkeypatch, verdict, code):
     check = doctor.Check("disk", verdict, "half full", "Free some.")
@@ -308,6 +318,12 @@ def test_output_that_finds_no_room_is_one_line_and_exit_code_5(tmp_path):
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
         )
     assert (done.returncode, done.stderr) == (Exit.DISK_FULL, "asyncrl: Cannot write: File too large.\n")
+
+
+def test_a_missing_extra_is_named(results):
+    done = python("import sys; sys.modules['pandas'] = None; from asyncrl.cli import main; main(['export'])")
+    assert done.returncode == 2
+    assert done.stderr == "asyncrl: This needs pandas: pip install 'asyncrl[analysis]'.\n"
 
 
 def test_a_terminal_without_unicode_gets_question_marks(results):

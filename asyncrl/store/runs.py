@@ -147,7 +147,9 @@ def select(root: Path, where: str | None = None) -> list[tuple[Path, dict[str, A
             document = read_document(run)
         except InputError as error:
             document = {"status": "damaged", "reason": str(error)}
-        facts = {**flatten(document.get("config", {})), "id": run.name, "status": document.get("status")}
+        config = document.get("config")
+        settings = flatten(config if isinstance(config, Mapping) else {})
+        facts = settings | {"id": run.name, "status": document.get("status")}
         if all(condition(facts) for condition in conditions):
             chosen.append((run, document))
     return chosen

@@ -1,0 +1,129 @@
+"""From evaluations to scores of runs: final, best, area; human-normalised; how long it took to get somewhere."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from asyncrl.analysis import published
+from asyncrl.analysis.checks import Study
+
+BELOW_RANDOM = "100 × score ÷ human, since human < random"  # Video Pinball by human starts
+USUAL = "100 × (score − random) ÷ (human − random)"
+OF_A_RUN = (
+    "task",
+    "game",
+    "protocol",
+    "label",
+    "variant",
+    "method",
+    "algo",
+    "threads",
+    "seed",
+    "lr",
+    "optimizer",
+    "machine",
+)
+
+
+def normalise(scores: pd.DataFrame) -> pd.DataFrame:
+    """Add what a score is in % of a human's: columns ``percent``, ``reference`` and ``rule``.
+
+    Games that start from no-ops are held against no-op references, human starts against those, and nothing else
+    against anything: there ``percent`` is missing. Where the human scored less than random play, as in Video Pinball
+    by human starts, the score is divided by the human's; the paper's means hold under this rule alone.
+
+    Args:
+        scores: columns ``game``, ``starts`` ("no-op", "human" or missing) and ``score``.
+    """
+    tables = published.references().drop(columns="title").rename(columns={"source": "reference"})
+    known = scores.reset_index(drop=True).merge(tables, on=["game", "starts"], how="left", validate="many_to_one")
+    random, human = known["random"], known["human"]
+    above = 100 * (known["score"] - random) / (human - random)
+    percent = above.where(human > random, 100 * known["score"] / human)
+    rule = pd.Series(np.where(human > random, USUAL, BELOW_RANDOM), known.index).where(percent.notna())
+    result = known.drop(columns=["random", "human"]).assign(percent=percent, rule=rule)
+    return result.set_axis(scores.index)
+
+
+def of_runs(study: Study) -> pd.DataFrame:
+    """Return one row a run that was evaluated, indexed by its id.
+
+    Columns besides its settings: ``final`` (the last evaluation), ``best`` (the highest of ``evaluations``, biased
+    upwards by their number), ``area`` (mean score over the frames between the first and last evaluation, linear
+    between them), ``percent`` and ``best_percent`` (human-normalised final and best), ``starts``, ``reference``,
+    ``frames``, ``hours`` (missing where the clock is not to be trusted), ``frames_per_second``.
+    """
+    rows = study.evaluations.groupby("run")
+    table = pd.DataFrame(
+        {
+            "final": rows["mean"].last(),
+            "best": rows["mean"].max(),
+            "area": pd.Series({run: _area(group) for run, group in rows}, dtype=float),
+            "evaluations": rows.size(),
+            "games": rows["episodes"].last(),
+        }
+    )
+    runs = study.runs.loc[table.index]
+    table = pd.concat([runs[list(OF_A_RUN)], table], axis=1)
+    table["starts"] = table["protocol"].map(published.STARTS)
+    for column, name in (("final", "percent"), ("best", "best_percent")):
+        normal = normalise(table[["game", "starts"]].assign(score=table[column]))
+        table[name] = normal["percent"]
+        table["reference"], table["rule"] = normal["reference"], normal["rule"]
+    table["frames"] = runs["frames"]
+    table["hours"] = (runs["seconds"] / 3600).where(runs["timed"])
+    table["frames_per_second"] = (runs["frames"] / runs["seconds"].where(runs["seconds"] > 0)).where(runs["timed"])
+    return table
+
+
+def _area(evaluations: pd.DataFrame) -> float:
+    frames, means = evaluations["frames"].to_numpy(float), evaluations["mean"].to_numpy(float)
+    return float(np.trapezoid(means, frames) / (frames[-1] - frames[0])) if frames[-1] > frames[0] else float(means[-1])
+
+
+def reaching(study: Study, references: Mapping[str, float]) -> pd.DataFrame:
+    """Return when each run first reached a reference score of its task, one row a run.
+
+    The moment lies on a straight line between two evaluations. Where the first evaluation was high enough already,
+    ``at_once``, it is that one's, an upper bound. ``reached`` is False where a run never was: ``frames`` and ``hours``
+    are then how far it was watched.
+
+    Args:
+        study: what may be compared.
+        references: a score for each task.
+    """
+    found = []
+    for run, rows in study.evaluations.groupby("run"):
+        task = study.runs.at[run, "task"]
+        if task in references:
+            frames, seconds, reached = _first(rows, references[task])
+            at_once = reached and frames == rows["frames"].iloc[0]
+            hours = seconds / 3600 if study.runs.at[run, "timed"] else np.nan
+            found.append((run, references[task], reached, at_once, frames, hours))
+    table = pd.DataFrame(found, columns=["run", "reference_score", "reached", "at_once", "frames", "hours"]).set_index(
+        "run"
+    )
+    return study.runs.loc[table.index, list(OF_A_RUN)].join(table)
+
+
+def _first(rows: pd.DataFrame, reference: float) -> tuple[float, float, bool]:
+    means = rows["mean"].to_numpy(float)
+    stamps = rows[["frames", "seconds"]].to_numpy(float)  # [evaluations, 2]
+    above = np.flatnonzero(means >= reference)
+    if not len(above):
+        return *stamps[-1], False
+    i = int(above[0])
+    if i == 0:
+        return *stamps[0], True
+    share = (reference - means[i - 1]) / (means[i] - means[i - 1])
+    return *(stamps[i - 1] + share * (stamps[i] - stamps[i - 1])), True
+
+
+def common_references(study: Study) -> dict[str, float]:
+    """Return for each task the highest score that at least half the runs of every method and thread count reached."""
+    best = study.evaluations.groupby("run")["mean"].max()
+    runs = study.runs.loc[best.index]
+    keys = [runs["task"], runs["variant"], runs["threads"]]
+    halves = best.groupby(keys).agg(lambda scores: np.sort(scores)[::-1][(len(scores) + 1) // 2 - 1])
+    return {str(task): float(low) for task, low in halves.groupby(level=0).min().items()}

@@ -1,0 +1,116 @@
+"""The sections of a report, in their order: which tables and figures, with what is to be said of each table."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import pandas as pd
+
+from asyncrl.analysis import series, tables, views
+from asyncrl.analysis.checks import Study
+from asyncrl.analysis.figures import Figure, Tables
+from asyncrl.analysis.views import View
+
+
+class Section(NamedTuple):
+    """A part of a report: a figure, a table, or both."""
+
+    name: str
+    title: str
+    figure: Figure | None = None
+    table: View | None = None
+
+
+def sections(study: Study, made: Tables, by_game: pd.DataFrame, drawn: Mapping[str, Figure]) -> list[Section]:
+    """Return every section, those without data too."""
+    shown = _tables(study, made, by_game)
+    parts = [
+        ("overview", None),
+        (None, "score-frames"),
+        (None, "score-hours"),
+        ("games", None),
+        ("summary", "aggregates"),
+        (None, "profiles"),
+        ("improvement", None),
+        ("speed-ups", "speed-up"),
+        ("reaching", None),
+        (None, "frames-per-second"),
+        (None, "threads-frames"),
+        (None, "threads-hours"),
+        (None, "learning-rates"),
+        ("best", None),
+        (None, "optimisers"),
+        (None, "health"),
+        ("runs", None),
+        ("problems", None),
+    ]
+    found = []
+    for table, figure in parts:
+        view, picture = shown.get(table or ""), drawn.get(figure or "")
+        name, title = (view.name, view.title) if view else (picture.name, picture.title) if picture else ("", "")
+        if name:
+            found.append(Section(name, title, picture, view))
+    return found
+
+
+def _tables(study: Study, made: Tables, by_game: pd.DataFrame) -> dict[str, View]:
+    overview, games = tables.overview(made.runs), tables.per_game(made.runs)
+    wide, columns = views.wide_speedup(made.speedup)
+    found = [
+        views.view("overview", "At a glance", OVERVIEW, overview, views.OVERVIEW, RUN),
+        views.view("games", "Scores by game, beside published ones", GAMES, games, views.per_game_columns(games), RUN),
+        views.view("summary", "Summary over games", SUMMARY, made.summary, views.SUMMARY),
+        views.view("improvement", "Probability of improvement", IMPROVEMENT, tables.improvements(made.runs),
+                   views.IMPROVEMENTS, "asyncrl run --algo n-step-q    # a second method on the same game"),
+        views.view("speed-ups", "Speed-up by threads", SPEEDUP, wide, columns),
+        views.view("reaching", "Time and frames to a score", REACHING, by_game, views.SPEED, RUN),
+        views.view("best", "The best of many", BEST, tables.best_of(made.runs), views.BEST,
+                   f"for s in $(seq {series.OF}); do asyncrl run --env pong --seed $s; done"),
+        views.view("runs", "Runs", INVENTORY, tables.inventory(study), views.INVENTORY, RUN),
+    ]  # fmt: skip
+    if len(study.problems):
+        found.append(views.view("problems", "What was left out, and why", PROBLEMS, study.problems, views.PROBLEMS))
+    return {view.name: view for view in found}
+
+
+RUN = "asyncrl run --env pong --threads 2"
+OVERVIEW = (
+    "One row for each game and method. The final score is the mean over runs of the last evaluation that each made "
+    "while training, with a 95 % bootstrap interval over runs, of which a single run has none. The best score is the "
+    "highest of all evaluations of a run: it is biased upwards, the more so the more evaluations there are. The mean "
+    "over training is the area under the curve divided by its frames."
+)
+GAMES = (
+    "Each column says how its games start. Scores by human starts cannot be compared with ours, which begin after "
+    "up to 30 no-ops: the human starts were never published. The per cent of a human are 100 × (score − random) ÷ "
+    "(human − random), with the references of the same starts. The published agents by no-op starts were trained for "
+    "320 million frames."
+)
+SUMMARY = (
+    "The form of the paper's Table 1. Means and medians are over games. Ours, and the published agents by no-op "
+    "starts, are over the games of this report, so that they can be compared with each other; the printed rows are "
+    "over 57 games by human starts, and can be compared with neither. The printed means hold only if Video Pinball, "
+    "where the human of that protocol scored less than random play, is entered as score ÷ human."
+)
+IMPROVEMENT = (
+    "How probable it is that a run of the first method ends above a run of the second on the same game, a tie "
+    "counting half, averaged over games (Mann and Whitney's U; Agarwal et al. 2021). One half is no difference."
+)
+SPEEDUP = (
+    "The form of the paper's Table 2: the time of one thread to a fixed score divided by that of n threads, averaged "
+    "over games. The paper's are over seven games on 16 cores; ours are on the machine that is named."
+)
+REACHING = (
+    "When half of the runs had reached the score, by a straight line between evaluations. A run that never reached it "
+    "counts as taking for ever; where half of them were there at their first "
+    "evaluation, there is no speed-up, since nobody saw when. Unless --reference says "
+    "otherwise, it is the highest score that at least half of the runs of every method and thread count reached."
+)
+BEST = (
+    "The paper's way of choosing, under its own name: the mean of the best five of n runs by final score, and the mean "
+    "of the runs with the best three learning rates. Both are biased upwards, since what is chosen is what is shown."
+)
+INVENTORY = (
+    "Every run of the selection: what it was, what it ran on, how long it took, and whether its numbers are used here. "
+    "Time is that of training."
+)
+PROBLEMS = "Runs and rows that are not in the numbers above, or only in part."

@@ -1,0 +1,97 @@
+"""Which runs an analysis is of: by query, by name, or in labelled sets."""
+
+import platform
+import re
+import shlex
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from asyncrl.errors import InputError
+from asyncrl.store import runs
+from asyncrl.store.runs import DOCUMENT, LOCK
+
+QUIET_SECONDS = 600  # without a row, after which a run on another machine is taken to have crashed
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a person asked for on the command line."""
+
+    results: Path
+    names: tuple[str, ...] = ()  # ids, beginnings of ids, paths or "last"; none: all runs
+    where: str | None = None  # conditions, as `asyncrl ls --where` takes them
+    compare: tuple[str, ...] = ()  # sets of runs, each "label: conditions"
+
+    @property
+    def arguments(self) -> str:
+        """Return the part of a command line that selects the same again."""
+        words = [*self.names]
+        words += ["--where", self.where] if self.where else []
+        words += [word for each in self.compare for word in ("--compare", each)]
+        return shlex.join([*words, *(["--results", str(self.results)] if str(self.results) != "results" else [])])
+
+
+class Chosen(NamedTuple):
+    """One run of a selection."""
+
+    path: Path
+    document: Mapping[str, Any]  # run.json; of a damaged one only status and reason
+    label: str | None  # of its set, where there are sets
+
+
+def choose(selection: Selection) -> list[Chosen]:
+    """Return the chosen runs, the last started first.
+
+    Raises:
+        InputError: a name or a condition is none, a set has no label, or a run is in two sets.
+    """
+    wanted = [runs.find(selection.results, name) for name in selection.names]
+    for path in wanted:
+        runs.read_document(path)  # a damaged run that was asked for by name is the user's to know of
+    found = runs.select(selection.results, selection.where)
+    if wanted:
+        inside = {path.resolve() for path in wanted}
+        known = {path.resolve(): (path, document) for path, document in found}
+        found = [pair for path, pair in known.items() if path in inside]
+        if not selection.where:  # a path may lead to another store
+            found += [(path, runs.read_document(path)) for path in wanted if path.resolve() not in known]
+    if not selection.compare:
+        return [Chosen(path, document, None) for path, document in found]
+    labels = _labels(selection)
+    return [Chosen(path, document, labels[path]) for path, document in found if path in labels]
+
+
+def _labels(selection: Selection) -> dict[Path, str]:
+    labels: dict[Path, str] = {}
+    for text in selection.compare:
+        label, colon, where = (part.strip() for part in text.partition(":"))
+        if not (label and colon and where):
+            raise InputError(f"--compare takes 'LABEL: CONDITIONS', such as 'many threads: threads>=8'; got {text!r}.")
+        for path, _ in runs.select(selection.results, where):
+            if path in labels:
+                raise InputError(f"{path.name} is in two sets, {labels[path]!r} and {label!r}; one run, one set.")
+            labels[path] = label
+    return labels
+
+
+def without_document(results: Path) -> list[Path]:
+    """Return what was begun as a run but has no ``run.json``: a crash came before it, or it was lost."""
+    if not results.is_dir():
+        return []
+    folders = [path for path in sorted(results.iterdir()) if path.is_dir() and not (path / DOCUMENT).exists()]
+    return [path for path in folders if (path / LOCK).exists() or any(path.glob("*.jsonl"))]
+
+
+def is_live(run: Path) -> bool:
+    """Say whether a process still trains a run whose document says that it is running."""
+    try:
+        owner = (run / LOCK).read_text()
+    except OSError:
+        owner = ""
+    if (match := re.fullmatch(r"process (\d+) on (.+)", owner)) and match[2] == platform.node():
+        return Path(f"/proc/{match[1]}").exists()
+    times = [file.stat().st_mtime for file in run.glob("*.jsonl")]
+    return bool(times) and time.time() - max(times) < QUIET_SECONDS

@@ -1,0 +1,205 @@
+"""The numbers that figures draw, as tidy tables: columns panel, series, x, y, low, high, runs, statistic.
+
+Every figure's CSV is one of these tables; what draws them adds no number.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from asyncrl.analysis import intervals
+from asyncrl.analysis.checks import Study
+
+COLUMNS = ("panel", "series", "x", "y", "low", "high", "runs", "statistic")
+POINTS = 40  # of a curve
+BEST, OF = 5, 10  # the best 5 get a curve of their own where there are 10 runs or more
+RATES = 3  # the best three learning rates stand for a thread count
+HEALTH = ("entropy", "q", "value", "grad_norm", "policy_lag", "loss")
+
+Array = NDArray[np.float64]
+Curve = tuple[Array, Array]  # x, y of one run
+
+
+def table(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
+    """Return rows as a table of figures, whatever is missing being NaN."""
+    return pd.DataFrame(list(rows), columns=[*COLUMNS])
+
+
+def learning(study: Study, unit: str) -> pd.DataFrame:
+    """Return score against ``frames`` or ``hours``, one panel a task and one series a label (figure 1)."""
+    runs = _timed(study) if unit == "hours" else study.runs
+    return _curves(
+        study,
+        runs.assign(panel=runs["task"], series=_apart(runs, "label") if unit == "hours" else runs["label"]),
+        unit,
+        best=True,
+    )
+
+
+def by_threads(study: Study, unit: str) -> pd.DataFrame:
+    """Return score against ``frames`` (figure 3) or ``hours`` (figure 4), one series a thread count.
+
+    Of more than three learning rates, the runs of the best three by mean final score count, as in the paper.
+    """
+    runs = _timed(study) if unit == "hours" else study.runs
+    runs = runs.assign(panel=runs["task"] + ": " + _apart(runs, "variant"), series=_threads(runs["threads"]))
+    runs = runs[runs.groupby("panel")["threads"].transform("nunique") > 1]
+    finals = study.evaluations.groupby("run")["mean"].last()
+    kept = [
+        group[group["lr"].isin(_best_rates(group, finals))]
+        for _, group in runs.groupby(["panel", "threads"], sort=True)
+    ]
+    return _curves(study, pd.concat(kept) if kept else runs, unit)
+
+
+def _best_rates(runs: pd.DataFrame, finals: pd.Series) -> list[float]:
+    if runs["lr"].nunique() <= RATES:
+        return list(runs["lr"].unique())
+    runs = runs[runs["id"].isin(finals.index)]
+    return intervals.best_rates({rate: list(finals[group["id"]]) for rate, group in runs.groupby("lr")}, RATES)
+
+
+def _threads(threads: pd.Series) -> pd.Series:
+    return pd.Series([f"{n:g} thread{'s' * (n != 1)}" for n in threads], threads.index, dtype=object)
+
+
+def _timed(study: Study) -> pd.DataFrame:
+    return study.runs[study.runs["timed"]]
+
+
+def _apart(runs: pd.DataFrame, column: str) -> pd.Series:
+    """Return labels that tell machines apart where a task was run on several."""
+    several = runs.groupby("task")["machine"].transform("nunique") > 1
+    return runs[column].where(~several, runs[column] + " (" + runs["machine"] + ")")
+
+
+def _curves(study: Study, runs: pd.DataFrame, unit: str, best: bool = False) -> pd.DataFrame:
+    scores = dict(list(study.evaluations.groupby("run")))
+    tables = []
+    for (panel, series), group in runs.groupby(["panel", "series"], sort=True):
+        found = [_curve(scores[run], unit) for run in group["id"] if run in scores]
+        rates = group["lr"].nunique()
+        name = f"mean, best {rates} learning rates" if not best and rates > 1 else "mean"
+        tables += [_mean_curve(panel, series, found, name)] if found else []
+        if best and len(found) >= OF:
+            top = sorted(found, key=lambda curve: -curve[1][-1])[:BEST]
+            tables.append(_mean_curve(panel, f"{series}, best {BEST} of {len(found)}", top, f"mean, best {BEST}"))
+    return pd.concat(tables, ignore_index=True) if tables else table([])
+
+
+def _curve(rows: pd.DataFrame, unit: str) -> Curve:
+    x = rows["seconds"].to_numpy(float) / 3600 if unit == "hours" else rows[unit].to_numpy(float)
+    return x, rows["mean"].to_numpy(float)
+
+
+def _mean_curve(panel: object, series: object, runs: list[Curve], statistic: str) -> pd.DataFrame:
+    """Average runs where all of them are: from the latest first point to the earliest last one, linear in between."""
+    start, end = max(x[0] for x, _ in runs), min(x[-1] for x, _ in runs)
+    grid = runs[0][0] if len(runs) == 1 else np.linspace(start, end, POINTS) if start < end else np.array([end])
+    found = intervals.curve(np.stack([np.interp(grid, x, y) for x, y in runs]))
+    columns = {"x": grid, "y": found[:, 0], "low": found[:, 1], "high": found[:, 2]}
+    return pd.DataFrame({"panel": panel, "series": series, **columns, "runs": len(runs), "statistic": statistic})
+
+
+def rates(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return final scores against learning rates, a point a run, of tasks with three rates or more (figure 2)."""
+    known = runs[runs.groupby(["task", "label"])["lr"].transform("nunique") >= 3]
+    points = {"panel": known["task"], "series": known["label"], "x": known["lr"], "y": known["final"]}
+    return pd.DataFrame({**points, "low": np.nan, "high": np.nan, "runs": 1, "statistic": "final score"}).reset_index(
+        drop=True
+    )
+
+
+def optimizers(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return final scores in descending order by optimiser, of methods with two optimisers or more (figure S5)."""
+    known = runs.assign(panel=runs["task"] + ": " + runs["method"])
+    known = known[known.groupby("panel")["optimizer"].transform("nunique") > 1].sort_values("final", ascending=False)
+    groups = known.groupby(["panel", "optimizer"], sort=True)
+    known = known.assign(rank=groups.cumcount() + 1, n=groups["final"].transform("size"))
+    known = known.sort_values(["panel", "optimizer", "rank"])
+    points = {"panel": known["panel"], "series": known["optimizer"], "x": known["rank"], "y": known["final"]}
+    points |= {"low": np.nan, "high": np.nan, "runs": known["n"], "statistic": "final score"}
+    return pd.DataFrame(points).reset_index(drop=True)
+
+
+def speedup(speedups: pd.DataFrame) -> pd.DataFrame:
+    """Return mean speed-ups against threads, ours and the paper's; nothing where ours has a single thread count."""
+    ours = speedups[~speedups["variant"].str.startswith("paper: ")]
+    if ours["threads"].nunique() < 2:
+        return table([])
+    several = ours["machine"].nunique() > 1
+    names = speedups["variant"].where(
+        speedups["runs"].isna() | (not several),
+        speedups["variant"] + " (" + speedups["machine"] + ")",
+    )
+    drawn = {"panel": "speed-up", "series": names, "x": speedups["threads"], "y": speedups["speedup"]}
+    statistic = "mean of " + speedups["games"].map("{:g}".format) + " games"
+    return pd.DataFrame({**drawn, "low": np.nan, "high": np.nan, "runs": speedups["runs"], "statistic": statistic})
+
+
+def rates_of_frames(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return frames per second against threads: the median over runs, and the lowest and highest."""
+    known = runs[runs["frames_per_second"].notna()]
+    known = known.assign(series=_apart(known, "variant"))
+    rows = []
+    for (task, series, threads), group in known.groupby(["task", "series", "threads"], sort=True):
+        speed = group["frames_per_second"]
+        row = {"panel": task, "series": series, "x": threads, "y": speed.median(), "low": speed.min()}
+        rows.append(row | {"high": speed.max(), "runs": len(group), "statistic": "median, lowest and highest"})
+    return table(rows)
+
+
+def profiles(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the fraction of runs above each human-normalised score, one panel a protocol."""
+    rows = []
+    known = runs[runs["percent"].notna()]
+    for protocol, group in known.groupby("protocol", sort=True):
+        levels = np.linspace(min(0.0, group["percent"].min()), max(100.0, group["percent"].max()), 101)
+        for label, each in group.groupby("label", sort=True):
+            by_game = {game: list(one["percent"]) for game, one in each.groupby("game")}
+            found = intervals.profile(by_game, levels)
+            statistic = f"fraction of runs over {len(by_game)} games"
+            rows += [
+                {"panel": protocol, "series": label, "x": level, "y": y, "low": low, "high": high}
+                | {"runs": len(each), "statistic": statistic}
+                for level, (y, low, high) in zip(levels, found, strict=True)
+            ]
+    return table(rows)
+
+
+def aggregates(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the aggregates of our own rows of the summary with their intervals, one panel each."""
+    ours = summary[summary["made"] == "here"]
+    several = ours["protocol"].nunique() > 1
+    return table(
+        {
+            "panel": name,
+            "series": f"{row['method']} ({row['protocol']})" if several else row["method"],
+            "x": row[name],
+            "low": row[f"{name}_low"],
+            "high": row[f"{name}_high"],
+            "runs": row["runs"],
+            "statistic": f"% of a human over {row['games']:g} games",
+        }
+        for name in intervals.AGGREGATES
+        for _, row in ours.iterrows()
+    )
+
+
+def health(study: Study) -> pd.DataFrame:
+    """Return statistics of learning against frames, one panel for each task and statistic."""
+    tables = []
+    metrics = study.metrics.assign(run=study.metrics["run"].astype(object))
+    names = [name for name in HEALTH if name in metrics and metrics[name].notna().any()]
+    by_run = dict(list(metrics.groupby("run")))
+    for (task, label), group in study.runs.groupby(["task", "label"], sort=True):
+        rows = [by_run[run] for run in group["id"] if run in by_run]
+        for name in names:
+            known = [each.loc[each[name].notna()] for each in rows]
+            found = [(each["frames"].to_numpy(float), each[name].to_numpy(float)) for each in known if len(each)]
+            panel = f"{task}: {name.replace('_', ' ')}"
+            tables += [_mean_curve(panel, label, found, "mean")] if found else []
+    joined = pd.concat(tables, ignore_index=True) if tables else table([])
+    return joined.sort_values(["panel", "series", "x"], kind="stable", ignore_index=True)

@@ -1,0 +1,210 @@
+"""Tables of numbers: scores beside the published ones, the paper's Tables 1 and 2, and the runs themselves."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from asyncrl.analysis import intervals, published, scores, series
+from asyncrl.analysis.checks import Study
+
+STARTS_NAMES = {published.NO_OP: "no-op starts", published.HUMAN: "human starts"}
+INVENTORY = (
+    "id", "status", "algo", "env", "protocol", "network", "threads", "envs_per_thread", "seed", "lr", "optimizer",
+    "frames", "hours", "frames_per_second", "cpu", "usable_cores", "compiled", "asyncrl", "python", "torch", "numpy",
+    "gymnasium", "ale-py", "commit", "dirty", "started", "reason",
+)  # fmt: skip
+
+
+def overview(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each task and label: how many runs, their scores with an interval, speed and machine."""
+    rows = []
+    for (task, label), group in runs.groupby(["task", "label"], sort=True):
+        found = intervals.aggregate({task: list(group["final"])}, intervals.mean)
+        row = {"task": task, "label": label, "runs": found.runs, "final": found.value}
+        row |= {"low": found.low, "high": found.high, "best": group["best"].mean(), "area": group["area"].mean()}
+        row |= {"frames": group["frames"].median(), "hours": group["hours"].median()}
+        row |= {"frames_per_second": group["frames_per_second"].median()}
+        rows.append(row | {"machine": " / ".join(sorted(set(group["machine"])))})
+    return pd.DataFrame(rows, columns=[*OVERVIEW])
+
+
+OVERVIEW = (
+    "task", "label", "runs", "final", "low", "high", "best", "area", "frames", "hours", "frames_per_second", "machine"
+)  # fmt: skip
+
+
+def per_game(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each Atari game, protocol and label, with the published columns beside it.
+
+    A published column says in its name how its games start; only those that start as ours do can be compared.
+    """
+    rows = []
+    known = runs[runs["game"].isin(published.references()["game"])]
+    for (game, protocol, label), group in known.groupby(["game", "protocol", "label"], sort=True):
+        found = intervals.aggregate({game: list(group["final"])}, intervals.mean)
+        row = {"game": game, "protocol": protocol, "label": label, "runs": found.runs}
+        row |= {"final": found.value, "low": found.low, "high": found.high, "best": group["best"].mean()}
+        rows.append(row | {"percent": group["percent"].mean(), "reference": group["reference"].iloc[0]})
+    table = pd.DataFrame(rows, columns=[*PER_GAME])
+    return table.merge(_published_columns(), on="game", how="left")
+
+
+PER_GAME = ("game", "protocol", "label", "runs", "final", "low", "high", "best", "percent", "reference")
+
+
+def _published_columns() -> pd.DataFrame:
+    references = published.references().melt(
+        id_vars=["game", "starts"], value_vars=["random", "human"], var_name="method", value_name="score"
+    )
+    table = pd.concat([references, published.scores()[["game", "starts", "method", "score"]]])
+    table["column"] = table["method"] + ", " + table["starts"].map(STARTS_NAMES)
+    order = table.sort_values("starts", ascending=False, kind="stable")["column"].unique()  # those like ours first
+    return table.pivot(index="game", columns="column", values="score")[list(order)].reset_index()
+
+
+def summary(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return Table 1's form: mean and median % of a human over games, ours by no-op starts and the printed ones.
+
+    Published agents by no-op starts stand over the games of ours; those by human starts as printed, over 57.
+    """
+    rows = []
+    known = runs[runs["percent"].notna()]
+    for (protocol, label), group in known.groupby(["protocol", "label"], sort=True):
+        fractions = {game: list(each["percent"] / 100) for game, each in group.groupby("game")}
+        row = {"method": label, "made": "here", "protocol": protocol, "starts": group["starts"].iloc[0]}
+        rows.append(row | _aggregates(fractions) | {"reference": group["reference"].iloc[0]})
+    games = set(known["game"])
+    percent = scores.normalise(published.scores())
+    ours = percent[percent["game"].isin(games) & (percent["starts"] == published.NO_OP)]
+    for method, group in ours.groupby("method", sort=True):
+        fractions = {game: [score / 100] for game, score in zip(group["game"], group["percent"], strict=True)}
+        row = {"method": method, "made": "published, over the games of this report", "starts": published.NO_OP}
+        rows.append(row | _aggregates(fractions) | {"runs": np.nan, "reference": group["source"].iloc[0]})
+    for _, printed in published.summary().iterrows():
+        row = {"method": printed["method"], "made": "published, as printed", "starts": printed["starts"], "games": 57}
+        rows.append(row | {"mean": printed["mean"], "median": printed["median"], "reference": printed["source"]})
+    return pd.DataFrame(rows, columns=[*SUMMARY])
+
+
+SUMMARY = (
+    "method", "made", "protocol", "starts", "games", "runs", "mean", "mean_low", "mean_high", "median", "median_low",
+    "median_high", "IQM", "IQM_low", "IQM_high", "optimality gap", "optimality gap_low", "optimality gap_high",
+    "reference",
+)  # fmt: skip
+
+
+def _aggregates(fractions: Mapping[str, list[float]]) -> dict[str, float]:
+    """Return each aggregate and its interval in %, from scores as fractions by game."""
+    row: dict[str, float] = {}
+    for name, statistic in intervals.AGGREGATES.items():
+        found = intervals.aggregate(fractions, statistic)
+        row |= {name: 100 * found.value, f"{name}_low": 100 * found.low, f"{name}_high": 100 * found.high}
+        row |= {"games": found.games, "runs": found.runs}
+    return row
+
+
+def improvements(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return for each two labels with the same tasks the probability that a run of one ends above one of the other."""
+    finals = {
+        label: {task: list(each["final"]) for task, each in group.groupby("task")}
+        for label, group in runs.groupby("label", sort=True)
+    }
+    rows = []
+    for x, y in ((x, y) for x in finals for y in finals if x < y):
+        both = finals[x].keys() & finals[y].keys()
+        if both:
+            ours, theirs = ({task: finals[label][task] for task in sorted(both)} for label in (x, y))
+            found = intervals.improvement(ours, theirs)
+            row = {"label": x, "over": y, "probability": found.value, "low": found.low, "high": found.high}
+            rows.append(row | {"tasks": found.games, "runs": found.runs})
+    return pd.DataFrame(rows, columns=["label", "over", "probability", "low", "high", "tasks", "runs"])
+
+
+def best_of(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the paper's statistics of chosen runs, by their names: best 5 of n runs, best three learning rates."""
+    rows = []
+    for (task, label), group in runs.groupby(["task", "label"], sort=True):
+        row = {"task": task, "label": label}
+        if len(group) >= series.OF:
+            found = intervals.best(list(group["final"]), series.BEST)
+            name = f"mean of the best {series.BEST} of {len(group)} runs"
+            rows.append(row | {"statistic": name, "final": found.value, "low": found.low, "high": found.high})
+        by_rate = {rate: list(each["final"]) for rate, each in group.groupby("lr")}
+        if len(by_rate) > series.RATES:
+            best = intervals.best_rates(by_rate, series.RATES)
+            kept = [score for rate in best for score in by_rate[rate]]
+            name = f"mean of {len(kept)} runs with the best {series.RATES} of {len(by_rate)} learning rates"
+            rates = ", ".join(f"{rate:.2g}" for rate in best)
+            rows.append(row | {"statistic": name, "final": float(np.mean(kept)), "rates": rates})
+    return pd.DataFrame(rows, columns=["task", "label", "statistic", "final", "low", "high", "rates"])
+
+
+def speed_by_game(study: Study, references: Mapping[str, float]) -> pd.DataFrame:
+    """Return for each task, variant, machine and thread count how long its runs took to a reference score.
+
+    ``hours`` is the median over runs; where half of them or more never got there it is missing, and so is the
+    ``speedup``, the hours of one thread divided by it. ``data_efficiency`` is the same with frames. Both are missing,
+    too, where half of the runs were there at their first evaluation (``at_once``): when, nobody saw.
+    """
+    table = scores.reaching(study, references)
+    table = table[table["hours"].notna()]
+    rows = []
+    for key, group in table.groupby(["task", "variant", "algo", "machine", "threads"]):
+        row = dict(zip(("task", "variant", "algo", "machine", "threads"), key, strict=True))
+        row |= {"reference_score": group["reference_score"].iloc[0], "runs": len(group)}
+        row |= {"reached": int(group["reached"].sum()), "at_once": int(group["at_once"].sum())}
+        rows.append(row | {unit: _censored_median(group, unit) for unit in ("hours", "frames")})
+    result = pd.DataFrame(rows, columns=[*SPEED])
+    same = ["task", "variant", "algo", "machine"]
+    one = result.loc[result["threads"] == 1, [*same, "hours", "frames"]].rename(columns={"hours": "h", "frames": "f"})
+    result = result.merge(one, on=same, how="left")
+    result["speedup"], result["data_efficiency"] = result["h"] / result["hours"], result["f"] / result["frames"]
+    unseen = result["at_once"] * 2 >= result["runs"]
+    first = result[unseen & (result["threads"] == 1)].set_index(same).index
+    result.loc[unseen | result.set_index(same).index.isin(first), ["speedup", "data_efficiency"]] = np.nan
+    return result.drop(columns=["h", "f"])
+
+
+SPEED = (
+    "task",
+    "variant",
+    "algo",
+    "machine",
+    "threads",
+    "reference_score",
+    "runs",
+    "reached",
+    "at_once",
+    "hours",
+    "frames",
+)
+
+
+def _censored_median(group: pd.DataFrame, unit: str) -> float:
+    middle = float(np.median(group[unit].where(group["reached"], np.inf)))
+    return middle if np.isfinite(middle) else np.nan
+
+
+def speedup(by_game: pd.DataFrame) -> pd.DataFrame:
+    """Return Table 2's form: the mean over games of the speed-up, by variant and threads, then the paper's."""
+    known = by_game[by_game["speedup"].notna()]
+    ours = known.groupby(["variant", "algo", "machine", "threads"], as_index=False).agg(
+        speedup=("speedup", "mean"), games=("task", "nunique"), runs=("runs", "sum")
+    )
+    paper = published.speedup().rename(columns={"source": "machine"}).assign(games=7.0, runs=np.nan)
+    paper["variant"] = "paper: " + paper["algo"]
+    columns = ["variant", "algo", "machine", "threads", "speedup", "games", "runs"]
+    if ours.empty:
+        return paper[columns]
+    return pd.concat([ours[columns].astype({"runs": float, "games": float}), paper[columns]], ignore_index=True)
+
+
+def inventory(study: Study) -> pd.DataFrame:
+    """Return every run of the selection with what made it, whether it is used or not."""
+    runs = study.everything
+    table = runs.assign(
+        hours=runs["seconds"] / 3600, frames_per_second=runs["frames"] / runs["seconds"].where(runs["seconds"] > 0)
+    )
+    table["used"] = np.where(runs["id"].isin(study.runs.index), "yes", "no")
+    return table[[*INVENTORY[:2], "used", *INVENTORY[2:]]].reset_index(drop=True)

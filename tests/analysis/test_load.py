@@ -1,0 +1,245 @@
+import json
+import os
+import platform
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from asyncrl.analysis import compact
+from asyncrl.analysis.export import export
+from asyncrl.analysis.load import load
+from asyncrl.analysis.selection import Selection
+from asyncrl.errors import InputError
+from tests.analysis.stores import lines, stamp, straight, write
+
+
+def said(store, run):
+    return list(store.problems.loc[store.problems["run"] == run, "text"])
+
+
+def kinds(store):
+    return dict(zip(store.problems["run"], store.problems["kind"], strict=True))
+
+
+def test_settings_stand_with_a_run_and_rows_know_it(tmp_path):
+    write(tmp_path, "one", straight(0, 10), env="ALE/MsPacman-v5", algo="n-step-q", threads=4, seed=7, lr=1e-3)
+    store = load(Selection(tmp_path))
+    run = store.runs.loc["one"]
+    assert (run["game"], run["algo"], run["threads"], run["seed"], run["lr"]) == ("ms_pacman", "n-step-q", 4, 7, 1e-3)
+    assert (run["budget"], run["frames"], run["seconds"], run["usable_cores"]) == (1_000_000, 1_000_000, 1000.0, 2)
+    assert list(store.evaluations["mean"]) == straight(0, 10)
+    assert set(store.evaluations["run"]) == set(store.metrics["run"]) == set(store.episodes["run"]) == {"one"}
+    assert store.problems.empty
+
+
+def test_queries_names_and_labelled_sets_choose_runs(tmp_path):
+    for i, threads in enumerate((1, 2, 8)):
+        write(tmp_path, f"run-{i}", [1.0], threads=threads)
+    assert set(load(Selection(tmp_path, where="algo=a3c and threads>=2")).runs.index) == {"run-1", "run-2"}
+    assert set(load(Selection(tmp_path, names=("run-0", str(tmp_path / "run-2")))).runs.index) == {"run-0", "run-2"}
+    both = load(Selection(tmp_path, names=("run-0", "run-2"), where="threads=8")).runs
+    assert list(both.index) == ["run-2"]
+    sets = load(Selection(tmp_path, compare=("few: threads<2", "many: threads>=8"))).runs
+    assert dict(sets["set"]) == {"run-0": "few", "run-2": "many"}
+
+
+@pytest.mark.parametrize(
+    ("selection", "message"),
+    [
+        ({"compare": ("threads>2",)}, "LABEL: CONDITIONS"),
+        ({"compare": ("a: threads>=1", "b: threads>=2")}, "one is in two sets, 'a' and 'b'"),
+        ({"where": "thread>2"}, "Did you mean 'threads'"),
+        ({"names": ("onn",)}, "Did you mean 'one'"),
+    ],
+)
+def test_a_selection_that_is_none_is_refused_in_one_line(tmp_path, selection, message):
+    write(tmp_path, "one", [1.0], threads=2)
+    with pytest.raises(InputError, match=message) as error:
+        load(Selection(tmp_path, **selection))
+    assert "\n" not in str(error.value)
+
+
+def test_two_runs_of_one_name_in_two_stores_are_refused(tmp_path):
+    write(tmp_path / "a", "one", [1.0])
+    write(tmp_path / "b", "one", [1.0])
+    with pytest.raises(InputError, match="Two runs are named 'one'"):
+        load(Selection(tmp_path / "a", names=("one", str(tmp_path / "b" / "one"))))
+
+
+def test_live_crashed_and_damaged_runs_are_told_apart_and_named(tmp_path):
+    write(tmp_path, "finished", [1.0])
+    live, crashed = (write(tmp_path, name, [1.0], status="running") for name in ("live", "crashed"))
+    (live / "lock").write_text(f"process {os.getpid()} on {platform.node()}")
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (crashed / "lock").write_text(f"process {gone.pid} on {platform.node()}")
+    write(tmp_path, "stopped", [1.0], status="interrupted")
+    (write(tmp_path, "broken", [1.0]) / "run.json").write_text("{")
+    (write(tmp_path, "lost", [1.0]) / "run.json").unlink()
+    (tmp_path / "notes").mkdir()
+    store = load(Selection(tmp_path))
+    expected = {"live": "running", "crashed": "crashed", "stopped": "interrupted", "broken": "damaged"}
+    assert kinds(store) == expected | {"lost": "damaged"}
+    assert dict(store.runs["status"]) == expected | {"finished": "finished"}
+    assert "resume" in said(store, "crashed")[0]
+    assert set(store.evaluations["run"]) == set(expected) - {"broken"} | {"finished"}
+
+
+def test_a_live_run_on_another_machine_is_known_by_its_rows(tmp_path):
+    run = write(tmp_path, "far", [1.0], status="running")
+    (run / "lock").write_text("process 1 on elsewhere")
+    assert load(Selection(tmp_path)).runs.at["far", "status"] == "running"
+    for file in run.glob("*.jsonl"):
+        os.utime(file, (1e9, 1e9))
+    assert load(Selection(tmp_path)).runs.at["far", "status"] == "crashed"
+
+
+def test_a_running_run_is_as_far_as_its_rows(tmp_path):
+    run = write(tmp_path, "live", [1.0], status="running")
+    lines(run, "metrics", [stamp(5_000_000) | {"frames_per_second": 1.0}], "a")
+    assert load(Selection(tmp_path)).runs.at["live", "frames"] == 5_000_000
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "{nonsense",
+        "[1, 2]",
+        '{"frames": 1}',
+        '{"frames": "many", "steps": 1, "updates": 1, "seconds": 1, "mean": 1, "score": 1, "worker": 0, "length": 1}',
+        json.dumps(stamp(8) | {"mean": None, "score": None, "frames_per_second": None, "worker": 0, "length": 1}),
+        "\x00\xff",
+    ],
+)
+@pytest.mark.parametrize("name", ["evaluations", "metrics", "episodes"])
+def test_damaged_rows_are_left_out_and_counted(tmp_path, name, bad):
+    run = write(tmp_path, "one", straight(0, 10))
+    text = (run / f"{name}.jsonl").read_text().splitlines()
+    (run / f"{name}.jsonl").write_text("\n".join([*text[:5], bad, *text[5:]]) + "\n")
+    for _ in range(2):  # the second time from the compact copy
+        store = load(Selection(tmp_path))
+        assert list(getattr(store, name)["frames"]) == [100_000 * i for i in range(1, 11)]
+        assert said(store, "one") == [f"1 damaged rows of {name}.jsonl are left out"]
+
+
+def test_a_row_of_another_kind_does_not_stop_the_rest(tmp_path):
+    """A text where other runs have a number, a number where they have a text: as damage leaves it."""
+    odd = write(tmp_path, "odd", straight(0, 10))
+    write(tmp_path, "sound", straight(0, 10))
+    lines(odd, "metrics", [stamp(8) | {"frames_per_second": 1.0, "entropy": "x", "completed": 3}], "a")
+    lines(odd, "episodes", [stamp(8) | {"worker": 0, "score": 1.0, "length": 1, "completed": "no", "epsilon": []}], "a")
+    lines(odd, "evaluations", [stamp(2_000_000) | {"mean": 1.0, "kind": 7, "protocol": None}], "a")
+    store = load(Selection(tmp_path))
+    assert len(store.evaluations) == 20
+    assert list(store.metrics["entropy"].isna()).count(True) == 1
+    assert said(store, "odd") == ["1 damaged rows of evaluations.jsonl are left out"]
+
+
+@pytest.mark.parametrize("config", [None, [], 3, "x"])
+def test_a_document_of_another_kind_is_a_run_that_nothing_is_known_of(tmp_path, config):
+    run = write(tmp_path, "odd", [1.0])
+    document = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(document | {"config": config, "provenance": config, "seconds": config}))
+    assert load(Selection(tmp_path, where="status=finished")).runs["algo"].isna().all()
+
+
+def test_a_half_written_last_row_is_normal_in_a_live_run_and_named_in_a_finished_one(tmp_path):
+    for name, status in (("live", "running"), ("done", "finished")):
+        run = write(tmp_path, name, [1.0, 2.0], status=status)
+        (run / "lock").write_text(f"process {os.getpid()} on {platform.node()}")
+        with (run / "metrics.jsonl").open("a") as file:
+            file.write('{"frames": 12')
+    store = load(Selection(tmp_path))
+    assert store.metrics.groupby("run", observed=True).size().to_dict() == {"live": 2, "done": 2}
+    assert said(store, "done") == ["the last row of metrics.jsonl is half written"]
+    assert said(store, "live") == ["it is still being trained"]
+
+
+def test_what_was_done_again_after_a_resume_counts_once(tmp_path):
+    run = write(tmp_path, "one", [1.0, 2.0, 3.0, 4.0], frames=400_000)
+    rows = [stamp(frames) | {"frames_per_second": 1.0} for frames in (100, 200, 300, 250, 350)]
+    lines(run, "metrics", rows)
+    late = {"kind": "training", "protocol": "atari-paper-noop", "episodes": 5, "std": 0.0, "median": 9.0}
+    lines(run, "evaluations", [stamp(300_000) | late | {"mean": 9.0}], "a")
+    lines(run, "evaluations", [stamp(100_000) | late | {"mean": 7.0, "kind": "eval"}], "a")
+    store = load(Selection(tmp_path))
+    assert list(store.metrics["frames"]) == [100, 200, 250, 350]
+    training = store.evaluations[store.evaluations["kind"] == "training"]
+    assert list(training["mean"]) == [1.0, 2.0, 3.0, 9.0]
+    assert len(store.evaluations) == 5
+
+
+def test_an_empty_store_and_no_store_give_empty_tables(tmp_path):
+    for root in (tmp_path, tmp_path / "none"):
+        store = load(Selection(root))
+        assert all(getattr(store, name).empty for name in store._fields)
+        assert {"game", "algo", "status"} <= set(store.runs.columns)
+
+
+def test_a_compact_copy_is_made_of_finished_runs_alone_and_of_their_latest_rows(tmp_path):
+    run = write(tmp_path, "done", straight(0, 10))
+    write(tmp_path, "stopped", [1.0], status="interrupted")
+    first = load(Selection(tmp_path))
+    copies = {path.name for path in (tmp_path / compact.FOLDER).iterdir()}
+    assert copies == {f"done.{name}.arrow" for name in ("evaluations", "metrics", "episodes")}
+    again = load(Selection(tmp_path))
+    for name in first._fields:
+        pd.testing.assert_frame_equal(getattr(first, name), getattr(again, name))
+    rows = (run / "episodes.jsonl").read_text().replace('"score": 1.0', '"score": 2.0')
+    (run / "episodes.jsonl").write_text(rows)
+    os.utime(run / "episodes.jsonl", (2e9, 2e9))
+    episodes = load(Selection(tmp_path)).episodes
+    assert set(episodes.loc[episodes["run"] == "done", "score"]) == {2.0}
+
+
+def test_a_copy_is_what_is_read_and_a_broken_one_is_not(tmp_path, monkeypatch):
+    write(tmp_path, "done", straight(0, 10))
+    load(Selection(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(compact, "_parse", lambda *_: pytest.fail("the plain file was read"))
+        assert len(load(Selection(tmp_path)).metrics) == 10
+    for copy in (tmp_path / compact.FOLDER).iterdir():
+        copy.write_bytes(copy.read_bytes()[:100])
+    assert len(load(Selection(tmp_path)).metrics) == 10
+
+
+def test_a_store_that_cannot_be_written_to_is_read(tmp_path):
+    write(tmp_path, "done", straight(0, 10))
+    (tmp_path / compact.FOLDER).write_text("in the way")
+    assert len(load(Selection(tmp_path)).metrics) == 10
+
+
+def test_thinned_metrics_are_means_of_blocks_with_the_stamps_of_their_ends(tmp_path):
+    run = write(tmp_path, "one", [1.0])
+    lines(run, "metrics", [stamp(4 * i) | {"frames_per_second": float(i)} for i in range(1, 101)])
+    metrics = load(Selection(tmp_path), thin=10).metrics
+    assert list(metrics["frames"]) == [40 * i for i in range(1, 11)]
+    assert list(metrics["frames_per_second"]) == [10 * i + 5.5 for i in range(10)]
+
+
+@pytest.mark.parametrize(("form", "read"), [("parquet", pd.read_parquet), ("csv", pd.read_csv)])
+def test_an_export_reads_back_as_what_was_loaded(tmp_path, form, read):
+    write(tmp_path / "store", "one", straight(0, 10), threads=4)
+    write(tmp_path / "store", "two", straight(0, 20), env="CartPole-v1", protocol="gymnasium", status="failed")
+    written = dict(export(Selection(tmp_path / "store"), tmp_path / "out", form))
+    assert {file.stem: rows for file, rows in written.items()} == {
+        "runs": 2, "evaluations": 20, "metrics": 20, "episodes": 20, "failures": 0, "problems": 1
+    }  # fmt: skip
+    runs = read(tmp_path / "out" / f"runs.{form}").set_index("id")
+    assert (runs.at["one", "threads"], runs.at["two", "env"]) == (4, "CartPole-v1")
+    evaluations = read(tmp_path / "out" / f"evaluations.{form}")
+    assert list(evaluations.loc[evaluations["run"] == "two", "mean"]) == straight(0, 20)
+
+
+@pytest.mark.parametrize(
+    ("where", "form", "message"),
+    [(None, "xls", "parquet or csv"), ("threads=99", "csv", "No run in .* has threads=99"), (None, "csv", "no runs")],
+)
+def test_an_export_of_nothing_is_refused(tmp_path, where, form, message):
+    if where:
+        write(tmp_path, "one", [1.0])
+    with pytest.raises(InputError, match=message):
+        export(Selection(tmp_path, where=where), tmp_path / "out", form)
+    assert not (tmp_path / "out").exists()
