@@ -19,7 +19,7 @@ from asyncrl.runtime.shared import bind
 from asyncrl.runtime.stream import forget
 
 MAX_TOGETHER = 16  # games played side by side
-RESTARTS = 3  # of a process that died, in a sitting
+RESTARTS = 3  # of a process that died, for one evaluation
 TRAINING_GAMES, LATER_GAMES = 2**32 - 2, 2**32 - 3  # spawn keys: the best of the first must not be judged by them again
 
 
@@ -107,7 +107,11 @@ class Examiner:
         A Failure that is not final means that the evaluation has begun again.
         """
         try:
-            return cast("Evaluated | Failure", self._pipe.recv()) if self._pipe.poll(timeout) else None
+            if not self._pipe.poll(timeout):
+                return None
+            said = cast("Evaluated | Failure", self._pipe.recv())
+            self._restarts = RESTARTS
+            return said
         except (EOFError, OSError):
             self.close()
             self._restarts -= 1

@@ -133,8 +133,10 @@ def test_a_process_of_its_own_finds_the_same_and_is_replaced_if_it_dies_but_not_
         died = Failure(-1, "the evaluation died without a word (exit code -9)", "", is_final=False)
         assert hear(examiner) == died
         assert hear(examiner) == examine(exam, theta, 30)
-        os.kill(examiner._process.pid, signal.SIGKILL)
-        assert hear(examiner) == died._replace(is_final=True)
+        for is_final in (False, True):
+            os.kill(examiner._process.pid, signal.SIGKILL)
+            examiner._process.join()
+            assert hear(examiner) == died._replace(is_final=is_final)
     finally:
         examiner.close()
     assert children(os.getpid()) == before
