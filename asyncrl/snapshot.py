@@ -6,16 +6,17 @@ from typing import Any
 import torch
 
 from asyncrl.events import WorkerState
-from asyncrl.runtime.shared import Shared
+from asyncrl.runtime.shared import STEPS, Shared
 from asyncrl.store.checkpoint import Checkpoint
 
 
 def take(shared: Shared, states: Mapping[int, WorkerState], meta: dict[str, Any]) -> Checkpoint:
     """Return everything a run needs in order to go on."""
     tensors = shared.tensors()
-    for i, saved in states.items():
+    told = {i: saved for i, saved in states.items() if saved.state["steps"] == int(shared.counters[i, STEPS])}
+    for i, saved in told.items():  # not what was told before its last steps, by a worker that was ended since
         tensors |= {_name(i, name): torch.from_numpy(array) for name, array in saved.arrays.items()}
-    workers = [states[i].state if i in states else {} for i in range(shared.workers)]
+    workers = [told[i].state if i in told else {} for i in range(shared.workers)]
     return Checkpoint(shared.T, tensors, workers, meta)
 
 

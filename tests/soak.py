@@ -59,7 +59,7 @@ def main(
         while run.poll() is None and time.monotonic() < due:
             time.sleep(0.2)
             buried = max(buried, zombies(run.pid) if time.monotonic() > due - 0.3 else 0)
-        workers = [child for child in children(run.pid) if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+        workers = sorted(children(run.pid))
         if run.poll() is None and workers:
             memory.append(resident(run.pid))
             os.kill(chance.choice(workers), signal.SIGKILL)

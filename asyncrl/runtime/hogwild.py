@@ -14,7 +14,7 @@ from asyncrl.events import Event, Failure, WorkerState
 from asyncrl.runtime import worker
 from asyncrl.runtime.job import Job
 from asyncrl.runtime.process import CONTEXT, JOIN_SECONDS, start
-from asyncrl.runtime.shared import PARK, PARKED, STEPS, STOP, Shared
+from asyncrl.runtime.shared import PARK, PARKED, STOP, Shared
 from asyncrl.runtime.worker import PARKED_SECONDS
 
 POLL_SECONDS = 0.1
@@ -61,16 +61,16 @@ class Seat:
         self.started = 0  # processes so far
         self.due: float | None = None  # when the next one is to start
         self.failures: deque[float] = deque()  # when, of the recent ones
-        self.steps = 0  # seen last
+        self.progress = 0  # seen last
         self.still = self.rollout = 0.0  # seconds since then; that a rollout usually takes
         self.hung: float | None = None  # how long it stood still, where it was ended for that
 
-    def look(self, steps: int, passed: float) -> None:
-        """Take in a worker's count of steps, some seconds after the last look."""
+    def look(self, progress: int, passed: float) -> None:
+        """Take in a worker's progress, some seconds after the last look."""
         self.still += passed
-        if steps != self.steps:
+        if progress != self.progress:
             self.rollout += 0.1 * (self.still - self.rollout)
-            self.steps, self.still = steps, 0.0
+            self.progress, self.still = progress, 0.0
 
     def patience(self, hang_seconds: float) -> float:
         """Return for how many seconds it may stand still."""
@@ -100,6 +100,7 @@ class Crew:
         self._job = job
         self._seats = [Seat(i, self.states.get(i)) for i in range(shared.workers)]
         self._told: set[int] = set()  # who has told its state since the last pause was ordered
+        self._pauses = 0
         self._heard = threading.Event()
         self._stopping = False
         self._looked = time.monotonic()
@@ -124,10 +125,16 @@ class Crew:
             raise
         finally:
             theirs.close()
-        seat.ear, seat.saved, seat.due, seat.hung = Ear(ours, self._heard), None, None, None
-        seat.ear.start()
+        ear = Ear(ours, self._heard)
+        try:
+            ear.start()
+        except RuntimeError as error:  # no thread is to be had
+            seat.process.kill()
+            seat.process.join()
+            raise OSError(str(error)) from error
+        seat.ear, seat.saved, seat.due, seat.hung = ear, None, None, None
         seat.started += 1
-        seat.steps, seat.still, seat.rollout = int(self.shared.counters[seat.i, STEPS]), 0.0, 0.0
+        seat.progress, seat.still, seat.rollout = self.shared.progress(seat.i), 0.0, 0.0
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         """End every worker: at its own pace where it was asked to stop or is done, at once after an error."""
@@ -242,10 +249,10 @@ class Crew:
 
     def _watch(self, seat: Seat, passed: float) -> None:
         """End a worker that hangs; its end is then heard like any other."""
-        if self.shared.counters[seat.i, PARKED] and self.shared.is_ordered(PARK) and not self._stopping:
+        if seat.i in self._told and self.shared.is_ordered(PARK) and not self._stopping:
             seat.still = 0.0
             return
-        seat.look(int(self.shared.counters[seat.i, STEPS]), passed)
+        seat.look(self.shared.progress(seat.i), passed)
         patience = seat.patience(self._job.hang_seconds)
         if seat.still > (min(patience, STOP_SECONDS) if self._stopping else patience):
             assert seat.process is not None
@@ -255,14 +262,15 @@ class Crew:
     def park(self) -> Iterator[Event]:
         """Bring all workers to a stand between two rollouts, yielding what they say; ``states`` is then up to date."""
         self._told.clear()
-        self.shared.order(PARK, True)
+        self._pauses += 1
+        self.shared.order(PARK, self._pauses)
         parked = self.shared.counters[:, PARKED]
         while any(seat.ear and not (parked[seat.i] and seat.i in self._told) for seat in self._seats):
             yield from self.hear(timeout=0.01)
 
     def release(self) -> None:
         """Let parked workers go on, and see them off, so that none is taken for parked at the next pause."""
-        self.shared.order(PARK, False)
+        self.shared.order(PARK, 0)
         deadline = time.monotonic() + LAPSE_SECONDS
         while self.shared.counters[:, PARKED].any() and time.monotonic() < deadline:
             time.sleep(PARKED_SECONDS)
@@ -273,4 +281,4 @@ class Crew:
             for seat in self._seats:
                 seat.still = 0.0
         self._stopping = True
-        self.shared.order(STOP, True)
+        self.shared.order(STOP, 1)

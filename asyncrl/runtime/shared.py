@@ -18,7 +18,7 @@ from asyncrl.schedules import crossed
 
 N = TypeVar("N", bound=nn.Module)
 
-STEPS, UPDATES, PARKED, TURN = range(4)  # columns of a worker's row
+STEPS, UPDATES, PARKED, TURN, BEATS = range(5)  # columns of a worker's row
 ROW = 8  # int64 in a row: one cache line, so that no two workers write to the same
 STOP, PARK = range(2)  # what the parent asks of all
 
@@ -112,13 +112,25 @@ class Shared:
         if period is not None and crossed(before, after, period):
             self.target.copy_(self.theta)
 
-    def order(self, what: int, yes: bool) -> None:
-        """Ask all workers to STOP or to PARK, at their next rollout."""
-        self.orders[what] = int(yes)
+    def order(self, what: int, number: int) -> None:
+        """Ask all workers to STOP or to PARK, at their next rollout; each pause has a number of its own, 0 is none."""
+        self.orders[what] = number
+
+    def ordered(self, what: int) -> int:
+        """Return the number that the parent asks for it by, or 0."""
+        return int(self.orders.numpy()[what])
 
     def is_ordered(self, what: int) -> bool:
         """Say whether the parent asks for it."""
-        return bool(self.orders.numpy()[what])
+        return self.ordered(what) != 0
+
+    def beat(self, worker: int, number: int) -> None:
+        """Say by a new number that a worker lives, though it makes no steps; 0 is said at the end."""
+        self._counts[worker, BEATS] = number
+
+    def progress(self, worker: int) -> int:
+        """Return a number that grows as long as a worker gets on."""
+        return int(self._counts[worker, STEPS] + self._counts[worker, BEATS])
 
     def set_parked(self, worker: int, yes: bool) -> None:
         """Say that a worker stands still between two rollouts, its state sent."""

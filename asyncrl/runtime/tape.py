@@ -13,7 +13,8 @@ import numpy as np
 from asyncrl.envs.base import Array, Box, Environments, Step
 
 SEED_EVERY = 20_000  # steps of an environment, after which its next game has a new seed: seconds to play back
-LONGEST = 1_000_000  # steps; environments whose games never end are not followed further than that
+MOST = 16 * 2**20  # bytes of actions; environments whose games never end are not followed further than that
+BEAT_EVERY = 100  # rows played back
 ROOM = 1024  # rows at first
 
 
@@ -94,19 +95,26 @@ class Tape:
         """Forget what no environment needs any more, and have as much room again."""
         first = int(self._start.min())
         kept = self._actions[first:]
-        if len(kept) > LONGEST:
+        if kept.nbytes > MOST:
             self._is_followed = False
             return
         self._actions = np.empty((max(ROOM, 2 * len(kept)), *kept.shape[1:]), kept.dtype)
         self._actions[: len(kept)] = kept
         self._length, self._start = len(kept), self._start - first
 
-    def play_back(self, record: Record) -> Array:
-        """Do again what was done, after a reset of all, and return ``[B, *O]`` as it was then."""
+    def play_back(self, record: Record, beat: Callable[[int], None] = lambda row: None) -> Array:
+        """Do again what was done, after a reset of all, and return ``[B, *O]`` as it was then.
+
+        Args:
+            record: what was done.
+            beat: called with the row now and then.
+        """
         wide = np.float32 if isinstance(self.spec.actions, Box) else np.int64
         obs = self._begin(record, 0)
         for row, action in enumerate(record.actions):
             obs = self._environments.step(action.astype(wide)).obs  # those that begin later play something else
+            if row % BEAT_EVERY == 0:
+                beat(row)
             if row + 1 in record.starts:
                 obs = self._begin(record, row + 1)
         self._seeds, self._resets = list(record.seeds), list(record.resets)

@@ -16,6 +16,7 @@ from asyncrl.runtime.shared import STOP, TURN, Shared
 TURN_SECONDS = 0.05
 OVERLOOKED_SECONDS = 2.0  # a turn or a wait that began longer ago counts no more
 NAP_SECONDS = 0.001  # between looks of the next in line; the others look less often
+LONGEST_NAP = 0.25
 BUSY = 0.5  # the share of its turn for which a worker could compute, at least, unless it waits for something else
 IDLE_TURNS = 20  # in a row, after which a worker does without turns, as it leaves its core to others anyway
 AWAY_SECONDS = 60.0  # before it tries again, doubled each time
@@ -71,7 +72,7 @@ class Turns:
         while (behind := self._ahead(since) - self._cores) >= 0 and time.monotonic() - now < OVERLOOKED_SECONDS:
             if self._shared.is_ordered(STOP):
                 break
-            time.sleep(NAP_SECONDS + behind / self._cores * TURN_SECONDS / 2)
+            time.sleep(min(NAP_SECONDS + behind / self._cores * TURN_SECONDS / 2, LONGEST_NAP))
         self._column[self._worker] = _nanoseconds(time.monotonic())
 
     def _ahead(self, since: int) -> int:

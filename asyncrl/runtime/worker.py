@@ -22,7 +22,7 @@ from asyncrl.optim import clip_
 from asyncrl.rollout import Carry
 from asyncrl.runtime.job import Job
 from asyncrl.runtime.process import enter
-from asyncrl.runtime.shared import PARK, STOP, Shared, bind, bind_gradients
+from asyncrl.runtime.shared import PARK, STEPS, STOP, Shared, bind, bind_gradients
 from asyncrl.runtime.stopwatch import Stopwatch
 from asyncrl.runtime.stream import Stream
 from asyncrl.runtime.tape import Record, Tape
@@ -78,6 +78,7 @@ class ActorLearner:
         self.worker, self.job, self.shared, self.pipe = worker, job, shared, pipe
         self.learner = job.learners[worker]
         key = (job.session, worker, replaced) if replaced else (job.session, worker)
+        self._own_key = key
         self.key = tuple(saved.state.get("key", key)) if saved else key  # of this worker's random streams
         torch.manual_seed(int(self._seeds().generate_state(1, np.uint64)[0]))
         environments = self.tape = Tape(job.make_environments(), self._draw)
@@ -115,12 +116,30 @@ class ActorLearner:
         """Go on where an earlier session's worker stopped, environments included if they do again what they did."""
         torch.set_rng_state(torch.frombuffer(bytearray.fromhex(saved.state["torch_rng"]), dtype=torch.uint8))
         if "record" not in saved.state:
+            self._begin_anew("had done more than is kept")
             return
         record = Record(**saved.state["record"], actions=saved.arrays["actions"])
-        if not self.stream.restore(saved.arrays, self.tape.play_back(record)):
-            self.stream.begin([self._draw(env, resets) for env, resets in enumerate(record.resets)])
-            what = f"worker {self.worker}'s environments did not repeat what they had done; their games begin anew"
-            self.pipe.send(Failure(self.worker, what, "", is_final=False))
+        try:
+            obs = self.tape.play_back(record, self._stay)
+        except Exception:
+            self._begin_anew("failed as they repeated what they had done", traceback.format_exc())
+        else:
+            if not self.stream.restore(saved.arrays, obs):
+                self._begin_anew("did not repeat what they had done")
+        self.shared.beat(self.worker, 0)
+
+    def _stay(self, row: int) -> None:
+        """Say that this worker lives, and leave if that is asked for; what was saved of it stays as it is."""
+        self.shared.beat(self.worker, row + 1)
+        if self.shared.is_ordered(STOP):
+            os._exit(0)
+
+    def _begin_anew(self, reason: str, trace: str = "") -> None:
+        """Start new games where the old ones cannot go on, and say so."""
+        self.key = self._own_key  # of this session: other seeds than before
+        self.stream.begin([self._draw(env, 0) for env in range(self.tape.num_envs)])
+        what = f"worker {self.worker}'s environments {reason}; their games begin anew"
+        self.pipe.send(Failure(self.worker, what, trace, is_final=False))
 
     def run(self) -> None:
         """Repeat until T > T_max."""
@@ -198,12 +217,13 @@ class ActorLearner:
 
     def park(self) -> None:
         """Stand still between two rollouts, everything told, until the parent goes on."""
+        pause = self.shared.ordered(PARK)
         self.report()
         self.send_state()
         self.stopwatch.lap("events")
         self.turns.leave()
         self.shared.set_parked(self.worker, True)
-        while self.shared.is_ordered(PARK) and not self.shared.is_ordered(STOP):
+        while pause and self.shared.ordered(PARK) == pause and not self.shared.is_ordered(STOP):
             time.sleep(PARKED_SECONDS)
         self.stopwatch.lap("waiting")
         self.shared.set_parked(self.worker, False)
@@ -211,6 +231,7 @@ class ActorLearner:
     def send_state(self) -> None:
         """Send what a later session needs."""
         state: dict[str, Any] = {"torch_rng": bytes(torch.get_rng_state().numpy()).hex()}
+        state["steps"] = int(self.shared.counters[self.worker, STEPS])  # by which to know whether it is the last
         arrays: dict[str, Array] = {}
         if record := self.tape.record:
             state |= {"key": self.key, "record": record._asdict()}

@@ -31,7 +31,7 @@ class Checkpoint(NamedTuple):
 
     step: int  # T
     tensors: dict[str, Tensor]  # θ, θ⁻, g, counters; copied when saved
-    workers: list[dict[str, Any]]  # one each: the state of torch's generator; JSON, so tuples come back as lists
+    workers: list[dict[str, Any]]  # one each; JSON, so tuples come back as lists
     meta: dict[str, Any]  # the rest: progress made, the configuration; JSON, too
 
 
@@ -89,6 +89,15 @@ def mark_best(run: Path, step: int, score: float) -> None:
     """Name a saved checkpoint the best so far, never to be pruned; raise CheckpointError if that step is not saved."""
     path = _of_step(run, step)
     replace_file(path.with_name(BEST), json.dumps({"step": step, "score": score}).encode() + b"\n")
+
+
+def forget_best(run: Path, step: int) -> bool:
+    """Name no checkpoint the best if that is one of a later step, and say whether it was."""
+    best = best_step(run)
+    if best is None or best <= step:
+        return False
+    (_folder(run) / BEST).unlink()
+    return True
 
 
 def best_step(run: Path) -> int | None:

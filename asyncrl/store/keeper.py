@@ -116,7 +116,7 @@ class Keeper(Writer):
     @property
     def waiting(self) -> int:
         """Return how many rows wait for room; the document counts as one."""
-        return sum(map(len, self._rows.values())) + bool(self._changes)
+        return sum(map(len, self._rows.values())) + bool(self._changes) + (self._best is not None)
 
     def save(self, checkpoint: Checkpoint, keep: int) -> bool:
         """Save a checkpoint, and say whether that was possible; see ``checkpoint.save``."""

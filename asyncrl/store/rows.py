@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any, Self
@@ -36,11 +37,13 @@ def read_rows(run: Path, name: str) -> list[dict[str, Any]]:
 
 
 def cut(run: Path, name: str, step: int) -> None:
-    """Leave out rows of later steps than a run goes back to: it will make them again."""
-    rows = read_rows(run, name)
-    kept = [row for row in rows if row.get("steps", 0) <= step]
-    if len(kept) < len(rows):
-        replace_file(_rows_file(run, name), b"".join(_line(row) for row in kept))
+    """Leave out rows of later steps than a run goes back to: it makes them again. Those of ``asyncrl eval`` stay."""
+    with suppress(FileNotFoundError), _rows_file(run, name).open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # who waits to append finds the new file
+        rows = read_rows(run, name)
+        kept = [row for row in rows if row.get("steps", 0) <= step or row.get("kind") == "eval"]
+        if len(kept) < len(rows):
+            replace_file(_rows_file(run, name), b"".join(_line(row) for row in kept))
 
 
 def _line(row: Mapping[str, Any]) -> bytes:

@@ -14,7 +14,7 @@ from asyncrl.events import EpisodeEnd, Failure, Interval
 from asyncrl.runtime import hogwild
 from asyncrl.runtime.hogwild import Crew, Ear, Seat
 from asyncrl.runtime.process import CONTEXT, PARENTS, THREAD_VARIABLES
-from asyncrl.runtime.shared import PARKED, STEPS
+from asyncrl.runtime.shared import PARK, PARKED, STEPS
 from tests.runtime.setups import children, prepare, wait_until
 
 ENDLESS = 10**9  # steps
@@ -319,3 +319,20 @@ def test_hangs_are_counted_however_long_they_take():
     counted = [seat.count_failure(now, window=12 * 300.0) for now in range(0, 12 * 300, 300)]
     assert counted == list(range(1, 13))
     assert seat.count_failure(10**6, window=600.0) == 1
+
+
+def test_one_that_missed_the_end_of_a_pause_takes_part_in_the_next(slow_start):
+    job, shared = prepare(threads=2, frames=ENDLESS, workers=PATIENT)
+    with Crew(job, shared) as crew:
+        listen(crew, lambda heard: shared.counters[:, STEPS].min() > 100)
+        list(crew.park())
+        frozen = crew._seats[1].process.pid
+        os.kill(frozen, signal.SIGSTOP)
+        crew.release()
+        shared.order(PARK, 2)  # the next pause has begun when it wakes
+        os.kill(frozen, signal.SIGCONT)
+        assert not every(Failure, crew.park())
+        assert crew._told == {0, 1}
+        crew.release()
+        crew.stop()
+        listen(crew)

@@ -82,7 +82,7 @@ def test_a_new_seed_is_the_next_of_its_environment_and_what_was_reached_is_kept(
 
 
 def test_environments_whose_games_never_end_are_not_followed_for_ever(monkeypatch):
-    monkeypatch.setattr(tape, "LONGEST", 100)
+    monkeypatch.setattr(tape, "MOST", 100)
     monkeypatch.setattr(tape, "ROOM", 16)
     taped = Tape(make("tests.toys:Forever", 1, training=True, atari=Atari()), draw)
     taped.reset([1])
@@ -150,7 +150,7 @@ def test_environments_that_do_not_repeat_themselves_begin_anew_and_that_is_said(
         worker.update()
     worker.send_state()
     saved = worker.pipe.sent[-1]
-    later = actor(job, shared, saved=saved)
+    later = actor(prepare(env="tests.runtime.toys:Moody", session=1)[0], shared, saved=saved)
     (said,) = later.pipe.events(Failure)
     assert "did not repeat" in said.reason
     assert not said.is_final
@@ -168,3 +168,16 @@ def test_a_state_of_an_earlier_release_restores_the_random_numbers(tmp_path):
     torch.manual_seed(0)
     actor(job, shared, saved=old)
     assert bytes(torch.get_rng_state().numpy()).hex() == saved.state["torch_rng"]
+
+
+def test_a_state_that_was_told_before_a_workers_last_steps_is_not_kept():
+    job, shared = prepare(env="CartPole-v1")
+    worker = actor(job, shared)
+    worker.send_state()
+    said = {0: worker.pipe.sent[-1]}
+    assert snapshot.take(shared, said, {}).workers == [said[0].state]
+    worker.update()
+    late = snapshot.take(shared, said, {})
+    assert late.workers == [{}]
+    assert late.tensors.keys() == shared.tensors().keys()
+    assert snapshot.states(late) == {}

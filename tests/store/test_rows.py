@@ -137,12 +137,16 @@ def test_rows_later_than_a_step_are_cut_and_who_holds_the_file_open_appends_to_t
     with Writer(tmp_path) as writer:
         for step in (100, 300, 200, 201, 400):
             writer.append("episodes", {"steps": step, "text": "é"})
+        writer.append("evaluations", {"steps": 300, "kind": "eval"})
+        writer.append("evaluations", {"steps": 300, "kind": "training"})
+        cut(tmp_path, "evaluations", 200)
         cut(tmp_path, "episodes", 200)
         cut(tmp_path, "metrics", 200)
         assert [row["steps"] for row in read_rows(tmp_path, "episodes")] == [100, 200]
         writer.append("episodes", {"steps": 210})
     assert [row["steps"] for row in read_rows(tmp_path, "episodes")] == [100, 200, 210]
-    assert os.listdir(tmp_path) == ["episodes.jsonl"]
+    assert [row["kind"] for row in read_rows(tmp_path, "evaluations")] == ["eval"]
+    assert sorted(os.listdir(tmp_path)) == ["episodes.jsonl", "evaluations.jsonl"]
 
 
 FILL = """
