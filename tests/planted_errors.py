@@ -23,6 +23,7 @@ HOGWILD, CREW = "runtime/hogwild.py", "runtime/test_hogwild.py::test_"
 OFTEN = CREW + "a_worker_that_fails_too_often_is_not_replaced_again_and_says_what_it_played"
 EXPERIMENT, BIRTH = "experiment.py", "runtime/birth.py"
 ROWS, ROWS_TESTS = "store/rows.py", "store/test_rows.py"
+MISSED = CREW + "one_that_missed_the_end_of_a_pause_takes_part_in_the_next"
 TAPE, TAPES = "runtime/tape.py", "runtime/test_tape.py"
 GOES_ON = TAPES + "::test_a_worker_goes_on_bit_for_bit"
 TURNS, TURN_TESTS = "runtime/turns.py", "runtime/test_turns.py"
@@ -343,6 +344,13 @@ ERRORS = [
         "experiment.py",
         {"    if changed:": "    if not old:"},
         "test_experiment.py",
+    ),
+    Error("a state of long ago is kept", "snapshot.py", {'["steps"] == int(': '["steps"] <= int('}, TAPES),
+    Error(
+        "a pause is taken for the one before",
+        WORKER,
+        {"shared.ordered(PARK) == pause": "shared.is_ordered(PARK)"},
+        MISSED,
     ),
     # Faults
     Error(
