@@ -16,6 +16,15 @@ def send(*numbers):
         os.kill(os.getpid(), number)
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_ignored():
+    """Have no signal ignored, as SIGINT is where a shell has started these tests in the background."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in STOPS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("number", STOPS)
 def test_each_is_heard_once_and_what_was_there_is_put_back(number):
     before, calls = signal.getsignal(number), []

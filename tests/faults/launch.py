@@ -1,6 +1,7 @@
 """Runs by the command line, in process groups of their own, to be struck."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,13 +24,20 @@ def launched(command: list[str], said: Path) -> "Iterator[subprocess.Popen[bytes
     """Start a command in a session of its own; nothing of it is left behind."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with said.open("a") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file, env=environment, start_new_session=True)
+        process = subprocess.Popen(
+            command, stdout=file, stderr=file, env=environment, start_new_session=True, preexec_fn=_heed
+        )
     try:
         yield process
     finally:
         if process.poll() is None:
             process.kill()
         process.wait()
+
+
+def _heed() -> None:
+    """Do not inherit that SIGINT is ignored, as it is in the background of a shell."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def group(session: int) -> set[int]:
