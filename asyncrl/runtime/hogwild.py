@@ -214,7 +214,7 @@ class Crew:
         if seat.ear is not None:
             seat.ear.close()
         seat.ear = None
-        self.shared.set_parked(seat.i, False)  # as it may have been
+        self.shared.leave(seat.i)
 
     def _fail(self, seat: Seat, failure: Failure, is_accident: bool) -> Failure:
         """Have a failed worker replaced, unless that would not help; return what is to be told."""

@@ -124,6 +124,11 @@ class Shared:
         """Say whether the parent asks for it."""
         return self.ordered(what) != 0
 
+    def leave(self, worker: int) -> None:
+        """Say that nobody is there: neither parked nor in its turn."""
+        self.counters[worker, PARKED] = 0
+        self.counters[worker, TURN] = 0
+
     def beat(self, worker: int, number: int) -> None:
         """Say by a new number that a worker lives, though it makes no steps; 0 is said at the end."""
         self._counts[worker, BEATS] = number
