@@ -23,6 +23,7 @@ from asyncrl.store import keeper
 from asyncrl.store.checkpoint import best_step, load
 from asyncrl.store.rows import read_rows
 from asyncrl.store.runs import read_document
+from tests.faults import launch
 from tests.runtime.setups import children, is_alive, resolve, shared_memory, wait_until
 
 FOREVER = 10**9  # frames
@@ -194,29 +195,13 @@ def test_sigterm_stops_it_with_a_checkpoint_and_sighup_does_not_where_nohup_said
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
-def _heed():
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
-
-
 @pytest.fixture
 def launched(tmp_path, request):
     """Start a long run of two workers by the command line, in a process group of its own."""
     env, *settings = getattr(request, "param", "CartPole-v1").split()
-    table = {"env": env, "threads": "2", "frames": "1G", "name": "mine", "results": str(tmp_path)}
-    options = [word for name, value in table.items() for word in (f"--{name}", value)]
-    options += [
-        word for setting in ("evaluation.episodes=0", "log_seconds=0.2", *settings) for word in ("--set", setting)
-    ]
-    command = [sys.executable, "-m", "asyncrl", "run", *options]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with (tmp_path / "said").open("w") as said:
-        process = subprocess.Popen(
-            command, stdout=said, stderr=said, env=environment, start_new_session=True, preexec_fn=_heed
-        )
-    yield SimpleNamespace(process=process, run=tmp_path / "mine", said=tmp_path / "said")
-    if process.poll() is None:
-        process.kill()
-    process.wait()
+    said = tmp_path / "said"
+    with launch.launched(launch.arguments(tmp_path, "mine", *settings, env=env), said) as process:
+        yield SimpleNamespace(process=process, run=tmp_path / "mine", said=said)
 
 
 @pytest.mark.parametrize(

@@ -63,11 +63,14 @@ def _learning(study: Study, unit: str) -> Figure:
         "others: hours depend on processors, cores and what else ran. Seconds are those of training; the clock "
         "stands still during evaluations.",
     }[unit]
-    best = f" Dotted lines average the best {series.BEST} runs by final score, as the paper's figure 1 does with 50; "
-    best += "they are biased upwards." if data["statistic"].str.contains("best").any() else ""
+    best = (
+        f" Dotted lines average the best {series.BEST} runs by final score, as the paper's figure 1 does with 50; they "
+        "are biased upwards."
+    )
+    best = best if data["statistic"].str.contains("best").any() else ""
     text = (
         f"Mean score of the evaluations made while training, against {unit}; one line a method, {_runs(data)}. The "
-        f"line averages runs where all of them are, and {BAND}. {what}{best if 'biased' in best else ''}"
+        f"line averages runs where all of them are, and {BAND}. {what}{best}"
     )
     command = "asyncrl run --algo a3c --env pong --threads 2 --frames 10M    # then --algo n-step-q, and other seeds"
     data, axis = (data, FRAMES) if unit == "frames" else _clock(data)
