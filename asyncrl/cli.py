@@ -58,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal without Unicode gets question marks
     warnings.showwarning = _warn
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # as it was set for the time of the imports
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL:  # a scheduler's warning before a run has begun to listen
         signal.signal(signal.SIGUSR1, lambda *_: sys.exit(Exit.WARNED))
     try:

@@ -56,7 +56,7 @@ def train(config: RunConfig, results: Path, name: str | None = None, show: Show 
     final = draw_final(plan.workers * plan.envs, config.exploration.final, config.exploration.probability, rng)
     theta = flatten(parts.make_network(config, spec))
     job = parts.make_job(config, spec, final, session=0)
-    preflight.check(job, len(theta), results, config.checkpoints.keep)
+    preflight.check(job, len(theta), len(final), results, config.checkpoints.keep)
     shared = Shared.allocate(theta, job.workers, job.optimizer, job.has_target)
     game = config.env.rpartition(":")[2].rpartition("/")[2].lower()
     origin = provenance.collect()
@@ -110,7 +110,7 @@ def _resume(run: Path, frames: int | None, show: Show) -> Path:
     final = tuple(document["exploration"] or (0.0,) * (plan.workers * plan.envs))
     sessions = int(document["sessions"]) + 1
     job = parts.make_job(config, spec, final, sessions)
-    preflight.check(job, len(saved.tensors["theta"]), run, config.checkpoints.keep, checkpoints.count(run))
+    preflight.check(job, len(saved.tensors["theta"]), len(final), run, config.checkpoints.keep, checkpoints.count(run))
     for name in ("episodes", "metrics", "evaluations"):
         rows.cut(run, name, saved.step)
     if checkpoints.forget_best(run, saved.step):

@@ -143,4 +143,5 @@ def make_exam(config: RunConfig, spec: Spec, episodes: int, seed: int, stream: i
         seed=seed,
         threads=cores(),
         stream=stream,
+        hang_seconds=config.workers.hang_seconds,
     )

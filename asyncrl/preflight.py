@@ -8,15 +8,16 @@ from asyncrl.errors import InputError
 from asyncrl.runtime.job import Job
 from asyncrl.runtime.shared import Shared
 
-STATE_OF_A_WORKER = 1 << 16  # bytes in a checkpoint, about: its random numbers, as text, and the actions of its games
+STATE_OF_AN_ENVIRONMENT = 1 << 16  # bytes in a checkpoint, about: its last observation, and the actions of its games
 
 
-def check(job: Job, parameters: int, place: Path, keep: int, saved: int = 0) -> None:
+def check(job: Job, parameters: int, num_envs: int, place: Path, keep: int, saved: int = 0) -> None:
     """See that a run fits; a note where it will be crowded is a warning.
 
     Args:
         job: its parts.
         parameters: P of its network.
+        num_envs: environments of all its workers.
         place: where it will be written.
         keep: how many checkpoints it keeps, besides the one that it is writing.
         saved: how many there are already.
@@ -25,7 +26,7 @@ def check(job: Job, parameters: int, place: Path, keep: int, saved: int = 0) -> 
         InputError: it does not fit: one line for each thing that there is too little of.
     """
     shared = Shared.size(parameters, job.workers, job.optimizer, job.has_target)
-    checkpoint = shared + STATE_OF_A_WORKER * job.workers
+    checkpoint = shared + STATE_OF_AN_ENVIRONMENT * num_envs
     checks = (
         machine.shared_memory(shared),
         machine.open_files(job.workers),

@@ -25,6 +25,7 @@ from asyncrl.schedules import crossed
 from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store.checkpoint import CheckpointError
 from asyncrl.store.keeper import Keeper
+from asyncrl.store.rows import read_rows
 
 SHOW_SECONDS = 0.25
 CHECK_SECONDS = 5.0  # between looks at whether the weights are numbers
@@ -69,6 +70,8 @@ class Session:
         self._shown = self._logged = self._checked = 0.0
         self._code = Exit.WORKER_FAILED  # where there is a failure
         self._rollbacks = 0
+        rows = read_rows(run, "evaluations")  # one that a kill broke off is due again
+        self._evaluated = max((row["steps"] for row in rows if row["kind"] == "training"), default=0)
 
     def _period(self, frames: int | None) -> int:
         return max(1, (frames or self._config.frames // 10) // self._frames_per_step)
@@ -154,7 +157,7 @@ class Session:
 
     def _pause(self, before: int, T: int) -> None:
         """Evaluate and save where it is time to."""
-        evaluate = self._examiner is not None and crossed(before, T, self._evaluate_every)
+        evaluate = self._examiner is not None and crossed(self._evaluated, T, self._evaluate_every)
         if not (evaluate or crossed(before, T, self._checkpoint_every) or self._writer.wants_checkpoint):
             return
         with self._standstill():
@@ -239,6 +242,7 @@ class Session:
         if isinstance(result, Failure):
             self._note([result])
         elif result is not None:
+            self._evaluated = T
             row = self._log.write_evaluation(result, self._document["protocol"], "training")
             best = self._document.get("best_score")
             is_best = not math.isnan(row["mean"]) and (best is None or row["mean"] > best)

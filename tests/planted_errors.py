@@ -19,6 +19,7 @@ GRADIENTS, RUNS = "learners/test_pseudocode.py", "runtime/test_whole_runs.py"
 A3C, N_STEP, Q, SARSA = (f"learners/{name}.py" for name in ("a3c", "n_step_q", "one_step_q", "one_step_sarsa"))
 STREAM, WORKER, SHARED = (f"runtime/{name}.py" for name in ("stream", "worker", "shared"))
 EVALUATE = "runtime/evaluate.py"
+HANGING_EXAMINER = "runtime/test_evaluate.py::test_a_process_that_hangs_is_replaced_and_one_that_is_slow_is_not"
 HOGWILD, CREW = "runtime/hogwild.py", "runtime/test_hogwild.py::test_"
 OFTEN = CREW + "a_worker_that_fails_too_often_is_not_replaced_again_and_says_what_it_played"
 EXPERIMENT, BIRTH = "experiment.py", "runtime/birth.py"
@@ -323,6 +324,14 @@ ERRORS = [
     # Turns
     Error("a worker that died holds its turn", TURNS, {"self._column > oldest": "self._column > 0"}, TURN_TESTS),
     Error("turns go to who asks first", TURNS, {"(self._column > -since)": "(self._column > 0)"}, TURN_TESTS),
+    Error("a turn of quick rollouts lasts too long", TURNS, {"self._rollouts < TURN_ROLLOUTS and ": ""}, TURN_TESTS),
+    Error("a frozen evaluation waits for ever", EVALUATE, {"self._silent += timeout": "pass"}, HANGING_EXAMINER),
+    Error(
+        "an evaluation that was broken off is forgotten",
+        "session.py",
+        {"crossed(self._evaluated, T,": "crossed(before, T,"},
+        "test_session.py::test_an_evaluation_that_was_broken_off_is_made_up_for",
+    ),
     Error("whoever waits for an environment keeps its turn", TURNS, {">= BUSY *": ">= 0 *"}, TURN_TESTS),
     # Going on bit for bit
     Error("a resumed worker forgets its carry", STREAM, {"carries[0]": "self._fresh"}, GOES_ON),

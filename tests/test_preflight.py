@@ -41,11 +41,11 @@ def test_the_size_of_the_shared_memory_is_known_before_it_is_taken(name, algo):
 def test_a_run_that_fits_is_let_through_to_the_byte(free, tmp_path):
     job, shared = prepare(threads=2, algo="one-step-q")
     needed = Shared.size(len(shared.theta), 2, job.optimizer, True)
-    checkpoint = needed + 2 * preflight.STATE_OF_A_WORKER
+    checkpoint = needed + 6 * preflight.STATE_OF_AN_ENVIRONMENT
 
     def refusal(saved):
         try:
-            preflight.check(job, len(shared.theta), tmp_path, 3, saved)
+            preflight.check(job, len(shared.theta), 6, tmp_path, 3, saved)
         except InputError as error:
             return str(error).partition(":")[0]
         return None
@@ -74,7 +74,7 @@ def test_a_crowd_of_threads_is_told_of_and_let_through(monkeypatch, tmp_path):
     monkeypatch.setattr(machine, "cores", lambda: 2)
     job, shared = prepare(threads=9)
     with pytest.warns(UserWarning, match="9 threads take turns on 2 cores"):
-        preflight.check(job, len(shared.theta), tmp_path, keep=3)
+        preflight.check(job, len(shared.theta), 9, tmp_path, keep=3)
 
 
 def test_too_few_descriptors_for_the_workers_are_one_line_and_no_run(tmp_path, faults):

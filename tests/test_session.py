@@ -377,6 +377,24 @@ def test_a_run_that_is_stopped_in_its_last_evaluation_has_met_its_budget(tmp_pat
     assert read_rows(run, "evaluations") == []
 
 
+def test_an_evaluation_that_was_broken_off_is_made_up_for(tmp_path):
+    def show(progress):
+        if progress.phase == "evaluating" and not sent:
+            sent.append(progress.frames)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    sent = []
+    every = {"episodes": 5, "every": 5_000}
+    config = resolve(env="tests.runtime.toys:SlowExam", threads=1, frames=9_990, evaluation=every)
+    with pytest.raises(Stopped):
+        experiment.train(config, tmp_path, name="mine", show=show)
+    assert read_rows(tmp_path / "mine", "evaluations") == []
+    run = experiment.resume(tmp_path / "mine")
+    rows = read_rows(run, "evaluations")
+    assert [row["steps"] >= 9_990 for row in rows] == [False, True]  # the one that was due, and that of the end
+    assert sent[0] < rows[0]["steps"]
+
+
 @pytest.fixture
 def poison(monkeypatch):
     """Return a function that has NaN written into a run's memory, once it has made some steps: and every time again."""

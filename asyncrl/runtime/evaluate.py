@@ -1,5 +1,6 @@
 """Evaluation: whole, unclipped games of a snapshot, played in a process of its own."""
 
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -19,7 +20,9 @@ from asyncrl.runtime.shared import bind
 from asyncrl.runtime.stream import forget
 
 MAX_TOGETHER = 16  # games played side by side
-RESTARTS = 3  # of a process that died, for one evaluation
+RESTARTS = 3  # of a process that died or hung, for one evaluation
+BEAT_SECONDS = 1.0
+PATIENCE = 5  # times hang_seconds without a step, before the process is taken to hang
 TRAINING_GAMES, LATER_GAMES = 2**32 - 2, 2**32 - 3  # spawn keys: the best of the first must not be judged by them again
 
 
@@ -34,17 +37,21 @@ class Exam:
     seed: int
     threads: int
     stream: int  # TRAINING_GAMES, or LATER_GAMES of ``asyncrl eval``
+    hang_seconds: float = 60.0  # of a worker's; here games start, and many are stepped in turn
 
 
-def play(exam: Exam, theta: Tensor, environments: Environments, T: int) -> Evaluated:
+def play(
+    exam: Exam, theta: Tensor, environments: Environments, T: int, beat: Callable[[], None] = lambda: None
+) -> Evaluated:
     """Play exactly ``exam.episodes`` games with weights ``[P]``; every game that is started counts, however long.
 
-    The same weights, seed and T give the same games.
+    The same weights, seed and T give the same games. ``beat`` is called at every step.
     """
     started = environments.num_envs
     counted = [True] * started  # environments whose game counts
     games: list[Game] = []
     for step in steps(exam, theta, environments, T):
+        beat()
         for game in step.games:
             if counted[game.env]:
                 games.append(game)
@@ -83,7 +90,7 @@ def examine(exam: Exam, theta: Tensor, T: int) -> Evaluated:
 
 
 class Examiner:
-    """A process that evaluates the snapshots it is sent; another takes its place if it dies, a few times."""
+    """A process that evaluates the snapshots it is sent; another takes its place if it dies or hangs, a few times."""
 
     def __init__(self, exam: Exam) -> None:
         """Start the process."""
@@ -94,10 +101,12 @@ class Examiner:
         self._pipe, theirs = CONTEXT.Pipe()
         self._process = start(_main, (self._exam, theirs), "asyncrl-examiner", self._exam.threads)
         theirs.close()
+        self._silent = 0.0  # seconds that were waited for it in vain
 
     def send(self, theta: Tensor, T: int) -> None:
         """Hand over a copy of ``[P]`` weights."""
         self._asked = theta.numpy().copy(), T
+        self._silent = 0.0
         with suppress(OSError):  # it is dead, as hear will tell
             self._pipe.send(self._asked)
 
@@ -107,20 +116,28 @@ class Examiner:
         A Failure that is not final means that the evaluation has begun again.
         """
         try:
-            if not self._pipe.poll(timeout):
-                return None
-            said = cast("Evaluated | Failure", self._pipe.recv())
-            self._restarts = RESTARTS
-            return said
+            if self._pipe.poll(timeout):
+                said = cast("Evaluated | Failure | None", self._pipe.recv())  # None: it has made a step
+                self._silent = 0.0
+                self._restarts = self._restarts if said is None else RESTARTS
+                return said
         except (EOFError, OSError):
             self.close()
-            self._restarts -= 1
-            reason = f"the evaluation died without a word (exit code {self._process.exitcode})"
-            if self._restarts >= 0:
-                self._begin()
-                with suppress(OSError):
-                    self._pipe.send(self._asked)
-            return Failure(-1, reason, "", is_final=self._restarts < 0)
+            return self._replace(f"died without a word (exit code {self._process.exitcode})")
+        self._silent += timeout
+        if self._silent <= PATIENCE * self._exam.hang_seconds:
+            return None
+        self.close()
+        return self._replace(f"hung: it made no step for {self._silent:.0f} seconds")
+
+    def _replace(self, how: str) -> Failure:
+        """Have another process begin again, unless there were too many."""
+        self._restarts -= 1
+        if self._restarts >= 0:
+            self._begin()
+            with suppress(OSError):
+                self._pipe.send(self._asked)
+        return Failure(-1, f"the evaluation {how}", "", is_final=self._restarts < 0)
 
     def close(self) -> None:
         """End the process."""
@@ -131,7 +148,14 @@ class Examiner:
 
 def _main(exam: Exam, pipe: "Connection[Any, Any]") -> None:
     enter(exam.threads)
-    environments = None
+    environments, told = None, 0.0
+
+    def beat() -> None:
+        nonlocal told
+        if time.monotonic() - told > BEAT_SECONDS:
+            told = time.monotonic()
+            pipe.send(None)
+
     while True:
         try:
             theta, T = pipe.recv()
@@ -139,7 +163,7 @@ def _main(exam: Exam, pipe: "Connection[Any, Any]") -> None:
             return
         try:
             environments = environments or exam.make_environments(min(exam.episodes, MAX_TOGETHER))
-            pipe.send(play(exam, torch.from_numpy(theta), environments, T))
+            pipe.send(play(exam, torch.from_numpy(theta), environments, T, beat))
         except Exception as error:
             pipe.send(Failure(-1, f"evaluation: {type(error).__name__}: {error}", traceback.format_exc()))
             return

@@ -10,12 +10,16 @@ import time
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asyncrl.runtime.shared import STOP, TURN, Shared
 
-TURN_SECONDS = 0.05
-OVERLOOKED_SECONDS = 2.0  # a turn or a wait that began longer ago counts no more
-NAP_SECONDS = 0.001  # between looks of the next in line; the others look less often
+Stamps = NDArray[np.int64]  # ns
+
+TURN_ROLLOUTS = 25  # more would spare little, and too many updates in a row would be one worker's
+TURN_SECONDS = 0.25  # at most, where rollouts take long
+OVERLOOKED_SECONDS = 2.0  # a turn that began longer ago counts no more
+NAP_SECONDS = 0.001  # between looks of one whose turn should have come
 LONGEST_NAP = 0.25
 BUSY = 0.5  # the share of its turn for which a worker could compute, at least, unless it waits for something else
 IDLE_TURNS = 20  # in a row, after which a worker does without turns, as it leaves its core to others anyway
@@ -29,9 +33,12 @@ class Turns:
         """Take part if there are more workers than ``cores``; None: there are enough."""
         self._shared, self._worker = shared, worker
         self._cores = shared.workers if cores is None else cores
+        self._patience = OVERLOOKED_SECONDS + shared.workers / self._cores * TURN_SECONDS  # of a wait
         self._column = shared.counters.numpy()[:, TURN]  # [W] ns: when a turn began, or minus when a wait did; or 0
         self._takes_part = shared.workers > self._cores
         self._began: float | None = None  # this turn
+        self._rollouts = 0  # in it
+        self._lasts = 0.0  # seconds that the last one took
         self._wanted = 0.0  # seconds for which its threads could have computed, until then
         self._idle = 0  # turns in a row
         self._back = 0.0  # when to take part again
@@ -42,13 +49,17 @@ class Turns:
         if not self._takes_part:
             return
         now = time.monotonic()
-        if now < self._back or (self._began is not None and now - self._began < TURN_SECONDS):
+        if now < self._back:
             return
         if self._began is not None:
-            self._judge(now - self._began)
+            self._rollouts += 1
+            self._lasts = now - self._began
+            if self._rollouts < TURN_ROLLOUTS and self._lasts < TURN_SECONDS:
+                return
+            self._judge(self._lasts)
         if now >= self._back:
             self._wait(now)
-            self._began, self._wanted = time.monotonic(), runnable()
+            self._began, self._rollouts, self._wanted = time.monotonic(), 0, runnable()
 
     def leave(self) -> None:
         """Let others have the core."""
@@ -69,18 +80,29 @@ class Turns:
     def _wait(self, now: float) -> None:
         since = _nanoseconds(now)
         self._column[self._worker] = -since
-        while (behind := self._ahead(since) - self._cores) >= 0 and time.monotonic() - now < OVERLOOKED_SECONDS:
-            if self._shared.is_ordered(STOP):
+        while time.monotonic() - now < self._patience and not self._shared.is_ordered(STOP):
+            at_work, waiting = self._ahead(since)
+            behind = len(at_work) + waiting - self._cores
+            if behind < 0:
                 break
-            time.sleep(min(NAP_SECONDS + behind / self._cores * TURN_SECONDS / 2, LONGEST_NAP))
+            time.sleep(min(NAP_SECONDS + self._until(behind, at_work), LONGEST_NAP))
         self._column[self._worker] = _nanoseconds(time.monotonic())
 
-    def _ahead(self, since: int) -> int:
-        """Return how many are at work, or have waited for longer."""
-        oldest = _nanoseconds(time.monotonic() - OVERLOOKED_SECONDS)
-        at_work = self._column > oldest
-        waiting = (self._column < -oldest) & (self._column > -since)
-        return int(np.count_nonzero(at_work | waiting))
+    def _ahead(self, since: int) -> tuple[Stamps, int]:
+        """Return since when others are at work, and how many have waited for longer."""
+        now = time.monotonic()
+        at_work = self._column[self._column > _nanoseconds(now - OVERLOOKED_SECONDS)]
+        waiting = (self._column < -_nanoseconds(now - self._patience)) & (self._column > -since)
+        return at_work, int(np.count_nonzero(waiting))
+
+    def _until(self, behind: int, at_work: Stamps) -> float:
+        """Return in how many seconds a core may be free: half a turn, as this worker's last one was, before it is due."""
+        if not len(at_work):  # those ahead are about to begin
+            return 0.0
+        lasts = min(self._lasts, TURN_SECONDS)
+        rounds, place = divmod(behind, len(at_work))
+        end = np.sort(at_work)[place] / 1e9 + (0.5 + rounds) * lasts
+        return max(0.0, float(end) - time.monotonic())
 
 
 def runnable() -> float:

@@ -142,6 +142,21 @@ def test_a_process_of_its_own_finds_the_same_and_is_replaced_if_it_dies_but_not_
     assert children(os.getpid()) == before
 
 
+def test_a_process_that_hangs_is_replaced_and_one_that_is_slow_is_not(monkeypatch):
+    exam, theta = setup(8, env="tests.runtime.toys:SlowExam")  # 4 s, 0.8 s a step
+    examiner = Examiner(exam)
+    try:
+        examiner.send(theta, 1)
+        assert examiner.hear(timeout=30) is None  # the first step: it has started
+        monkeypatch.setattr(evaluate, "PATIENCE", 2.5 / exam.hang_seconds)
+        assert isinstance(hear(examiner), Evaluated)
+        os.kill(examiner._process.pid, signal.SIGSTOP)
+        examiner.send(theta, 2)
+        assert hear(examiner) == Failure(-1, "the evaluation hung: it made no step for 3 seconds", "", is_final=False)
+    finally:
+        examiner.close()
+
+
 def test_a_game_that_raises_is_reported():
     exam, theta = setup(env="tests.toys:Crashing")
     examiner = Examiner(exam)

@@ -8,7 +8,16 @@ import torch
 from asyncrl.optim import RMSProp
 from asyncrl.runtime import turns
 from asyncrl.runtime.shared import STOP, TURN, Shared
-from asyncrl.runtime.turns import AWAY_SECONDS, IDLE_TURNS, OVERLOOKED_SECONDS, TURN_SECONDS, Turns
+from asyncrl.runtime.turns import (
+    AWAY_SECONDS,
+    IDLE_TURNS,
+    LONGEST_NAP,
+    NAP_SECONDS,
+    OVERLOOKED_SECONDS,
+    TURN_ROLLOUTS,
+    TURN_SECONDS,
+    Turns,
+)
 from tests.clock import Time
 
 
@@ -88,12 +97,43 @@ def test_a_turn_lasts_its_time_and_then_waits_behind_those_who_have_waited(clock
     assert clock.now > 1_000.5
 
 
-@pytest.mark.parametrize("sign", [1, -1])
-def test_one_that_was_stopped_or_died_is_overlooked(clock, sign):
+def test_a_turn_of_quick_rollouts_has_so_many(clock):
+    shared = share(2)
+    worker = Turns(shared, 0, 1)
+    worker.next()
+    began = int(shared.counters[0, TURN])
+    for _ in range(TURN_ROLLOUTS - 1):
+        clock.pass_(0.001)
+        worker.next()
+        assert shared.counters[0, TURN] == began
+    clock.pass_(0.001)
+    worker.next()
+    assert shared.counters[0, TURN] == int(clock.now * 1e9)
+
+
+@pytest.mark.parametrize("line", [[], [0.001], [0.001, 0.002]])
+def test_who_waits_sleeps_until_half_a_turn_before_a_core_is_due(clock, line):
+    """One is at work, since 40 ms; each has a turn of 100 ms, as this worker had."""
+    shared = share(4)
+    last = Turns(shared, 3, 1)
+    last.next()
+    clock.pass_(0.1)
+    last.next()
+    last.leave()
+    shared.counters[0, TURN] = int((clock.now - 0.04) * 1e9)
+    for i, ago in enumerate(line):
+        shared.counters[i + 1, TURN] = -int((clock.now - ago) * 1e9)
+    clock.on_nap = lambda: shared.counters[:3, TURN].zero_()
+    last.next()
+    assert clock.naps == [pytest.approx(min(0.05 - 0.04 + 0.1 * len(line) + NAP_SECONDS, LONGEST_NAP))]
+
+
+@pytest.mark.parametrize(("sign", "seconds"), [(1, OVERLOOKED_SECONDS), (-1, OVERLOOKED_SECONDS + 2 * TURN_SECONDS)])
+def test_one_that_was_stopped_or_died_is_overlooked(clock, sign, seconds):
     shared = share(2)
     shared.counters[1, TURN] = sign * int((clock.now - 0.01) * 1e9)
     Turns(shared, 0, 1).next()
-    assert 0.9 * OVERLOOKED_SECONDS < clock.now - 1_000.0 < 1.1 * OVERLOOKED_SECONDS
+    assert 0.9 * seconds < clock.now - 1_000.0 < 1.1 * seconds
     clock.naps.clear()
     Turns(shared, 0, 1).next()
     assert not clock.naps
