@@ -96,7 +96,7 @@ class Turns:
         return at_work, int(np.count_nonzero(waiting))
 
     def _until(self, behind: int, at_work: Stamps) -> float:
-        """Return in how many seconds a core may be free: half a turn, as this worker's last one was, before it is due."""
+        """Return in how many seconds a core may be free: half a turn, as this worker's last one, before it is due."""
         if not len(at_work):  # those ahead are about to begin
             return 0.0
         lasts = min(self._lasts, TURN_SECONDS)
