@@ -169,8 +169,8 @@ def test_a_game_that_raises_is_reported():
     assert "toys.py" in failure.traceback
 
 
-def hear(examiner) -> Evaluated | Failure:
-    result = None
-    while result is None:
-        result = examiner.hear(timeout=1)
+def hear(examiner) -> Evaluated | Failure | None:
+    end = time.monotonic() + 60
+    while (result := examiner.hear(timeout=1)) is None and time.monotonic() < end:
+        pass
     return result
