@@ -1,10 +1,33 @@
-"""Faults are counted: each test says what it inflicts, and the end of a session says how much of it was survived."""
+"""What many tests share.
 
+Faults are counted: each test says what it inflicts, and the end of a session says how much of it was survived.
+"""
+
+import multiprocessing
+import os
 from collections import Counter
 
 import pytest
 
+from asyncrl.runtime import hogwild
+from tests.runtime.setups import children, shared_memory, wait_until
+
 RECORD = "fault"
+
+
+@pytest.fixture
+def nothing_left():
+    """No test that uses this leaves a process, or a name in /dev/shm."""
+    before, names = children(os.getpid()), shared_memory()
+    yield
+    assert wait_until(lambda: children(os.getpid()) <= before and shared_memory() <= names)
+    assert not multiprocessing.active_children()
+
+
+@pytest.fixture
+def slow_start(monkeypatch):
+    """Beside other tests a process may take long to start."""
+    monkeypatch.setattr(hogwild, "STARTING", 100)
 
 
 def pytest_addoption(parser):

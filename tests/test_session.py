@@ -24,18 +24,11 @@ from asyncrl.store.checkpoint import best_step, load
 from asyncrl.store.rows import read_rows
 from asyncrl.store.runs import read_document
 from tests.faults import launch
-from tests.runtime.setups import children, is_alive, resolve, shared_memory, wait_until
+from tests.runtime.setups import children, is_alive, resolve, wait_until
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 FOREVER = 10**9  # frames
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left():
-    """No test leaves a process, or a name in /dev/shm."""
-    before, names = children(os.getpid()), shared_memory()
-    yield
-    assert wait_until(lambda: children(os.getpid()) <= before and shared_memory() <= names)
-    assert not multiprocessing.active_children()
 
 
 @pytest.fixture(scope="module")

@@ -13,17 +13,9 @@ from asyncrl.store.checkpoint import load
 from asyncrl.store.rows import read_rows
 from asyncrl.store.runs import list_runs, read_document
 from tests.faults.launch import arguments, group, launched
-from tests.runtime.setups import shared_memory, wait_until
+from tests.runtime.setups import wait_until
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(3_600)]
-
-
-@pytest.fixture(autouse=True)
-def leaves_nothing_in_shared_memory():
-    """No name in /dev/shm is left."""
-    before = shared_memory()
-    yield
-    assert wait_until(lambda: shared_memory() <= before)
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(3_600), pytest.mark.usefixtures("nothing_left")]
 
 
 def test_no_worker_outlives_a_parent_that_is_killed_at_any_time(faults, tmp_path):

@@ -8,30 +8,19 @@ import time
 import pytest
 
 from asyncrl.events import Failure
-from asyncrl.runtime import hogwild
 from asyncrl.runtime.hogwild import Crew
 from asyncrl.runtime.shared import STEPS
-from tests.runtime.setups import children, prepare, wait_until
+from tests.runtime.setups import prepare
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(1_800)]
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.timeout(1_800),
+    pytest.mark.usefixtures("nothing_left", "slow_start"),
+]
 
 ENDLESS = 10**9  # steps
 PATIENT = {"restarts": 10_000, "hang_seconds": 60.0}
 OUTAGE = 30.0  # seconds that a replacement may take here, beside whatever else the machine does
-
-
-@pytest.fixture(autouse=True)
-def slow_start(monkeypatch):
-    """Beside other tests a process may take long to start."""
-    monkeypatch.setattr(hogwild, "STARTING", 100)
-
-
-@pytest.fixture(autouse=True)
-def leaves_no_process():
-    """No test leaves a process behind."""
-    before = children(os.getpid())
-    yield
-    assert wait_until(lambda: children(os.getpid()) <= before)
 
 
 class Watch:

@@ -15,17 +15,11 @@ from asyncrl.runtime import hogwild
 from asyncrl.runtime.hogwild import Crew, Ear, Seat
 from asyncrl.runtime.process import CONTEXT, PARENTS, THREAD_VARIABLES
 from asyncrl.runtime.shared import PARK, PARKED, STEPS
-from tests.runtime.setups import children, prepare, wait_until
+from tests.runtime.setups import prepare, wait_until
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 ENDLESS = 10**9  # steps
-
-
-@pytest.fixture(autouse=True)
-def leaves_no_process():
-    """No test leaves a process behind."""
-    before = children(os.getpid())
-    yield
-    assert wait_until(lambda: children(os.getpid()) <= before)
 
 
 def listen(crew, until=lambda heard: False, seconds=60):
@@ -235,12 +229,6 @@ def test_an_environment_that_never_made_a_step_is_a_mistake_and_ends_at_once(mon
         listen(crew)
     assert first.is_final
     assert "no licence" in first.reason
-
-
-@pytest.fixture
-def slow_start(monkeypatch):
-    """Beside other tests a process may take long to start."""
-    monkeypatch.setattr(hogwild, "STARTING", 100)
 
 
 def test_a_worker_that_stands_still_is_found_ended_and_replaced(slow_start):
