@@ -374,6 +374,12 @@ ERRORS = [
         "runtime/test_birth.py",
     ),
     Error("a failed worker is not replaced", HOGWILD, {"seat.due = now +": "seat.due = None and"}, OFTEN),
+    Error(
+        "a slow start counts as a rollout",
+        HOGWILD,
+        {"if self.is_at_work:": "if True:"},
+        CREW + "a_slow_start_makes_nobody_patient_with_what_comes_later",
+    ),
     Error("failures of a worker are not counted", HOGWILD, {"failures > restarts or": ""}, OFTEN),
     Error("a replaced worker plays the same games", WORKER, {"worker, replaced) if": "worker) if"}, OFTEN),
     Error(

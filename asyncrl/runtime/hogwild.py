@@ -63,14 +63,16 @@ class Seat:
         self.failures: deque[float] = deque()  # when, of the recent ones
         self.progress = 0  # seen last
         self.still = self.rollout = 0.0  # seconds since then; that a rollout usually takes
+        self.is_at_work = False  # whether it has got on at all
         self.hung: float | None = None  # how long it stood still, where it was ended for that
 
     def look(self, progress: int, passed: float) -> None:
         """Take in a worker's progress, some seconds after the last look."""
         self.still += passed
         if progress != self.progress:
-            self.rollout += 0.1 * (self.still - self.rollout)
-            self.progress, self.still = progress, 0.0
+            if self.is_at_work:  # the first rollout took a process's start, too
+                self.rollout += 0.1 * (self.still - self.rollout)
+            self.progress, self.still, self.is_at_work = progress, 0.0, True
 
     def patience(self, hang_seconds: float) -> float:
         """Return for how many seconds it may stand still."""
@@ -135,6 +137,7 @@ class Crew:
         seat.ear, seat.saved, seat.due, seat.hung = ear, None, None, None
         seat.started += 1
         seat.progress, seat.still, seat.rollout = self.shared.progress(seat.i), 0.0, 0.0
+        seat.is_at_work = False
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         """End every worker: at its own pace where it was asked to stop or is done, at once after an error."""

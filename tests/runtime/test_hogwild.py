@@ -12,7 +12,7 @@ import torch
 
 from asyncrl.events import EpisodeEnd, Failure, Interval
 from asyncrl.runtime import hogwild
-from asyncrl.runtime.hogwild import Crew, Ear, Seat
+from asyncrl.runtime.hogwild import STARTING, Crew, Ear, Seat
 from asyncrl.runtime.process import CONTEXT, PARENTS, THREAD_VARIABLES
 from asyncrl.runtime.shared import PARK, PARKED, STEPS
 from tests.runtime.setups import prepare, wait_until
@@ -298,6 +298,19 @@ def test_a_pause_of_any_length_is_nobodys_hang(monkeypatch, slow_start):
         crew.stop()
         heard += listen(crew)
     assert not every(Failure, heard)
+
+
+def test_a_slow_start_makes_nobody_patient_with_what_comes_later():
+    seat = Seat(0, None)
+    seat.look(0, 9.0)
+    assert seat.patience(2.0) == STARTING * 2.0
+    seat.look(5, 1.0)
+    assert seat.patience(2.0) == STARTING * 2.0  # nothing is known of its rollouts yet
+    for progress in range(10, 60, 5):
+        seat.look(progress, 0.1)
+        assert seat.patience(2.0) < 4.0
+    seat.look(60, 60.0)
+    assert seat.patience(2.0) > 200.0  # where one took a minute
 
 
 def test_hangs_are_counted_however_long_they_take():
