@@ -42,9 +42,9 @@ def study(store: Store, unfinished: bool = False) -> Study:
     repeated = _repeated(candidates, evaluations, found)
     used = candidates[~candidates["id"].isin(repeated)].copy()
     used["timed"] = ~used["id"].isin(_wrong_clocks(store, used, found))
+    used = labelled(used)
     _never_evaluated(used, evaluations, found)
     _machines(used, found)
-    used = labelled(used)
     problems = pd.concat([store.problems, pd.DataFrame(found, columns=["run", "kind", "text"])], ignore_index=True)
     mine = evaluations["run"].isin(used.index), store.metrics["run"].isin(used.index)
     return Study(used, evaluations[mine[0]], store.metrics[mine[1]], runs, problems, is_provisional)
@@ -153,8 +153,8 @@ def _never_evaluated(runs: pd.DataFrame, evaluations: pd.DataFrame, found: list[
 def _machines(runs: pd.DataFrame, found: list[tuple[str, str, str]]) -> None:
     """Say where hours of one game come from unlike machines."""
     for (game, protocol), group in runs[runs["timed"]].groupby(["game", "protocol"]):
-        machines = group[["cpu", "usable_cores"]].drop_duplicates().dropna()
+        machines = sorted(set(group["machine"]))
         if len(machines) > 1:
-            names = "; ".join(f"{cpu}, {cores:g} cores" for cpu, cores in machines.itertuples(index=False))
-            text = f"hours on {game} ({protocol}) were measured on different machines, and are kept apart: {names}"
+            text = f"hours on {game} ({protocol}) were measured on different machines, and are kept apart: "
+            text += "; ".join(machines)
             found.append(("", "machines", text))

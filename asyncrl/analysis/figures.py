@@ -8,7 +8,6 @@ import pandas as pd
 from asyncrl.analysis import series
 from asyncrl.analysis.checks import Study
 from asyncrl.analysis.ink import Axis, Picture
-from asyncrl.analysis.labels import pooled
 from asyncrl.text import score
 
 FEW = 5  # runs a line, below which an order of lines may be chance
@@ -70,7 +69,8 @@ def _learning(study: Study, unit: str) -> Figure:
     best = best if data["statistic"].str.contains("best").any() else ""
     text = (
         f"Mean score of the evaluations made while training, against {unit}; one line a method, {_runs(data)}. The "
-        f"line averages runs where all of them are, and {BAND}. {what}{best}"
+        f"line averages runs where all of them are (runs without a common stretch stand alone), and "
+        f"{BAND}. {what}{best}"
     )
     command = "asyncrl run --algo a3c --env pong --threads 2 --frames 10M    # then --algo n-step-q, and other seeds"
     data, axis = (data, FRAMES) if unit == "frames" else _clock(data)
@@ -163,7 +163,7 @@ def _aggregates(study: Study, tables: Tables) -> Figure:
         f"Human-normalised final scores over all games of a method, in %, {_runs(data)}, with 95 % bootstrap intervals "
         "over runs within their games (Agarwal et al. 2021). IQM is the mean of the middle half of runs; the median "
         "and the mean are over games; the optimality gap is what is missing to 100 % on average, so less is better. "
-        "An interval is missing where every game has one run. Methods with other games cannot be compared."
+        "An interval is missing where a game has one run. Methods with other games cannot be compared."
     )
     command = "asyncrl run --env pong; asyncrl run --env breakout    # Atari games have human scores to be held against"
     picture = Picture(Axis("% of a human"), Axis("", "names"), "intervals")
@@ -205,14 +205,12 @@ def _runs(data: pd.DataFrame) -> str:
 
 
 def _closed(text: str, study: Study, data: pd.DataFrame) -> str:
-    """Add what every figure has to say: how few runs, what was pooled, protocols and cores."""
+    """Add what every figure has to say: how few runs, protocols and cores."""
     if data.empty:
         return ""
     said = [text]
     if (data["runs"].min() if data["runs"].notna().any() else 0) < FEW:
         said.append(f"With fewer than {FEW} runs of a method, which of two is ahead may be chance.")
-    if names := pooled(study.runs):
-        said.append(f"Runs of one method differ in more than their seed, namely in {', '.join(names)}.")
     if study.is_provisional:
         said.append("No run has finished: this is how far they are.")
     protocols = ", ".join(sorted(set(study.runs["protocol"].astype(str))))

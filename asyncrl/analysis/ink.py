@@ -17,7 +17,8 @@ from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, MaxNLoc
 WIDTH, HEIGHT, LEGEND_ROW = 4.4, 2.7, 0.19  # inches
 LEGEND_CHARACTERS = 70  # a row of the legend
 COLOURS = 10  # that can be told apart
-BEST, THREADS = r", best \d+ of \d+$", r", (\d+) threads?(?=$|, | \()"  # in names of series
+BEST, ALONE = r", best \d+ of \d+(?=$|, )", r", run \d+ of \d+$"  # in names of series
+THREADS = r", (\d+) threads?(?=$|, | \()"
 SHOWN = 12  # series in a legend; the rest are in the table
 TICKS = 8
 DPI = 160
@@ -81,8 +82,8 @@ def _shades(names: Sequence[str], hue: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _root(name: str) -> str:
-    """Return whose colour a line has: its best 5, the paper's and other thread counts share it."""
-    return re.sub(rf"{BEST}|{THREADS}", "", name.removeprefix("paper: "))
+    """Return whose colour a line has: its best 5, its single runs, the paper's and other thread counts share it."""
+    return re.sub(rf"{BEST}|{ALONE}|{THREADS}", "", name.removeprefix("paper: "))
 
 
 def _threads(name: str) -> int:

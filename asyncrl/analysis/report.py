@@ -16,13 +16,14 @@ from asyncrl.analysis import checks, figures, scores, sections, tables
 from asyncrl.analysis.checks import Study
 from asyncrl.analysis.export import nothing_selected
 from asyncrl.analysis.figures import Tables
+from asyncrl.analysis.labels import pooled
 from asyncrl.analysis.load import load
 from asyncrl.analysis.sections import Section
 from asyncrl.analysis.selection import Selection
 from asyncrl.errors import InputError
 
 THIN = 200  # rows of metrics a run: a figure is not wider
-PACKAGES = ("asyncrl", "pandas", "pyarrow", "scipy", "seaborn", "matplotlib", "jinja2")
+PACKAGES = ("asyncrl", "pandas", "pyarrow", "seaborn", "matplotlib", "jinja2")
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,8 @@ def _notes(study: Study, runs: pd.DataFrame) -> list[str]:
         if group["protocol"].nunique() > 1:
             names = ", ".join(sorted(set(group["protocol"].astype(str))))
             notes.append(f"{game} was played under several protocols: {names}. Their scores cannot be compared.")
+    if differing := pooled(study.runs):
+        notes.append(f"Runs under one name differ in more than their seed, namely in {', '.join(differing)}.")
     atari = runs[runs["protocol"].astype(str).str.startswith("atari") & runs["percent"].isna()]
     for game, protocol in sorted(set(zip(atari["game"], atari["protocol"], strict=True))):
         notes.append(f"{game} ({protocol}) has no published references, so its scores are in no mean over games.")

@@ -100,10 +100,10 @@ SPEEDUP = (
     "over games. The paper's are over seven games on 16 cores; ours are on the machine that is named."
 )
 REACHING = (
-    "When half of the runs had reached the score, by a straight line between evaluations. A run that never reached it "
-    "counts as taking for ever; where half of them were there at their first "
-    "evaluation, there is no speed-up, since nobody saw when. Unless --reference says "
-    "otherwise, it is the highest score that at least half of the runs of every method and thread count reached."
+    "The median over runs of when they reached the score, by a straight line between evaluations. A run that never "
+    "reached it counts as taking for ever, so that there is no time where half of them or more never did; where half "
+    "of them were there at their first evaluation, there is no speed-up, since nobody saw when. Unless --reference "
+    "says otherwise, it is the highest score that more than half of the runs of every method and thread count reached."
 )
 BEST = (
     "The paper's way of choosing, under its own name: the mean of the best five of n runs by final score, and the mean "

@@ -169,6 +169,40 @@ def test_labels_say_what_varies_and_sets_have_their_own_names(root):
     assert dict(checks.study(store).runs["label"]) == {"sound-1": "fast", "sound-2": "fast", "one-thread": "slow"}
 
 
+@pytest.mark.parametrize(
+    ("more", "word"), [({"frames": 2_000_000}, "2M frames"), ({"t_max": 20}, "t_max 20"), ({"gamma": 0.9}, "γ 0.9")]
+)
+def test_runs_of_another_budget_rollout_or_discount_are_not_averaged_with_the_rest(root, more, word):
+    write(root, "other", straight(-21, 0), seed=3, **more)
+    labels = dict(study(root).runs["label"])
+    assert labels["other"] == f"a3c, {word}"
+    assert labels["sound-1"] == labels["sound-2"] != labels["other"]
+
+
+def provenance(run, **changes):
+    document = json.loads((run / "run.json").read_text())
+    document["provenance"] |= changes
+    (run / "run.json").write_text(json.dumps(document))
+
+
+def test_runs_with_and_without_the_compiled_part_are_not_compared_by_the_clock(root):
+    for seed, compiled in ((1, True), (2, False)):
+        provenance(root / f"sound-{seed}", compiled=compiled)
+    found = study(root)
+    machines = {"sound-1": "A CPU, 2 cores, compiled", "sound-2": "A CPU, 2 cores, not compiled"}
+    assert dict(found.runs["machine"]) == machines
+    assert "; ".join(machines.values()) in said(found, "machines")[""]
+
+
+@pytest.mark.parametrize(
+    ("cpu", "cores", "machine"),
+    [(None, None, "unknown machine"), (None, 2, "unknown processor, 2 cores"), ("A CPU", None, "A CPU")],
+)
+def test_a_machine_is_named_as_far_as_it_is_known(tmp_path, cpu, cores, machine):
+    provenance(write(tmp_path, "one", [1.0]), cpu=cpu, usable_cores=cores)
+    assert study(tmp_path).runs.at["one", "machine"] == machine
+
+
 def test_nothing_is_a_study_too(tmp_path):
     found = study(tmp_path)
     assert found.runs.empty

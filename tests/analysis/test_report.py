@@ -218,6 +218,12 @@ def test_two_protocols_are_kept_apart_and_said(tmp_path, quick):
     assert set(frames["panel"]) == {"pong, atari-paper-noop", "pong, atari-sticky-noop"}
 
 
+def test_settings_that_differ_under_one_name_are_named_first(tmp_path, quick):
+    for seed, entropy in ((1, 0.01), (2, 0.1)):
+        write(tmp_path, f"{seed}", straight(-20, 5), seed=seed, entropy=entropy)
+    assert make(tmp_path)[0].notes[0].endswith("more than their seed, namely in entropy.")
+
+
 def test_an_unknown_game_is_shown_and_said_to_have_no_references(tmp_path, quick):
     write(tmp_path, "one", straight(0, 5), env="tetris")
     report, page = make(tmp_path)
