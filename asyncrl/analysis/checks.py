@@ -104,17 +104,21 @@ def _wrong_protocol(runs: pd.DataFrame, found: list[tuple[str, str, str]]) -> se
 
 
 def _repeated(runs: pd.DataFrame, evaluations: pd.DataFrame, found: list[tuple[str, str, str]]) -> set[str]:
-    """Return runs that are no independent samples: the same settings and seed again, or a copy."""
+    """Return runs that are no independent samples: the same settings and seed again, or a copy.
+
+    A copy is known by its numbers alone, whatever its document says by now; of two, a finished run stays.
+    """
     repeated: set[str] = set()
     kept: dict[object, str] = {}  # by settings and seed
     prints: dict[object, str] = {}  # by the numbers themselves
     scores = dict(list(evaluations.groupby("run")))
-    for run, row in runs.sort_values(["started", "id"]).iterrows():
+    in_order = runs.assign(is_open=runs["status"] != "finished").sort_values(["is_open", "started", "id"])
+    for run, row in in_order.iterrows():
         key = (row["setting"], row["seed"])
         rows = scores.get(run)
         print_ = None
         if rows is not None and len(rows) >= SAME_ROWS:
-            print_ = (row["setting"], rows[["frames", "mean", "seconds"]].to_numpy().tobytes())
+            print_ = rows[["frames", "mean", "seconds"]].to_numpy().tobytes()
         if print_ in prints and print_ is not None:
             found.append((run, "seeds", f"left out: its evaluations are those of {prints[print_]}, digit for digit"))
             repeated.add(run)

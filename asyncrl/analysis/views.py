@@ -141,7 +141,7 @@ INVENTORY = (
     Column("network", "network", words),
     Column("threads", "threads", whole),
     Column("envs_per_thread", "envs each", whole),
-    Column("seed", "seed", whole),
+    Column("seed", "seed", str),
     Column("lr", "learning rate", number),
     Column("frames", "frames", count),
     Column("hours", "time", hours),

@@ -90,15 +90,29 @@ def test_the_same_seed_twice_is_one_sample(root):
     assert "sound-1 has the same settings and seed" in said(found, "seeds")["z-again"]
 
 
+def test_of_a_seed_that_was_broken_off_and_run_again_the_finished_run_stays(root):
+    run = write(root, "a-first", straight(-21, 9), seed=1, status="interrupted")
+    document = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(document | {"started": "2020-01-01T00:00:00+00:00"}))
+    provenance(run, started="2020-01-01T00:00:00+00:00")
+    assert "sound-1 has the same settings" in said(study(root, unfinished=True), "seeds")["a-first"]
+
+
+def test_a_game_by_another_name_is_the_same_game(root):
+    write(root, "z-again", straight(-21, 9), seed=1, env="ALE/Pong-v5")
+    assert "sound-1 has the same settings and seed" in said(study(root), "seeds")["z-again"]
+
+
 def test_the_same_seed_with_other_settings_is_another_sample(root):
     write(root, "other", straight(-21, 9), seed=1, lr=1e-3)
     assert "other" in study(root).runs.index
 
 
-def test_a_copy_under_another_seed_is_one_sample(root):
+@pytest.mark.parametrize("change", [{"seed": 99}, {"seed": 99, "gamma": 0.9}, {"algo": "n-step-q"}])
+def test_a_copy_under_other_settings_is_one_sample(root, change):
     shutil.copytree(root / "sound-1", root / "z-copy")
     document = json.loads((root / "z-copy" / "run.json").read_text())
-    document["config"]["seed"] = 99
+    document["config"] |= change
     (root / "z-copy" / "run.json").write_text(json.dumps(document))
     found = study(root)
     assert "z-copy" not in found.runs.index

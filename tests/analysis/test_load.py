@@ -111,6 +111,9 @@ def test_a_running_run_is_as_far_as_its_rows(tmp_path):
         '{"frames": "many", "steps": 1, "updates": 1, "seconds": 1, "mean": 1, "score": 1, "worker": 0, "length": 1}',
         json.dumps(stamp(8) | {"mean": None, "score": None, "frames_per_second": None, "worker": 0, "length": 1}),
         "\x00\xff",
+        json.dumps(
+            stamp(8) | {"frames": 10**400, "mean": 1, "score": 1, "worker": 0, "length": 1, "frames_per_second": 1}
+        ),
     ],
 )
 @pytest.mark.parametrize("name", ["evaluations", "metrics", "episodes"])
@@ -121,7 +124,7 @@ def test_damaged_rows_are_left_out_and_counted(tmp_path, name, bad):
     for _ in range(2):  # the second time from the compact copy
         store = load(Selection(tmp_path))
         assert list(getattr(store, name)["frames"]) == [100_000 * i for i in range(1, 11)]
-        assert said(store, "one") == [f"1 damaged rows of {name}.jsonl are left out"]
+        assert said(store, "one") == [f"left out: 1 damaged row of {name}.jsonl"]
 
 
 def test_a_row_of_another_kind_does_not_stop_the_rest(tmp_path):
@@ -129,12 +132,17 @@ def test_a_row_of_another_kind_does_not_stop_the_rest(tmp_path):
     odd = write(tmp_path, "odd", straight(0, 10))
     write(tmp_path, "sound", straight(0, 10))
     lines(odd, "metrics", [stamp(8) | {"frames_per_second": 1.0, "entropy": "x", "completed": 3}], "a")
-    lines(odd, "episodes", [stamp(8) | {"worker": 0, "score": 1.0, "length": 1, "completed": "no", "epsilon": []}], "a")
+    lines(
+        odd,
+        "episodes",
+        [stamp(8) | {"worker": 0, "score": 1.0, "length": 1, "completed": [1], "epsilon": 10**400}],
+        "a",
+    )
     lines(odd, "evaluations", [stamp(2_000_000) | {"mean": 1.0, "kind": 7, "protocol": None}], "a")
     store = load(Selection(tmp_path))
     assert len(store.evaluations) == 20
     assert list(store.metrics["entropy"].isna()).count(True) == 1
-    assert said(store, "odd") == ["1 damaged rows of evaluations.jsonl are left out"]
+    assert said(store, "odd") == ["left out: 1 damaged row of evaluations.jsonl"]
 
 
 @pytest.mark.parametrize("config", [None, [], 3, "x"])
@@ -157,18 +165,20 @@ def test_a_half_written_last_row_is_normal_in_a_live_run_and_named_in_a_finished
     assert said(store, "live") == ["it is still being trained"]
 
 
-def test_what_was_done_again_after_a_resume_counts_once(tmp_path):
-    run = write(tmp_path, "one", [1.0, 2.0, 3.0, 4.0], frames=400_000)
-    rows = [stamp(frames) | {"frames_per_second": 1.0} for frames in (100, 200, 300, 250, 350)]
-    lines(run, "metrics", rows)
+def test_a_misplaced_row_takes_no_other_with_it(tmp_path):
+    run = write(tmp_path, "one", straight(0, 10))
     late = {"kind": "training", "protocol": "atari-paper-noop", "episodes": 5, "std": 0.0, "median": 9.0}
-    lines(run, "evaluations", [stamp(300_000) | late | {"mean": 9.0}], "a")
-    lines(run, "evaluations", [stamp(100_000) | late | {"mean": 7.0, "kind": "eval"}], "a")
+    lines(run, "evaluations", [stamp(0) | late | {"mean": 9.0}], "a")
+    lines(run, "metrics", [stamp(0) | {"frames_per_second": 1.0}], "a")
     store = load(Selection(tmp_path))
-    assert list(store.metrics["frames"]) == [100, 200, 250, 350]
-    training = store.evaluations[store.evaluations["kind"] == "training"]
-    assert list(training["mean"]) == [1.0, 2.0, 3.0, 9.0]
-    assert len(store.evaluations) == 5
+    assert list(store.evaluations["mean"]) == [*straight(0, 10), 9.0]
+    assert len(store.metrics) == 11
+
+
+def test_seeds_are_told_apart_to_their_last_digit(tmp_path):
+    for seed in (2**60, 2**60 + 1):
+        write(tmp_path, str(seed), [1.0], seed=seed)
+    assert set(load(Selection(tmp_path)).runs["seed"]) == {2**60, 2**60 + 1}
 
 
 def test_an_empty_store_and_no_store_give_empty_tables(tmp_path):
