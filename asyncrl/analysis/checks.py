@@ -10,6 +10,7 @@ import pandas as pd
 
 from asyncrl.analysis.labels import labelled
 from asyncrl.analysis.load import Store
+from asyncrl.text import counted
 
 NEEDED = ("game", "protocol", "algo", "threads", "seed", "frames_per_step", "lr")  # in run.json
 ATARI_SKIP = 4  # frames a step
@@ -66,9 +67,8 @@ def _own_evaluations(store: Store, runs: pd.DataFrame, found: list[tuple[str, st
     pairs = zip(rows["run"], rows["protocol"], strict=True)
     other = np.array([str(protocol) != runs.at[run, "protocol"] for run, protocol in pairs], dtype=bool)
     for (run, protocol), group in rows[other].groupby(["run", "protocol"], observed=True):
-        text = (
-            f"{len(group)} evaluations by the protocol {protocol} in a run of {runs.at[run, 'protocol']} are left out"
-        )
+        text = f"left out: {counted(len(group), 'evaluation')} by the protocol {protocol}"
+        text += f" in a run of {runs.at[run, 'protocol']}"
         found.append((run, "protocol", text))
     rows = rows[~other].astype({"run": object})
     return rows.sort_values(["run", "frames"], kind="stable")
@@ -89,7 +89,7 @@ def _wrong_units(store: Store, runs: pd.DataFrame, found: list[tuple[str, str, s
     atari = runs["protocol"].astype(str).str.startswith("atari")
     for run in runs.index[atari & (runs["frames_per_step"] != ATARI_SKIP)].difference(list(wrong)):
         skip = runs.at[run, "frames_per_step"]
-        found.append((run, "units", f"left out: an Atari run of {skip:g} frames a step, where the protocol has 4"))
+        found.append((run, "units", f"left out: an Atari run of frames_per_step {skip:g}, where the protocol has 4"))
         wrong.add(run)
     return wrong
 

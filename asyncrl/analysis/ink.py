@@ -4,7 +4,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -13,6 +13,8 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
+
+from asyncrl.analysis.figures import Picture
 
 WIDTH, HEIGHT, LEGEND_ROW = 4.4, 2.7, 0.19  # inches
 LEGEND_CHARACTERS = 70  # a row of the legend
@@ -36,21 +38,6 @@ STYLE: Any = {
     "axes.spines.right": False,
     "axes.formatter.useoffset": False,
 }
-
-
-class Axis(NamedTuple):
-    """What stands along one side."""
-
-    label: str
-    kind: str = "linear"  # "linear", "log", "counts" (whole numbers), "frames" (10M) or "names" (one a series)
-
-
-class Picture(NamedTuple):
-    """How a table of series is drawn."""
-
-    x: Axis
-    y: Axis
-    marks: str = "lines"  # "lines" with bands, "points", "both", or "intervals" along x
 
 
 def panels(data: pd.DataFrame) -> dict[str, pd.DataFrame]:

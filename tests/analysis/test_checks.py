@@ -80,7 +80,7 @@ def test_an_atari_run_of_one_frame_a_step_is_caught(root):
     (run / "run.json").write_text(json.dumps(document | {"frames_per_step": 1}))
     for name in ("evaluations", "metrics"):
         rewrite(run, name, lambda row: row | {"frames": row["steps"]})
-    assert "1 frames a step" in said(study(root), "units")["units"]
+    assert "frames_per_step 1" in said(study(root), "units")["units"]
 
 
 def test_the_same_seed_twice_is_one_sample(root):
