@@ -19,7 +19,6 @@ OF_A_RUN = (
     "setup",
     "algo",
     "threads",
-    "seed",
     "lr",
     "optimizer",
     "machine",
@@ -61,7 +60,6 @@ def of_runs(study: Study) -> pd.DataFrame:
             "best": rows["mean"].max(),
             "area": pd.Series({run: _area(group) for run, group in rows}, dtype=float),
             "evaluations": rows.size(),
-            "games": rows["episodes"].last(),
         }
     )
     runs = study.runs.loc[table.index]
