@@ -17,6 +17,7 @@ WORDS: dict[str, Callable[[Any], str]] = {  # of a label, by setting
     "envs_per_thread": "{:g} envs each".format,
     "threads": "{:g} threads".format,
 }
+OF_A_METHOD = ("t_max", "gamma")  # presets give each algorithm its own: named only where runs of one method differ
 
 
 def labelled(runs: pd.DataFrame) -> pd.DataFrame:
@@ -64,7 +65,8 @@ def _varying(runs: pd.DataFrame) -> list[str]:
     """Return the settings that tell methods apart: none where a person has named sets."""
     if runs["set"].notna().any():
         return []
-    return [name for name in WORDS if (runs.groupby("task")[name].nunique() > 1).any()]
+    groups = {name: ["task", "method"] if name in OF_A_METHOD else ["task"] for name in WORDS}
+    return [name for name, keys in groups.items() if (runs.groupby(keys)[name].nunique() > 1).any()]
 
 
 def _label(run: pd.Series, names: list[str]) -> str:

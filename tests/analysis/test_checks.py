@@ -193,6 +193,11 @@ def test_runs_of_another_budget_rollout_or_discount_are_not_averaged_with_the_re
     assert labels["sound-1"] == labels["sound-2"] != labels["other"]
 
 
+def test_a_rollout_of_each_algorithms_own_is_not_in_its_name(root):
+    write(root, "other", straight(-21, 0), algo="n-step-q", t_max=20)
+    assert set(study(root).runs["label"]) == {"a3c", "n-step-q"}
+
+
 def provenance(run, **changes):
     document = json.loads((run / "run.json").read_text())
     document["provenance"] |= changes
