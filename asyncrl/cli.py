@@ -291,7 +291,6 @@ def report(
     itself.
     """
     with _extra("analysis"):
-        from asyncrl.analysis import publish
         from asyncrl.analysis import report as reporting
         from asyncrl.analysis.selection import Selection
     selection = Selection(results, tuple(names or ()), where, tuple(compare or ()))
@@ -299,6 +298,8 @@ def report(
     with Console(stderr=True).status("Reading runs"):
         found = reporting.gather(request)
     with Console(stderr=True).status("Drawing"):
+        with _extra("analysis"):
+            from asyncrl.analysis import publish  # late: what draws is slow to import, and a mistake needs none of it
         page = publish.publish(found)
     console = Console()
     console.print(pages.report(reporting.lines(found), found.notes, page, console.width), highlight=False)

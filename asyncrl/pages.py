@@ -191,7 +191,8 @@ def report(runs: Sequence[Facts], notes: Sequence[str], page: Path, width: int) 
         table.add_row(*(Text(run[name]) for name in names), score(run["final"]), score(run["best"]), curve)
     more = [Text(f"… and {len(runs) - SHOWN_RUNS} more runs", "dim")] if len(runs) > SHOWN_RUNS else []
     lines = [Text(note, "yellow") for note in notes]
-    return Group(table, *more, *lines, Text(f"The report is in {page}", no_wrap=True, overflow="ignore"))
+    shown = table if runs else Text("No run has a score: none was evaluated, or none can be used.")
+    return Group(shown, *more, *lines, Text(f"The report is in {page}", no_wrap=True, overflow="ignore"))
 
 
 def evaluated(row: Facts) -> str:

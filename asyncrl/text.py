@@ -15,6 +15,11 @@ def count(number: float) -> str:
     raise AssertionError(number)
 
 
+def counted(things: int, name: str) -> str:
+    """Write ``1 run`` and ``2 runs``."""
+    return f"{things:,} {name}{'s' * (things != 1)}"
+
+
 def clock(seconds: float) -> str:
     """Write 3,725 seconds as ``1:02:05``, and more than two days as ``3d 4h``."""
     minutes, second = divmod(round(seconds), 60)

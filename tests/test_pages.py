@@ -111,3 +111,9 @@ def test_a_page_of_a_profiled_run_says_where_the_time_went(tmp_path):
 
 def test_a_page_of_a_run_not_profiled_does_not_speak_of_it(tmp_path):
     assert "time goes" not in render(pages.page(facts.details(make_run(tmp_path, "pong-1"))))
+
+
+def test_a_report_without_a_usable_run_is_a_sentence_and_no_empty_table():
+    text = render(pages.report([], ["Left out or damaged: 1 thing"], Path("report.html"), 100))
+    assert text.splitlines()[0] == "No run has a score: none was evaluated, or none can be used."
+    assert "final" not in text

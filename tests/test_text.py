@@ -54,3 +54,7 @@ def test_a_sparkline_spans_its_values_and_shows_the_last_ones():
     assert text.sparkline([5, 5]) == "▁▁"
     assert text.sparkline([]) == ""
     assert text.sparkline([100, 1, 2, 3], width=3) == "▁▅█"
+
+
+def test_one_thing_is_not_several():
+    assert [text.counted(n, "run") for n in (0, 1, 2, 1000)] == ["0 runs", "1 run", "2 runs", "1,000 runs"]

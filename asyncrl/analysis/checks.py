@@ -10,6 +10,7 @@ import pandas as pd
 
 from asyncrl.analysis.labels import labelled
 from asyncrl.analysis.load import Store
+from asyncrl.text import counted
 
 NEEDED = ("game", "protocol", "algo", "threads", "seed", "frames_per_step", "lr")  # in run.json
 ATARI_SKIP = 4  # frames a step
@@ -42,9 +43,9 @@ def study(store: Store, unfinished: bool = False) -> Study:
     repeated = _repeated(candidates, evaluations, found)
     used = candidates[~candidates["id"].isin(repeated)].copy()
     used["timed"] = ~used["id"].isin(_wrong_clocks(store, used, found))
+    used = labelled(used)
     _never_evaluated(used, evaluations, found)
     _machines(used, found)
-    used = labelled(used)
     problems = pd.concat([store.problems, pd.DataFrame(found, columns=["run", "kind", "text"])], ignore_index=True)
     mine = evaluations["run"].isin(used.index), store.metrics["run"].isin(used.index)
     return Study(used, evaluations[mine[0]], store.metrics[mine[1]], runs, problems, is_provisional)
@@ -66,9 +67,8 @@ def _own_evaluations(store: Store, runs: pd.DataFrame, found: list[tuple[str, st
     pairs = zip(rows["run"], rows["protocol"], strict=True)
     other = np.array([str(protocol) != runs.at[run, "protocol"] for run, protocol in pairs], dtype=bool)
     for (run, protocol), group in rows[other].groupby(["run", "protocol"], observed=True):
-        text = (
-            f"{len(group)} evaluations by the protocol {protocol} in a run of {runs.at[run, 'protocol']} are left out"
-        )
+        text = f"left out: {counted(len(group), 'evaluation')} by the protocol {protocol}"
+        text += f" in a run of {runs.at[run, 'protocol']}"
         found.append((run, "protocol", text))
     rows = rows[~other].astype({"run": object})
     return rows.sort_values(["run", "frames"], kind="stable")
@@ -89,7 +89,7 @@ def _wrong_units(store: Store, runs: pd.DataFrame, found: list[tuple[str, str, s
     atari = runs["protocol"].astype(str).str.startswith("atari")
     for run in runs.index[atari & (runs["frames_per_step"] != ATARI_SKIP)].difference(list(wrong)):
         skip = runs.at[run, "frames_per_step"]
-        found.append((run, "units", f"left out: an Atari run of {skip:g} frames a step, where the protocol has 4"))
+        found.append((run, "units", f"left out: an Atari run of frames_per_step {skip:g}, where the protocol has 4"))
         wrong.add(run)
     return wrong
 
@@ -104,17 +104,21 @@ def _wrong_protocol(runs: pd.DataFrame, found: list[tuple[str, str, str]]) -> se
 
 
 def _repeated(runs: pd.DataFrame, evaluations: pd.DataFrame, found: list[tuple[str, str, str]]) -> set[str]:
-    """Return runs that are no independent samples: the same settings and seed again, or a copy."""
+    """Return runs that are no independent samples: the same settings and seed again, or a copy.
+
+    A copy is known by its numbers alone, whatever its document says by now; of two, a finished run stays.
+    """
     repeated: set[str] = set()
     kept: dict[object, str] = {}  # by settings and seed
     prints: dict[object, str] = {}  # by the numbers themselves
     scores = dict(list(evaluations.groupby("run")))
-    for run, row in runs.sort_values(["started", "id"]).iterrows():
+    in_order = runs.assign(is_open=runs["status"] != "finished").sort_values(["is_open", "started", "id"])
+    for run, row in in_order.iterrows():
         key = (row["setting"], row["seed"])
         rows = scores.get(run)
         print_ = None
         if rows is not None and len(rows) >= SAME_ROWS:
-            print_ = (row["setting"], rows[["frames", "mean", "seconds"]].to_numpy().tobytes())
+            print_ = rows[["frames", "mean", "seconds"]].to_numpy().tobytes()
         if print_ in prints and print_ is not None:
             found.append((run, "seeds", f"left out: its evaluations are those of {prints[print_]}, digit for digit"))
             repeated.add(run)
@@ -153,8 +157,8 @@ def _never_evaluated(runs: pd.DataFrame, evaluations: pd.DataFrame, found: list[
 def _machines(runs: pd.DataFrame, found: list[tuple[str, str, str]]) -> None:
     """Say where hours of one game come from unlike machines."""
     for (game, protocol), group in runs[runs["timed"]].groupby(["game", "protocol"]):
-        machines = group[["cpu", "usable_cores"]].drop_duplicates().dropna()
+        machines = sorted(set(group["machine"]))
         if len(machines) > 1:
-            names = "; ".join(f"{cpu}, {cores:g} cores" for cpu, cores in machines.itertuples(index=False))
-            text = f"hours on {game} ({protocol}) were measured on different machines, and are kept apart: {names}"
+            text = f"hours on {game} ({protocol}) were measured on different machines, and are kept apart: "
+            text += "; ".join(machines)
             found.append(("", "machines", text))

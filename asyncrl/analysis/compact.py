@@ -91,7 +91,7 @@ def _from_python(run: Path, name: str) -> pa.Table:
     frame = pd.DataFrame([{k: v for k, v in row.items() if k not in LEFT_OUT} for row in read_rows(run, name)])
     for column, kind in {**STAMPS, **COLUMNS[name]}.items():
         frame[column] = _numbers(frame[column]) if column in frame else np.nan
-        frame = frame[frame[column].notna() & (frame[column].abs() < LARGEST)]
+        frame = frame[frame[column].notna()]
         frame = frame.astype({column: "int64" if kind == pa.int64() else "float64"})
     for column in TEXTS.get(name, ()):
         known = [isinstance(value, str) for value in frame[column]] if column in frame else []
@@ -100,14 +100,24 @@ def _from_python(run: Path, name: str) -> pa.Table:
     for column in frame.columns.difference([*STAMPS, *COLUMNS[name], *TEXTS.get(name, ())]):
         values = frame[column]
         is_truth = column in TRUTHS
-        frame[column] = values.map({True: True, False: False}).astype("boolean") if is_truth else _numbers(values)
+        frame[column] = _truths(values) if is_truth else _numbers(values)
     return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
 
 
 def _numbers(values: pd.Series) -> pd.Series:
     """Return numbers, and NaN for whatever is none."""
-    found = [value if isinstance(value, int | float) and not isinstance(value, bool) else np.nan for value in values]
-    return pd.Series(found, values.index, dtype=float)
+    return pd.Series([value if is_number(value) else np.nan for value in values], values.index, dtype=float)
+
+
+def _truths(values: pd.Series) -> pd.Series:
+    """Return truths, and NA for whatever is none."""
+    found = [value if isinstance(value, bool) else pd.NA for value in values]
+    return pd.Series(found, values.index, dtype="boolean")
+
+
+def is_number(value: object) -> bool:
+    """Say whether a value of a row or a document is a number that can be reckoned with; a damaged one may be huge."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
 def _empty(name: str) -> pa.Table:

@@ -31,9 +31,11 @@ def export(selection: Selection, out: Path, form: str) -> list[tuple[Path, int]]
 
 def nothing_selected(selection: Selection) -> str:
     """Say in one line why there is nothing to work on, and what would be."""
-    wanted = [selection.where, *selection.compare]
-    if any(wanted):
-        return f"No run in {selection.results} has {' or '.join(text for text in wanted if text)}."
+    wanted = [f"has {selection.where}"] if selection.where else []
+    wanted += ["is in " + " or ".join(map(repr, selection.compare))] if selection.compare else []
+    if wanted:
+        place = "that was named" if selection.names else f"in {selection.results}"
+        return f"No run {place} {' and '.join(wanted)}."
     return f"There are no runs in {selection.results} yet. Start one: asyncrl run"
 
 

@@ -7,14 +7,29 @@ import pandas as pd
 
 from asyncrl.analysis import series
 from asyncrl.analysis.checks import Study
-from asyncrl.analysis.ink import Axis, Picture
-from asyncrl.analysis.labels import pooled
 from asyncrl.text import score
 
 FEW = 5  # runs a line, below which an order of lines may be chance
+CLOCKS, ENOUGH = (("hours", 1), ("minutes", 60), ("seconds", 3600)), 2.0  # of a unit, for it to be used
+
+
+class Axis(NamedTuple):
+    """What stands along one side."""
+
+    label: str
+    kind: str = "linear"  # "linear", "log", "counts" (whole numbers), "frames" (10M) or "names" (one a series)
+
+
+class Picture(NamedTuple):
+    """How a table of series is drawn."""
+
+    x: Axis
+    y: Axis
+    marks: str = "lines"  # "lines" with bands, "points", "both", or "intervals" along x
+
+
 FRAMES, SCORE = Axis("frames", "frames"), Axis("mean score of an evaluation")
 THREADS = Axis("threads", "counts")
-MINUTES_BELOW = 2.0  # hours
 
 
 class Figure(NamedTuple):
@@ -70,7 +85,8 @@ def _learning(study: Study, unit: str) -> Figure:
     best = best if data["statistic"].str.contains("best").any() else ""
     text = (
         f"Mean score of the evaluations made while training, against {unit}; one line a method, {_runs(data)}. The "
-        f"line averages runs where all of them are, and {BAND}. {what}{best}"
+        f"line averages runs where all of them are (runs without a common stretch stand alone), and "
+        f"{BAND}. {what}{best}"
     )
     command = "asyncrl run --algo a3c --env pong --threads 2 --frames 10M    # then --algo n-step-q, and other seeds"
     data, axis = (data, FRAMES) if unit == "frames" else _clock(data)
@@ -82,10 +98,10 @@ BAND = "the band holds the middle 95 % of the means of runs drawn again (bootstr
 
 
 def _clock(data: pd.DataFrame) -> tuple[pd.DataFrame, Axis]:
-    """Return hours, or minutes where all are short."""
-    if data.empty or data["x"].max() >= MINUTES_BELOW:
-        return data, Axis("hours of training")
-    return data.assign(x=data["x"] * 60), Axis("minutes of training")
+    """Return hours, or minutes or seconds where all are short."""
+    longest = 0.0 if data.empty else data["x"].max()
+    unit, an_hour = next((each for each in CLOCKS if longest * each[1] >= ENOUGH), CLOCKS[-1])
+    return data.assign(x=data["x"] * an_hour), Axis(f"{unit} of training")
 
 
 def _rates(study: Study, tables: Tables) -> Figure:
@@ -163,7 +179,7 @@ def _aggregates(study: Study, tables: Tables) -> Figure:
         f"Human-normalised final scores over all games of a method, in %, {_runs(data)}, with 95 % bootstrap intervals "
         "over runs within their games (Agarwal et al. 2021). IQM is the mean of the middle half of runs; the median "
         "and the mean are over games; the optimality gap is what is missing to 100 % on average, so less is better. "
-        "An interval is missing where every game has one run. Methods with other games cannot be compared."
+        "An interval is missing where a game has one run. Methods with other games cannot be compared."
     )
     command = "asyncrl run --env pong; asyncrl run --env breakout    # Atari games have human scores to be held against"
     picture = Picture(Axis("% of a human"), Axis("", "names"), "intervals")
@@ -204,15 +220,16 @@ def _runs(data: pd.DataFrame) -> str:
     return f"n = {low} run{'s' * (low != 1)} each" if low == high else f"n = {low} to {high} runs each"
 
 
+def few(runs: pd.Series) -> list[str]:
+    """Say that an order may be chance, where one of these numbers of runs is small."""
+    return [f"With fewer than {FEW} runs of a method, which of two is ahead may be chance."] if runs.min() < FEW else []
+
+
 def _closed(text: str, study: Study, data: pd.DataFrame) -> str:
-    """Add what every figure has to say: how few runs, what was pooled, protocols and cores."""
+    """Add what every figure has to say: how few runs, protocols and cores."""
     if data.empty:
         return ""
-    said = [text]
-    if (data["runs"].min() if data["runs"].notna().any() else 0) < FEW:
-        said.append(f"With fewer than {FEW} runs of a method, which of two is ahead may be chance.")
-    if names := pooled(study.runs):
-        said.append(f"Runs of one method differ in more than their seed, namely in {', '.join(names)}.")
+    said = [text, *few(data["runs"])]
     if study.is_provisional:
         said.append("No run has finished: this is how far they are.")
     protocols = ", ".join(sorted(set(study.runs["protocol"].astype(str))))

@@ -4,7 +4,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -14,10 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
+from asyncrl.analysis.figures import Picture
+
 WIDTH, HEIGHT, LEGEND_ROW = 4.4, 2.7, 0.19  # inches
 LEGEND_CHARACTERS = 70  # a row of the legend
 COLOURS = 10  # that can be told apart
-BEST, THREADS = r", best \d+ of \d+$", r", (\d+) threads?(?=$|, | \()"  # in names of series
+BEST, ALONE = r", best \d+ of \d+(?=$|, )", r", run \d+ of \d+$"  # in names of series
+THREADS = r", (\d+) threads?(?=$|, | \()"
 SHOWN = 12  # series in a legend; the rest are in the table
 TICKS = 8
 DPI = 160
@@ -35,21 +38,6 @@ STYLE: Any = {
     "axes.spines.right": False,
     "axes.formatter.useoffset": False,
 }
-
-
-class Axis(NamedTuple):
-    """What stands along one side."""
-
-    label: str
-    kind: str = "linear"  # "linear", "log", "counts" (whole numbers), "frames" (10M) or "names" (one a series)
-
-
-class Picture(NamedTuple):
-    """How a table of series is drawn."""
-
-    x: Axis
-    y: Axis
-    marks: str = "lines"  # "lines" with bands, "points", "both", or "intervals" along x
 
 
 def panels(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -81,8 +69,8 @@ def _shades(names: Sequence[str], hue: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _root(name: str) -> str:
-    """Return whose colour a line has: its best 5, the paper's and other thread counts share it."""
-    return re.sub(rf"{BEST}|{THREADS}", "", name.removeprefix("paper: "))
+    """Return whose colour a line has: its best 5, its single runs, the paper's and other thread counts share it."""
+    return re.sub(rf"{BEST}|{ALONE}|{THREADS}", "", name.removeprefix("paper: "))
 
 
 def _threads(name: str) -> int:

@@ -2,23 +2,30 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 
-WORDS = {  # of a label, by setting
-    "network": "{}",
-    "optimizer": "{}",
-    "envs_per_thread": "{:g} envs each",
-    "threads": "{:g} threads",
+from asyncrl.text import count
+
+WORDS: dict[str, Callable[[Any], str]] = {  # of a label, by setting
+    "network": str,
+    "optimizer": str,
+    "budget": lambda frames: f"{count(frames)} frames",
+    "t_max": "t_max {:g}".format,
+    "gamma": "γ {:g}".format,
+    "envs_per_thread": "{:g} envs each".format,
+    "threads": "{:g} threads".format,
 }
+OF_A_METHOD = ("t_max", "gamma")  # presets give each algorithm its own: named only where runs of one method differ
 
 
 def labelled(runs: pd.DataFrame) -> pd.DataFrame:
     """Add columns of text that tell runs apart.
 
-    ``task``: game and protocol. ``machine``: processor and cores. ``method``: its set or, without sets, its algorithm.
-    ``variant``: the method and what else varies but the number of threads. ``label``: the variant and its threads,
-    where these vary; a set has one label.
+    ``task``: game and protocol. ``machine``: processor and cores, and whether the compiled part was used where that
+    varies. ``method``: its set or, without sets, its algorithm. ``label``: the method and what else varies; a set has
+    one label. ``variant``: the label but for the number of threads. ``setup``: the label but for the optimiser.
     """
 
     def texts(make: Callable[[pd.Series], str]) -> pd.Series:
@@ -26,15 +33,28 @@ def labelled(runs: pd.DataFrame) -> pd.DataFrame:
 
     runs = runs.assign(
         task=texts(lambda run: run["game"] if run["protocol"] == "gymnasium" else f"{run['game']}, {run['protocol']}"),
-        machine=texts(lambda run: f"{_known(run['cpu'], 'unknown processor')}, {run['usable_cores']:g} cores"),
+        machine=texts(lambda run: _machine(run, runs["compiled"].nunique(dropna=False) > 1)),
         method=texts(lambda run: _known(run["set"], run["algo"])),
     )
     varying = _varying(runs)
-    others = [name for name in varying if name != "threads"]
-    return runs.assign(
-        variant=texts(lambda run: _label(run, others)),
-        label=texts(lambda run: _label(run, varying)),
-    )
+
+    def labels(without: str = "") -> pd.Series:
+        return texts(lambda run: _label(run, [name for name in varying if name != without]))
+
+    return runs.assign(label=labels(), variant=labels("threads"), setup=labels("optimizer"))
+
+
+def _machine(run: pd.Series, compiled_varies: bool) -> str:
+    """Name what hours depend on, as far as it is known."""
+    if pd.isna(run["cpu"]) and pd.isna(run["usable_cores"]):
+        return "unknown machine"
+    words = [_known(run["cpu"], "unknown processor")]
+    words += [f"{run['usable_cores']:g} cores"] if pd.notna(run["usable_cores"]) else []
+    words += [COMPILED.get(run["compiled"], "compiled or not")] if compiled_varies else []
+    return ", ".join(words)
+
+
+COMPILED = {True: "compiled", False: "not compiled"}
 
 
 def _known(text: object, otherwise: str) -> str:
@@ -45,11 +65,12 @@ def _varying(runs: pd.DataFrame) -> list[str]:
     """Return the settings that tell methods apart: none where a person has named sets."""
     if runs["set"].notna().any():
         return []
-    return [name for name in WORDS if (runs.groupby("task")[name].nunique() > 1).any()]
+    groups = {name: ["task", "method"] if name in OF_A_METHOD else ["task"] for name in WORDS}
+    return [name for name, keys in groups.items() if (runs.groupby(keys)[name].nunique() > 1).any()]
 
 
 def _label(run: pd.Series, names: list[str]) -> str:
-    words = [WORDS[name].format(run[name]) for name in names]
+    words = [WORDS[name](run[name]) for name in names if pd.notna(run[name])]
     return ", ".join([run["method"], *words]).replace(" 1 threads", " 1 thread").replace(" 1 envs", " 1 env")
 
 

@@ -14,13 +14,14 @@ from asyncrl.analysis import compact
 from asyncrl.analysis.published import game
 from asyncrl.analysis.selection import Chosen, Selection, choose, is_live, without_document
 from asyncrl.errors import InputError
+from asyncrl.text import counted
 
 TABLES = ("evaluations", "metrics", "episodes", "failures")
 SETTINGS = ("algo", "env", "network", "initial_weights", "threads", "envs_per_thread", "t_max", "gamma", "seed")
 MADE_BY = ("cpu", "cores", "usable_cores", "compiled", "commit", "dirty", "platform", "started")
 COUNTS = ("frames", "steps", "updates", "seconds")
 NUMBERS = (
-    *COUNTS, "threads", "envs_per_thread", "t_max", "gamma", "seed", "lr", "budget", "cores", "usable_cores",
+    *COUNTS, "threads", "envs_per_thread", "t_max", "gamma", "lr", "budget", "cores", "usable_cores",
     "frames_per_step",
 )  # fmt: skip
 NO_SETTING = ("seed", "log_seconds", "profile", "checkpoints", "workers")  # runs that differ in these are alike
@@ -63,7 +64,7 @@ def load(selection: Selection, tables: Sequence[str] = TABLES, thin: int | None 
     ]
     runs = pd.DataFrame([_describe(run, problems) for run in chosen.values()] or None, columns=_columns(chosen))
     runs = runs.set_index("id", drop=False).rename_axis(None)
-    runs = runs.astype(dict.fromkeys(NUMBERS, float))
+    runs = runs.astype(dict.fromkeys(NUMBERS, float) | {"seed": "Int64"})  # 2**60 and 2**60 + 1 are two seeds
     read = {name: _rows(chosen, runs, name, thin, problems) if name in tables else _nothing(name) for name in TABLES}
     for name in COUNTS:  # a run that goes on, or was cut off, is further than its document
         reached = read["metrics"].groupby("run", observed=True)[name].max().reindex(runs.index)
@@ -90,15 +91,16 @@ def _describe(run: Chosen, problems: list[Problem]) -> dict[str, Any]:
     config, made = _table(document, "config"), _table(document, "provenance")
     optimizer, versions = _table(config, "optimizer"), _table(made, "versions")
     status, reason = _status(run, problems)
-    alike = {name: value for name, value in config.items() if name not in NO_SETTING}
     protocol, env = _plain(document.get("protocol")), config.get("env")
+    played = game(env) if isinstance(env, str) else None
+    alike = {name: value for name, value in config.items() if name not in NO_SETTING} | {"env": played}
     described = {
         "id": run.path.name,
         "set": run.label,
         "status": status,
         "reason": reason,
         **{name: config.get(name) for name in SETTINGS},
-        "game": game(env) if isinstance(env, str) else None,
+        "game": played,
         "protocol": protocol,
         "configured": _configured(config, protocol),
         "optimizer": optimizer.get("name"),
@@ -111,7 +113,8 @@ def _describe(run: Chosen, problems: list[Problem]) -> dict[str, Any]:
         "setting": json.dumps([alike, protocol], sort_keys=True),  # all but the seed
         "path": str(run.path),
     }
-    return {name: _number(value) if name in NUMBERS else _plain(value) for name, value in described.items()}
+    found = {name: _number(value) if name in NUMBERS else _plain(value) for name, value in described.items()}
+    return found | {"seed": _whole(described["seed"])}
 
 
 def _plain(value: object) -> object:
@@ -121,8 +124,12 @@ def _plain(value: object) -> object:
 
 def _number(value: object) -> float:
     """Return a number, and NaN for what is none."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and abs(value) < compact.LARGEST else math.nan  # type: ignore[arg-type]
+    return float(value) if compact.is_number(value) else math.nan  # type: ignore[arg-type]
+
+
+def _whole(value: object) -> int | None:
+    """Return a whole number to its last digit, and None for what is none."""
+    return value if isinstance(value, int) and compact.is_number(value) else None
 
 
 def _table(table: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -160,12 +167,11 @@ def _rows(
             continue
         found = compact.rows(path, name, status == "finished")
         if found.damaged:
-            text = f"{found.damaged} damaged rows of {name}.jsonl are left out"
+            text = f"left out: {counted(found.damaged, 'damaged row')} of {name}.jsonl"
             problems.append({"run": run, "kind": "rows", "text": text})
         if found.is_half_written and status != "running":
             problems.append({"run": run, "kind": "rows", "text": f"the last row of {name}.jsonl is half written"})
-        table = _standing(found.table, name)
-        table = _thinned(table, thin) if name == "metrics" and thin else table
+        table = _thinned(found.table, thin) if name == "metrics" and thin else found.table
         ids = pa.DictionaryArray.from_arrays(np.zeros(len(table), np.int32), [run])
         tables.append(table.append_column("run", ids))
     if not tables:
@@ -183,20 +189,6 @@ def _rows(
 def _nothing(name: str) -> pd.DataFrame:
     columns = (*compact.STAMPS, *compact.COLUMNS[name], *EXTRA.get(name, ()))
     return pd.DataFrame({column: pd.Series(dtype=float) for column in columns} | {"run": pd.Series(dtype="category")})
-
-
-def _standing(table: pa.Table, name: str) -> pa.Table:
-    """Leave out what a run did after the checkpoint that it was resumed from: it did that anew."""
-    if name not in ("metrics", "evaluations") or len(table) < 2:
-        return table
-    steps = table["steps"].to_numpy()
-    counted = np.ones(len(table), bool)
-    if name == "evaluations" and "kind" in table.column_names:
-        counted = np.array([kind == "training" for kind in table["kind"].to_pylist()])  # `asyncrl eval` goes back
-    later = np.where(counted, steps, np.iinfo(np.int64).max)
-    least = np.minimum.accumulate(later[::-1])[::-1]  # of this row and all after it
-    stands = ~counted | (steps <= least)
-    return table if stands.all() else table.filter(pa.array(stands))
 
 
 def _thinned(table: pa.Table, rows: int) -> pa.Table:

@@ -18,6 +18,8 @@ from asyncrl.analysis.views import View
 from asyncrl.errors import InputError
 from asyncrl.store.runs import DOCUMENT
 
+PAGE, OURS = "report.html", b"<title>asyncrl: runs compared</title>"
+FILES = ("figures/*.svg", "figures/*.png", "figures/*.csv", "tables/*.csv")  # beside a page
 DIGITS = "%.9g"  # of numbers in CSV files
 PANELS = 24  # drawn of one figure; its CSV has all
 VIDEOS, VIDEO_BYTES = 3, 4_000_000  # shown in a page, each at most so large
@@ -51,18 +53,30 @@ def publish(report: Report) -> Path:
     if (out / DOCUMENT).exists():
         raise InputError(f"{out} is a run; choose another directory with --out.")
     try:
+        _clear(out)
         (out / "figures").mkdir(parents=True, exist_ok=True)
         (out / "tables").mkdir(exist_ok=True)
         drawn = {section.name: _figure(section.figure, out) for section in report.sections if section.figure}
         for section in report.sections:
             if section.table:
                 section.table.data.to_csv(out / "tables" / f"{section.table.name}.csv", index=False)
-        page = out / "report.html"
+        page = out / PAGE
         page.write_text(_html(report, drawn), encoding="utf-8")
         (out / "report.md").write_text(_markdown(report, drawn), encoding="utf-8")
     except OSError as error:
         raise InputError(f"Cannot write to {out}: {error.strerror or error}.") from None
     return page
+
+
+def _clear(out: Path) -> None:
+    """Remove figures and tables of an earlier report: this one may not have them."""
+    page = out / PAGE
+    if not page.is_file():
+        return
+    with page.open("rb") as file:
+        is_ours = OURS in file.read(1000)
+    for old in (path for pattern in FILES for path in out.glob(pattern) if is_ours):
+        old.unlink()
 
 
 def _figure(figure: Figure, out: Path) -> list[Drawn]:
@@ -118,7 +132,8 @@ def _films(report: Report) -> Iterator[Film]:
 
 def _markdown(report: Report, drawn: dict[str, list[Drawn]]) -> str:
     blocks = ["# Runs compared", *(f"> {_plain(note)}" for note in report.notes)]
-    blocks.append("\n".join(f"- **{name}:** {_plain(text)}" for name, text in report.facts.items()))
+    facts = {name: _code(text) if name == "Command" else _plain(text) for name, text in report.facts.items()}
+    blocks.append("\n".join(f"- **{name}:** {text}" for name, text in facts.items()))
     for section in report.sections:
         blocks.append(f"## {_plain(section.title)}")
         if section.figure:
@@ -144,6 +159,13 @@ def _table_blocks(table: View) -> Iterator[str]:
     rows += [[_plain(cell.text) for cell in row] for row in table.rows]
     yield "\n".join(f"| {' | '.join(row)} |" for row in rows)
     yield f"{_plain(table.text)} All columns: [{table.name}.csv](tables/{table.name}.csv)."
+
+
+def _code(text: str) -> str:
+    """Quote a command in Markdown, to be copied as it is; within a line nothing ends the quotation."""
+    text = " ".join(text.split())
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{text}{fence}"
 
 
 def _plain(text: str) -> str:

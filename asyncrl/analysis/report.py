@@ -12,17 +12,19 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from asyncrl.analysis import checks, figures, scores, sections, tables
+from asyncrl.analysis import checks, figures, published, scores, sections, tables
 from asyncrl.analysis.checks import Study
 from asyncrl.analysis.export import nothing_selected
 from asyncrl.analysis.figures import Tables
+from asyncrl.analysis.labels import pooled
 from asyncrl.analysis.load import load
 from asyncrl.analysis.sections import Section
 from asyncrl.analysis.selection import Selection
-from asyncrl.errors import InputError
+from asyncrl.errors import InputError, nearest
+from asyncrl.text import counted
 
 THIN = 200  # rows of metrics a run: a figure is not wider
-PACKAGES = ("asyncrl", "pandas", "pyarrow", "scipy", "seaborn", "matplotlib", "jinja2")
+PACKAGES = ("asyncrl", "pandas", "pyarrow", "seaborn", "matplotlib", "jinja2")
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,13 @@ def _references(request: Request, study: Study) -> dict[str, float]:
     known = dict(zip(study.runs["task"], study.runs["game"], strict=True))
     for text in request.references:
         game, _, value = text.rpartition("=")
-        names = [task for task, name in known.items() if game in (task, name)]
+        names = [task for task, name in known.items() if game == task or published.game(game) == name]
         if not re.fullmatch(r"[+-]?\d+(\.\d+)?(e\d+)?", value) or not game:
             raise InputError(f"--reference takes GAME=SCORE, such as pong=-15; got {text!r}.")
         if not names:
+            games = sorted(set(known.values()))
             raise InputError(
-                f"--reference {text}: no run plays {game!r}; there are {', '.join(sorted(set(known.values())))}."
+                f"--reference {text}: no run plays {game!r}; there are {', '.join(games)}.{nearest(game, games)}"
             )
         found |= dict.fromkeys(names, float(value))
     return found
@@ -127,12 +130,14 @@ def _notes(study: Study, runs: pd.DataFrame) -> list[str]:
         if group["protocol"].nunique() > 1:
             names = ", ".join(sorted(set(group["protocol"].astype(str))))
             notes.append(f"{game} was played under several protocols: {names}. Their scores cannot be compared.")
+    if differing := pooled(study.runs):
+        notes.append(f"Runs under one name differ in more than their seed, namely in {', '.join(differing)}.")
     atari = runs[runs["protocol"].astype(str).str.startswith("atari") & runs["percent"].isna()]
     for game, protocol in sorted(set(zip(atari["game"], atari["protocol"], strict=True))):
         notes.append(f"{game} ({protocol}) has no published references, so its scores are in no mean over games.")
     left_out = study.problems[study.problems["kind"].isin(("units", "protocol", "seeds", "clock", "damaged", "rows"))]
     if len(left_out):
-        notes.append(f"{len(left_out)} things were left out or are damaged: see the end.")
+        notes.append(f"Left out or damaged: {counted(len(left_out), 'thing')}, named at the end of the page.")
     return notes
 
 

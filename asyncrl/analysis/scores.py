@@ -16,10 +16,9 @@ OF_A_RUN = (
     "protocol",
     "label",
     "variant",
-    "method",
+    "setup",
     "algo",
     "threads",
-    "seed",
     "lr",
     "optimizer",
     "machine",
@@ -61,7 +60,6 @@ def of_runs(study: Study) -> pd.DataFrame:
             "best": rows["mean"].max(),
             "area": pd.Series({run: _area(group) for run, group in rows}, dtype=float),
             "evaluations": rows.size(),
-            "games": rows["episodes"].last(),
         }
     )
     runs = study.runs.loc[table.index]
@@ -121,9 +119,12 @@ def _first(rows: pd.DataFrame, reference: float) -> tuple[float, float, bool]:
 
 
 def common_references(study: Study) -> dict[str, float]:
-    """Return for each task the highest score that at least half the runs of every method and thread count reached."""
+    """Return for each task the highest score that more than half the runs of every method and thread count reached.
+
+    Of exactly half the runs the median moment is halfway to never.
+    """
     best = study.evaluations.groupby("run")["mean"].max()
     runs = study.runs.loc[best.index]
     keys = [runs["task"], runs["variant"], runs["threads"]]
-    halves = best.groupby(keys).agg(lambda scores: np.sort(scores)[::-1][(len(scores) + 1) // 2 - 1])
-    return {str(task): float(low) for task, low in halves.groupby(level=0).min().items()}
+    reached = best.groupby(keys).agg(lambda scores: np.sort(scores)[::-1][len(scores) // 2])
+    return {str(task): float(low) for task, low in reached.groupby(level=0).min().items()}

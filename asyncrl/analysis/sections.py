@@ -7,7 +7,7 @@ import pandas as pd
 
 from asyncrl.analysis import series, tables, views
 from asyncrl.analysis.checks import Study
-from asyncrl.analysis.figures import Figure, Tables
+from asyncrl.analysis.figures import Figure, Tables, few
 from asyncrl.analysis.views import View
 
 
@@ -56,13 +56,14 @@ def _tables(study: Study, made: Tables, by_game: pd.DataFrame) -> dict[str, View
     overview, games = tables.overview(made.runs), tables.per_game(made.runs)
     wide, columns = views.wide_speedup(made.speedup)
     found = [
-        views.view("overview", "At a glance", OVERVIEW, overview, views.OVERVIEW, RUN),
-        views.view("games", "Scores by game, beside published ones", GAMES, games, views.per_game_columns(games), RUN),
+        views.view("overview", "At a glance", _said(OVERVIEW, overview), overview, views.OVERVIEW, RUN),
+        views.view("games", "Scores by game, beside published ones", _said(GAMES, games), games,
+                   views.per_game_columns(games), RUN),
         views.view("summary", "Summary over games", SUMMARY, made.summary, views.SUMMARY),
         views.view("improvement", "Probability of improvement", IMPROVEMENT, tables.improvements(made.runs),
                    views.IMPROVEMENTS, "asyncrl run --algo n-step-q    # a second method on the same game"),
-        views.view("speed-ups", "Speed-up by threads", SPEEDUP, wide, columns),
-        views.view("reaching", "Time and frames to a score", REACHING, by_game, views.SPEED, RUN),
+        views.view("speed-ups", "Speed-up by threads", SPEEDUP, wide, columns)._replace(data=made.speedup),
+        views.view("reaching", "Time and frames to a score", _said(REACHING, by_game), by_game, views.SPEED, RUN),
         views.view("best", "The best of many", BEST, tables.best_of(made.runs), views.BEST,
                    f"for s in $(seq {series.OF}); do asyncrl run --env pong --seed $s; done"),
         views.view("runs", "Runs", INVENTORY, tables.inventory(study), views.INVENTORY, RUN),
@@ -70,6 +71,10 @@ def _tables(study: Study, made: Tables, by_game: pd.DataFrame) -> dict[str, View
     if len(study.problems):
         found.append(views.view("problems", "What was left out, and why", PROBLEMS, study.problems, views.PROBLEMS))
     return {view.name: view for view in found}
+
+
+def _said(text: str, data: pd.DataFrame) -> str:
+    return " ".join([text, *few(data["runs"])])
 
 
 RUN = "asyncrl run --env pong --threads 2"
@@ -80,16 +85,17 @@ OVERVIEW = (
     "over training is the area under the curve divided by its frames."
 )
 GAMES = (
-    "Each column says how its games start. Scores by human starts cannot be compared with ours, which begin after "
-    "up to 30 no-ops: the human starts were never published. The per cent of a human are 100 × (score − random) ÷ "
+    "Each column says how its games start. Scores by human starts cannot be compared with ours: those starts were "
+    "never published. Scores by no-op starts can be compared only with those of ours whose protocol ends in -noop: "
+    "their games, too, begin after up to 30 no-ops. The per cent of a human are 100 × (score − random) ÷ "
     "(human − random), with the references of the same starts. The published agents by no-op starts were trained for "
     "320 million frames."
 )
 SUMMARY = (
     "The form of the paper's Table 1. Means and medians are over games. Ours, and the published agents by no-op "
-    "starts, are over the games of this report, so that they can be compared with each other; the printed rows are "
-    "over 57 games by human starts, and can be compared with neither. The printed means hold only if Video Pinball, "
-    "where the human of that protocol scored less than random play, is entered as score ÷ human."
+    "starts, are over games of this report, and two rows can be compared where these are the same games. The printed "
+    "rows are over 57 games by human starts, and can be compared with neither. The printed means hold only if Video "
+    "Pinball, where the human of that protocol scored less than random play, is entered as score ÷ human."
 )
 IMPROVEMENT = (
     "How probable it is that a run of the first method ends above a run of the second on the same game, a tie "
@@ -97,13 +103,14 @@ IMPROVEMENT = (
 )
 SPEEDUP = (
     "The form of the paper's Table 2: the time of one thread to a fixed score divided by that of n threads, averaged "
-    "over games. The paper's are over seven games on 16 cores; ours are on the machine that is named."
+    "over games; where they are fewer than the row has, their number stands in brackets, and the cells of the row are "
+    "of different games. The paper's are over seven games on 16 cores; ours are on the machine that is named."
 )
 REACHING = (
-    "When half of the runs had reached the score, by a straight line between evaluations. A run that never reached it "
-    "counts as taking for ever; where half of them were there at their first "
-    "evaluation, there is no speed-up, since nobody saw when. Unless --reference says "
-    "otherwise, it is the highest score that at least half of the runs of every method and thread count reached."
+    "The median over runs of when they reached the score, by a straight line between evaluations. A run that never "
+    "reached it counts as taking for ever, so that there is no time where half of them or more never did; where half "
+    "of them were there at their first evaluation, there is no speed-up, since nobody saw when. Unless --reference "
+    "says otherwise, it is the highest score that more than half of the runs of every method and thread count reached."
 )
 BEST = (
     "The paper's way of choosing, under its own name: the mean of the best five of n runs by final score, and the mean "

@@ -1,10 +1,10 @@
 """Which runs an analysis is of: by query, by name, or in labelled sets."""
 
 import platform
-import re
 import shlex
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,38 +43,31 @@ class Chosen(NamedTuple):
 
 
 def choose(selection: Selection) -> list[Chosen]:
-    """Return the chosen runs, the last started first.
+    """Return the chosen runs, as they were named, or the last started first.
 
     Raises:
         InputError: a name or a condition is none, a set has no label, or a run is in two sets.
     """
     wanted = [runs.find(selection.results, name) for name in selection.names]
-    for path in wanted:
-        runs.read_document(path)  # a damaged run that was asked for by name is the user's to know of
-    found = runs.select(selection.results, selection.where)
-    if wanted:
-        inside = {path.resolve() for path in wanted}
-        known = {path.resolve(): (path, document) for path, document in found}
-        found = [pair for path, pair in known.items() if path in inside]
-        if not selection.where:  # a path may lead to another store
-            found += [(path, runs.read_document(path)) for path in wanted if path.resolve() not in known]
-    if not selection.compare:
+    sets = [_set(text) for text in selection.compare]
+    fulfils = runs.conditions(selection.where)
+    named = {path.resolve(): (path, runs.read_document(path)) for path in wanted}  # a path may lead to another store
+    found = [pair for pair in (named.values() if wanted else runs.select(selection.results)) if fulfils(*pair)]
+    if not sets:
         return [Chosen(path, document, None) for path, document in found]
-    labels = _labels(selection)
-    return [Chosen(path, document, labels[path]) for path, document in found if path in labels]
+    labels = [[label for label, belongs in sets if belongs(*pair)] for pair in found]
+    for (path, _), mine in zip(found, labels, strict=True):
+        if len(mine) > 1:
+            raise InputError(f"{path.name} is in two sets, {mine[0]!r} and {mine[1]!r}; one run, one set.")
+    return [Chosen(*pair, mine[0]) for pair, mine in zip(found, labels, strict=True) if mine]
 
 
-def _labels(selection: Selection) -> dict[Path, str]:
-    labels: dict[Path, str] = {}
-    for text in selection.compare:
-        label, colon, where = (part.strip() for part in text.partition(":"))
-        if not (label and colon and where):
-            raise InputError(f"--compare takes 'LABEL: CONDITIONS', such as 'many threads: threads>=8'; got {text!r}.")
-        for path, _ in runs.select(selection.results, where):
-            if path in labels:
-                raise InputError(f"{path.name} is in two sets, {labels[path]!r} and {label!r}; one run, one set.")
-            labels[path] = label
-    return labels
+def _set(text: str) -> tuple[str, runs.Conditions]:
+    """Read ``LABEL: CONDITIONS``."""
+    label, colon, where = (part.strip() for part in text.partition(":"))
+    if not (label and colon and where):
+        raise InputError(f"--compare takes 'LABEL: CONDITIONS', such as 'many threads: threads>=8'; got {text!r}.")
+    return label, runs.conditions(where)
 
 
 def without_document(results: Path) -> list[Path]:
@@ -87,11 +80,10 @@ def without_document(results: Path) -> list[Path]:
 
 def is_live(run: Path) -> bool:
     """Say whether a process still trains a run whose document says that it is running."""
-    try:
-        owner = (run / LOCK).read_text()
-    except OSError:
-        owner = ""
-    if (match := re.fullmatch(r"process (\d+) on (.+)", owner)) and match[2] == platform.node():
-        return Path(f"/proc/{match[1]}").exists()
+    if runs.is_held(run):
+        return True
+    with suppress(OSError):
+        if (run / LOCK).read_text().endswith(f" on {platform.node()}"):  # elsewhere a lock may not be seen from here
+            return False
     times = [file.stat().st_mtime for file in run.glob("*.jsonl")]
     return bool(times) and time.time() - max(times) < QUIET_SECONDS

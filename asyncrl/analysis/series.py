@@ -82,10 +82,10 @@ def _curves(study: Study, runs: pd.DataFrame, unit: str, best: bool = False) -> 
         found = [_curve(scores[run], unit) for run in group["id"] if run in scores]
         rates = group["lr"].nunique()
         name = f"mean, best {rates} learning rates" if not best and rates > 1 else "mean"
-        tables += [_mean_curve(panel, series, found, name)] if found else []
+        tables += _mean_curves(panel, series, found, name)
         if best and len(found) >= OF:
             top = sorted(found, key=lambda curve: -curve[1][-1])[:BEST]
-            tables.append(_mean_curve(panel, f"{series}, best {BEST} of {len(found)}", top, f"mean, best {BEST}"))
+            tables += _mean_curves(panel, f"{series}, best {BEST} of {len(found)}", top, f"mean, best {BEST}")
     return pd.concat(tables, ignore_index=True) if tables else table([])
 
 
@@ -94,13 +94,21 @@ def _curve(rows: pd.DataFrame, unit: str) -> Curve:
     return x, rows["mean"].to_numpy(float)
 
 
-def _mean_curve(panel: object, series: object, runs: list[Curve], statistic: str) -> pd.DataFrame:
-    """Average runs where all of them are: from the latest first point to the earliest last one, linear in between."""
+def _mean_curves(panel: object, series: object, runs: list[Curve], statistic: str) -> list[pd.DataFrame]:
+    """Average runs where all of them are: from the latest first point to the earliest last one, linear in between.
+
+    Where there is no such stretch nothing can be averaged, and each run has a line of its own.
+    """
+    if not runs:
+        return []
     start, end = max(x[0] for x, _ in runs), min(x[-1] for x, _ in runs)
+    if start > end:
+        alone = [(f"{series}, run {i} of {len(runs)}", [run]) for i, run in enumerate(runs, 1)]
+        return [each for name, run in alone for each in _mean_curves(panel, name, run, "one run")]
     grid = runs[0][0] if len(runs) == 1 else np.linspace(start, end, POINTS) if start < end else np.array([end])
     found = intervals.curve(np.stack([np.interp(grid, x, y) for x, y in runs]))
     columns = {"x": grid, "y": found[:, 0], "low": found[:, 1], "high": found[:, 2]}
-    return pd.DataFrame({"panel": panel, "series": series, **columns, "runs": len(runs), "statistic": statistic})
+    return [pd.DataFrame({"panel": panel, "series": series, **columns, "runs": len(runs), "statistic": statistic})]
 
 
 def rates(runs: pd.DataFrame) -> pd.DataFrame:
@@ -113,8 +121,8 @@ def rates(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def optimizers(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return final scores in descending order by optimiser, of methods with two optimisers or more (figure S5)."""
-    known = runs.assign(panel=runs["task"] + ": " + runs["method"])
+    """Return final scores in descending order by optimiser, of runs alike but for it (figure S5)."""
+    known = runs.assign(panel=runs["task"] + ": " + runs["setup"])
     known = known[known.groupby("panel")["optimizer"].transform("nunique") > 1].sort_values("final", ascending=False)
     groups = known.groupby(["panel", "optimizer"], sort=True)
     known = known.assign(rank=groups.cumcount() + 1, n=groups["final"].transform("size"))
@@ -200,6 +208,6 @@ def health(study: Study) -> pd.DataFrame:
             known = [each.loc[each[name].notna()] for each in rows]
             found = [(each["frames"].to_numpy(float), each[name].to_numpy(float)) for each in known if len(each)]
             panel = f"{task}: {name.replace('_', ' ')}"
-            tables += [_mean_curve(panel, label, found, "mean")] if found else []
+            tables += _mean_curves(panel, label, found, "mean")
     joined = pd.concat(tables, ignore_index=True) if tables else table([])
     return joined.sort_values(["panel", "series", "x"], kind="stable", ignore_index=True)

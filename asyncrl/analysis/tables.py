@@ -20,13 +20,18 @@ def overview(runs: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each task and label: how many runs, their scores with an interval, speed and machine."""
     rows = []
     for (task, label), group in runs.groupby(["task", "label"], sort=True):
-        found = intervals.aggregate({task: list(group["final"])}, intervals.mean)
-        row = {"task": task, "label": label, "runs": found.runs, "final": found.value}
-        row |= {"low": found.low, "high": found.high, "best": group["best"].mean(), "area": group["area"].mean()}
+        row = {"task": task, "label": label} | _scores(group) | {"area": group["area"].mean()}
         row |= {"frames": group["frames"].median(), "hours": group["hours"].median()}
         row |= {"frames_per_second": group["frames_per_second"].median()}
         rows.append(row | {"machine": " / ".join(sorted(set(group["machine"])))})
     return pd.DataFrame(rows, columns=[*OVERVIEW])
+
+
+def _scores(runs: pd.DataFrame) -> dict[str, float]:
+    """Return how many runs there are, and their final and best scores."""
+    found = intervals.aggregate({"": list(runs["final"])}, intervals.mean)
+    final = {"runs": found.runs, "final": found.value, "low": found.low, "high": found.high}
+    return final | {"best": runs["best"].mean()}
 
 
 OVERVIEW = (
@@ -42,9 +47,7 @@ def per_game(runs: pd.DataFrame) -> pd.DataFrame:
     rows = []
     known = runs[runs["game"].isin(published.references()["game"])]
     for (game, protocol, label), group in known.groupby(["game", "protocol", "label"], sort=True):
-        found = intervals.aggregate({game: list(group["final"])}, intervals.mean)
-        row = {"game": game, "protocol": protocol, "label": label, "runs": found.runs}
-        row |= {"final": found.value, "low": found.low, "high": found.high, "best": group["best"].mean()}
+        row = {"game": game, "protocol": protocol, "label": label} | _scores(group)
         rows.append(row | {"percent": group["percent"].mean(), "reference": group["reference"].iloc[0]})
     table = pd.DataFrame(rows, columns=[*PER_GAME])
     return table.merge(_published_columns(), on="game", how="left")

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from asyncrl.text import NOTHING, clock, count, number, score
+from asyncrl.text import NOTHING, clock, count, counted, number, score
 
 Format = Callable[[Any], str]
 
@@ -37,6 +37,7 @@ class Column(NamedTuple):
     title: str
     form: Format
     interval: str | None = None  # beginning of the columns that hold low and high
+    games: str | None = None  # the column that says of how many games it is, shown where they are fewer than the row's
 
 
 def percent(value: float) -> str:
@@ -141,7 +142,7 @@ INVENTORY = (
     Column("network", "network", words),
     Column("threads", "threads", whole),
     Column("envs_per_thread", "envs each", whole),
-    Column("seed", "seed", whole),
+    Column("seed", "seed", str),
     Column("lr", "learning rate", number),
     Column("frames", "frames", count),
     Column("hours", "time", hours),
@@ -171,6 +172,8 @@ def _cell(row: pd.Series, column: Column) -> Cell:
     text = column.form(value)
     if column.interval is not None and pd.notna(low := row[f"{column.interval}low"]):
         text += f" [{column.form(low)}, {column.form(row[f'{column.interval}high'])}]"
+    if column.games is not None and row[column.games] < row["games"]:
+        text += f" ({row[column.games]:g})"
     return Cell(text, float(value) if is_number else value, is_number)
 
 
@@ -182,10 +185,12 @@ def per_game_columns(data: pd.DataFrame) -> list[Column]:
 def wide_speedup(data: pd.DataFrame) -> tuple[pd.DataFrame, list[Column]]:
     """Return speed-ups in Table 2's form: a row a method, a column a number of threads."""
     data = data.assign(threads=data["threads"].astype(int))
-    shape = data.pivot_table(index=["variant", "machine"], columns="threads", values="speedup", sort=False)
-    shape = shape[sorted(shape.columns)].rename(columns=str)
-    games = data.groupby(["variant", "machine"], sort=False)[["games"]].max()
-    table = games.join(shape, how="right").reset_index()
-    threads = [Column(name, f"{name} thread{'s' * (name != '1')}", ratio) for name in shape.columns]
-    return table, [Column("variant", "method", words), Column("games", "games", whole), *threads,
+    keys = ["variant", "machine"]
+    shape, of = (
+        data.pivot_table(index=keys, columns="threads", values=values, sort=False) for values in ("speedup", "games")
+    )
+    counts = sorted(shape.columns)
+    table = shape.rename(columns=str).join(of.rename(columns="{} games".format)).assign(games=of.max(axis=1))
+    threads = [Column(str(n), counted(n, "thread"), ratio, games=f"{n} games") for n in counts]
+    return table.reset_index(), [Column("variant", "method", words), Column("games", "games", whole), *threads,
                    Column("machine", "machine or source", words)]  # fmt: skip

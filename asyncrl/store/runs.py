@@ -19,8 +19,10 @@ from asyncrl.store.files import read_object
 
 FORMAT = 1  # of run.json and the rows beside it
 DOCUMENT, LOCK = "run.json", "lock"
+Conditions = Callable[[Path, Mapping[str, Any]], bool]  # of a run with its document
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
+    "==": operator.eq,
     "!=": operator.ne,
     ">=": operator.ge,
     "<=": operator.le,
@@ -75,6 +77,16 @@ def hold(run: Path) -> Iterator[None]:
         with suppress(OSError):  # a full disk: nobody is told who it is, but it is held
             os.write(file.fileno(), f"process {os.getpid()} on {platform.node()}".encode())
         yield
+
+
+def is_held(run: Path) -> bool:
+    """Say whether a process owns a run at this moment, whatever number a process has or had."""
+    with suppress(OSError), (run / LOCK).open() as file:  # no lock, or a file system without any
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def read_document(run: Path) -> dict[str, Any]:
@@ -140,24 +152,33 @@ def select(root: Path, where: str | None = None) -> list[tuple[Path, dict[str, A
         root: the directory of runs.
         where: conditions on settings, ``id`` and ``status``, such as ``algo=a3c and optimizer.lr>=1e-4``.
     """
-    conditions = [_condition(text) for text in re.split(r"\s+and\s+", where.strip())] if where else []
-    chosen = []
+    fulfils, chosen = conditions(where), []
     for run in list_runs(root):
         try:
             document = read_document(run)
         except InputError as error:
             document = {"status": "damaged", "reason": str(error)}
-        config = document.get("config")
-        settings = flatten(config if isinstance(config, Mapping) else {})
-        facts = settings | {"id": run.name, "status": document.get("status")}
-        if all(condition(facts) for condition in conditions):
+        if fulfils(run, document):
             chosen.append((run, document))
     return chosen
 
 
+def conditions(where: str | None) -> Conditions:
+    """Return what says whether a run with its document fulfils conditions, as ``select`` takes them."""
+    each = [_condition(text) for text in re.split(r"\s+and\s+", where.strip())] if where else []
+
+    def fulfils(run: Path, document: Mapping[str, Any]) -> bool:
+        config = document.get("config")
+        settings = flatten(config if isinstance(config, Mapping) else {})
+        facts = settings | {"id": run.name, "status": document.get("status")}
+        return all(condition(facts) for condition in each)
+
+    return fulfils
+
+
 def _condition(text: str) -> Callable[[Mapping[str, Any]], bool]:
     """Read ``name=value``, or another comparison, as a test of a run's facts."""
-    match = re.fullmatch(r"\s*([\w.]+)\s*(!=|>=|<=|=|>|<)=?\s*(\S+)\s*", text)
+    match = re.fullmatch(r"\s*([\w.]+)\s*(==|!=|>=|<=|=|>|<)\s*([^\s<>=!]\S*)\s*", text)
     if not match:
         raise InputError(f"--where takes conditions such as 'algo=a3c and threads>=4'; got {text!r}.")
     name, symbol, wanted = match.groups()
@@ -165,7 +186,7 @@ def _condition(text: str) -> Callable[[Mapping[str, Any]], bool]:
     if name not in known:
         raise InputError(f"There is no setting {name!r}.{nearest(name, known)}")
     number = _number(wanted)
-    if number is None and symbol not in ("=", "!="):
+    if number is None and symbol not in ("=", "==", "!="):
         raise InputError(f"{name}{symbol}{wanted} needs a number, such as 4, 1e-3 or 10M.")
 
     def holds(facts: Mapping[str, Any]) -> bool:
@@ -173,7 +194,7 @@ def _condition(text: str) -> Callable[[Mapping[str, Any]], bool]:
         if number is not None and isinstance(actual, int | float):
             return OPERATORS[symbol](actual, number)
         same = wanted == (actual if isinstance(actual, str) else json.dumps(actual))
-        return same if symbol == "=" else symbol == "!=" and not same
+        return same if symbol in ("=", "==") else symbol == "!=" and not same
 
     return holds
 

@@ -1,6 +1,7 @@
 """Stores of runs with known answers: written by a formula, not by training."""
 
 import json
+from zlib import crc32
 
 from asyncrl.config import Atari, Evaluation, Optimizer, RunConfig
 
@@ -43,7 +44,9 @@ def write(root, name, scores=(), *, fps=1000.0, status="finished", cores=2, prot
     document |= {"started": provenance["started"], "protocol": protocol, "frames_per_step": skip, "status": status}
     (run / "run.json").write_text(json.dumps(document | last | {"reason": None}))
     found = {"kind": "training", "protocol": protocol, "episodes": 5, "std": 0.0}
-    lines(run, "evaluations", [s | found | {"mean": m, "median": m} for s, m in zip(stamps, scores, strict=True)])
+    own = 1e-9 * crc32(name.encode()) / 2**32  # no two real runs are at an evaluation in equal time
+    rows = [s | found | {"mean": m, "median": m} for s, m in zip(stamps, scores, strict=True)]
+    lines(run, "evaluations", [row | {"seconds": row["seconds"] * (1 + own)} for row in rows])
     health = {"frames_per_second": fps, "learning_rate": 1e-4, "skipped": 0, "entropy": 1.5, "policy_lag": 0.5}
     lines(run, "metrics", [s | health | {"grad_norm": 2.0} for s in stamps])
     game = {"worker": 0, "score": 1.0, "length": 100, "epsilon": None, "completed": True}

@@ -80,7 +80,7 @@ def test_an_atari_run_of_one_frame_a_step_is_caught(root):
     (run / "run.json").write_text(json.dumps(document | {"frames_per_step": 1}))
     for name in ("evaluations", "metrics"):
         rewrite(run, name, lambda row: row | {"frames": row["steps"]})
-    assert "1 frames a step" in said(study(root), "units")["units"]
+    assert "frames_per_step 1" in said(study(root), "units")["units"]
 
 
 def test_the_same_seed_twice_is_one_sample(root):
@@ -90,15 +90,29 @@ def test_the_same_seed_twice_is_one_sample(root):
     assert "sound-1 has the same settings and seed" in said(found, "seeds")["z-again"]
 
 
+def test_of_a_seed_that_was_broken_off_and_run_again_the_finished_run_stays(root):
+    run = write(root, "a-first", straight(-21, 9), seed=1, status="interrupted")
+    document = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(document | {"started": "2020-01-01T00:00:00+00:00"}))
+    provenance(run, started="2020-01-01T00:00:00+00:00")
+    assert "sound-1 has the same settings" in said(study(root, unfinished=True), "seeds")["a-first"]
+
+
+def test_a_game_by_another_name_is_the_same_game(root):
+    write(root, "z-again", straight(-21, 9), seed=1, env="ALE/Pong-v5")
+    assert "sound-1 has the same settings and seed" in said(study(root), "seeds")["z-again"]
+
+
 def test_the_same_seed_with_other_settings_is_another_sample(root):
     write(root, "other", straight(-21, 9), seed=1, lr=1e-3)
     assert "other" in study(root).runs.index
 
 
-def test_a_copy_under_another_seed_is_one_sample(root):
+@pytest.mark.parametrize("change", [{"seed": 99}, {"seed": 99, "gamma": 0.9}, {"algo": "n-step-q"}])
+def test_a_copy_under_other_settings_is_one_sample(root, change):
     shutil.copytree(root / "sound-1", root / "z-copy")
     document = json.loads((root / "z-copy" / "run.json").read_text())
-    document["config"]["seed"] = 99
+    document["config"] |= change
     (root / "z-copy" / "run.json").write_text(json.dumps(document))
     found = study(root)
     assert "z-copy" not in found.runs.index
@@ -167,6 +181,45 @@ def test_labels_say_what_varies_and_sets_have_their_own_names(root):
     assert set(study(root).runs["label"]) == {"a3c, 1 env each, 2 threads", "a3c, 8 envs each, 1 thread"}
     store = load(Selection(root, compare=("slow: threads=1", "fast: threads=2")))
     assert dict(checks.study(store).runs["label"]) == {"sound-1": "fast", "sound-2": "fast", "one-thread": "slow"}
+
+
+@pytest.mark.parametrize(
+    ("more", "word"), [({"frames": 2_000_000}, "2M frames"), ({"t_max": 20}, "t_max 20"), ({"gamma": 0.9}, "γ 0.9")]
+)
+def test_runs_of_another_budget_rollout_or_discount_are_not_averaged_with_the_rest(root, more, word):
+    write(root, "other", straight(-21, 0), seed=3, **more)
+    labels = dict(study(root).runs["label"])
+    assert labels["other"] == f"a3c, {word}"
+    assert labels["sound-1"] == labels["sound-2"] != labels["other"]
+
+
+def test_a_rollout_of_each_algorithms_own_is_not_in_its_name(root):
+    write(root, "other", straight(-21, 0), algo="n-step-q", t_max=20)
+    assert set(study(root).runs["label"]) == {"a3c", "n-step-q"}
+
+
+def provenance(run, **changes):
+    document = json.loads((run / "run.json").read_text())
+    document["provenance"] |= changes
+    (run / "run.json").write_text(json.dumps(document))
+
+
+def test_runs_with_and_without_the_compiled_part_are_not_compared_by_the_clock(root):
+    for seed, compiled in ((1, True), (2, False)):
+        provenance(root / f"sound-{seed}", compiled=compiled)
+    found = study(root)
+    machines = {"sound-1": "A CPU, 2 cores, compiled", "sound-2": "A CPU, 2 cores, not compiled"}
+    assert dict(found.runs["machine"]) == machines
+    assert "; ".join(machines.values()) in said(found, "machines")[""]
+
+
+@pytest.mark.parametrize(
+    ("cpu", "cores", "machine"),
+    [(None, None, "unknown machine"), (None, 2, "unknown processor, 2 cores"), ("A CPU", None, "A CPU")],
+)
+def test_a_machine_is_named_as_far_as_it_is_known(tmp_path, cpu, cores, machine):
+    provenance(write(tmp_path, "one", [1.0]), cpu=cpu, usable_cores=cores)
+    assert study(tmp_path).runs.at["one", "machine"] == machine
 
 
 def test_nothing_is_a_study_too(tmp_path):

@@ -38,6 +38,20 @@ def test_a_game_with_more_runs_weighs_no_more_in_the_iqm():
     assert intervals.aggregate(more, intervals.iqm).value == pytest.approx(2.5)
 
 
+@pytest.mark.parametrize(
+    ("finals", "value"),
+    [
+        ([0.0, 6.0, 30.0], (0 / 12 + 6 * 4 / 12 + 30 / 12) / 0.5),
+        ([1.0, 2.0, 3.0, 5.0, 9.0, 99.0], (2 / 12 + 8 / 6 + 9 / 12) * 2),
+    ],
+)
+def test_the_iqm_is_of_the_middle_half_where_four_does_not_divide_the_runs_too(finals, value):
+    """Each run takes a third, or a sixth, of [0, 1]; the middle half is [1/4, 3/4]."""
+    assert intervals.aggregate({"a": finals}, intervals.iqm).value == pytest.approx(value)
+    alone = {str(i): [final] for i, final in enumerate(finals)}
+    assert intervals.aggregate(alone, intervals.iqm).value == pytest.approx(value)
+
+
 def test_the_iqm_does_not_see_outliers():
     scores = {"a": [0.4, 0.5, 0.5, 0.6]}
     wild = {"a": [-100.0, 0.5, 0.5, 100.0]}
@@ -98,6 +112,13 @@ def test_one_run_has_a_value_and_no_interval():
     assert found.value == 1.0
     assert np.isnan([found.low, found.high]).all()
     assert np.isnan(intervals.curve(np.array([[1.0, 2.0]]))[:, 1:]).all()
+
+
+def test_a_single_run_is_not_certain_because_others_are_several():
+    scores = {"a": [0.5], "b": [1.5, 2.5]}
+    for found in (intervals.aggregate(scores, intervals.mean), intervals.improvement({"a": [1.0]}, {"a": [2.0, 0.0]})):
+        assert np.isnan([found.low, found.high]).all()
+    assert np.isnan(intervals.profile(scores, [1.0])[:, 1:]).all()
 
 
 @pytest.mark.parametrize("scores", [{}, {"a": []}, {"a": [float("nan")]}])

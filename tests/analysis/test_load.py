@@ -1,8 +1,6 @@
 import json
 import os
 import platform
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
@@ -12,6 +10,7 @@ from asyncrl.analysis.export import export
 from asyncrl.analysis.load import load
 from asyncrl.analysis.selection import Selection
 from asyncrl.errors import InputError
+from asyncrl.store.runs import hold
 from tests.analysis.stores import lines, stamp, straight, write
 
 
@@ -45,6 +44,16 @@ def test_queries_names_and_labelled_sets_choose_runs(tmp_path):
     assert dict(sets["set"]) == {"run-0": "few", "run-2": "many"}
 
 
+def test_conditions_and_sets_hold_for_runs_of_another_store_too(tmp_path):
+    outside = write(tmp_path / "elsewhere", "outside", [1.0], threads=8)
+    write(tmp_path / "results", "inside", [1.0], threads=1)
+    wanted = {"results": tmp_path / "results", "names": (str(outside), "inside")}
+    assert list(load(Selection(**wanted, where="threads>=8")).runs.index) == ["outside"]
+    assert list(load(Selection(**wanted, where="threads<8")).runs.index) == ["inside"]
+    sets = load(Selection(**wanted, compare=("many: threads>=8",))).runs
+    assert dict(sets["set"]) == {"outside": "many"}
+
+
 @pytest.mark.parametrize(
     ("selection", "message"),
     [
@@ -71,15 +80,13 @@ def test_two_runs_of_one_name_in_two_stores_are_refused(tmp_path):
 def test_live_crashed_and_damaged_runs_are_told_apart_and_named(tmp_path):
     write(tmp_path, "finished", [1.0])
     live, crashed = (write(tmp_path, name, [1.0], status="running") for name in ("live", "crashed"))
-    (live / "lock").write_text(f"process {os.getpid()} on {platform.node()}")
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    (crashed / "lock").write_text(f"process {gone.pid} on {platform.node()}")
+    (crashed / "lock").write_text(f"process {os.getpid()} on {platform.node()}")  # another process has its number now
     write(tmp_path, "stopped", [1.0], status="interrupted")
     (write(tmp_path, "broken", [1.0]) / "run.json").write_text("{")
     (write(tmp_path, "lost", [1.0]) / "run.json").unlink()
     (tmp_path / "notes").mkdir()
-    store = load(Selection(tmp_path))
+    with hold(live):
+        store = load(Selection(tmp_path))
     expected = {"live": "running", "crashed": "crashed", "stopped": "interrupted", "broken": "damaged"}
     assert kinds(store) == expected | {"lost": "damaged"}
     assert dict(store.runs["status"]) == expected | {"finished": "finished"}
@@ -111,6 +118,9 @@ def test_a_running_run_is_as_far_as_its_rows(tmp_path):
         '{"frames": "many", "steps": 1, "updates": 1, "seconds": 1, "mean": 1, "score": 1, "worker": 0, "length": 1}',
         json.dumps(stamp(8) | {"mean": None, "score": None, "frames_per_second": None, "worker": 0, "length": 1}),
         "\x00\xff",
+        json.dumps(
+            stamp(8) | {"frames": 10**400, "mean": 1, "score": 1, "worker": 0, "length": 1, "frames_per_second": 1}
+        ),
     ],
 )
 @pytest.mark.parametrize("name", ["evaluations", "metrics", "episodes"])
@@ -121,7 +131,7 @@ def test_damaged_rows_are_left_out_and_counted(tmp_path, name, bad):
     for _ in range(2):  # the second time from the compact copy
         store = load(Selection(tmp_path))
         assert list(getattr(store, name)["frames"]) == [100_000 * i for i in range(1, 11)]
-        assert said(store, "one") == [f"1 damaged rows of {name}.jsonl are left out"]
+        assert said(store, "one") == [f"left out: 1 damaged row of {name}.jsonl"]
 
 
 def test_a_row_of_another_kind_does_not_stop_the_rest(tmp_path):
@@ -129,12 +139,17 @@ def test_a_row_of_another_kind_does_not_stop_the_rest(tmp_path):
     odd = write(tmp_path, "odd", straight(0, 10))
     write(tmp_path, "sound", straight(0, 10))
     lines(odd, "metrics", [stamp(8) | {"frames_per_second": 1.0, "entropy": "x", "completed": 3}], "a")
-    lines(odd, "episodes", [stamp(8) | {"worker": 0, "score": 1.0, "length": 1, "completed": "no", "epsilon": []}], "a")
+    lines(
+        odd,
+        "episodes",
+        [stamp(8) | {"worker": 0, "score": 1.0, "length": 1, "completed": [1], "epsilon": 10**400}],
+        "a",
+    )
     lines(odd, "evaluations", [stamp(2_000_000) | {"mean": 1.0, "kind": 7, "protocol": None}], "a")
     store = load(Selection(tmp_path))
     assert len(store.evaluations) == 20
     assert list(store.metrics["entropy"].isna()).count(True) == 1
-    assert said(store, "odd") == ["1 damaged rows of evaluations.jsonl are left out"]
+    assert said(store, "odd") == ["left out: 1 damaged row of evaluations.jsonl"]
 
 
 @pytest.mark.parametrize("config", [None, [], 3, "x"])
@@ -148,27 +163,29 @@ def test_a_document_of_another_kind_is_a_run_that_nothing_is_known_of(tmp_path, 
 def test_a_half_written_last_row_is_normal_in_a_live_run_and_named_in_a_finished_one(tmp_path):
     for name, status in (("live", "running"), ("done", "finished")):
         run = write(tmp_path, name, [1.0, 2.0], status=status)
-        (run / "lock").write_text(f"process {os.getpid()} on {platform.node()}")
         with (run / "metrics.jsonl").open("a") as file:
             file.write('{"frames": 12')
-    store = load(Selection(tmp_path))
+    with hold(tmp_path / "live"):
+        store = load(Selection(tmp_path))
     assert store.metrics.groupby("run", observed=True).size().to_dict() == {"live": 2, "done": 2}
     assert said(store, "done") == ["the last row of metrics.jsonl is half written"]
     assert said(store, "live") == ["it is still being trained"]
 
 
-def test_what_was_done_again_after_a_resume_counts_once(tmp_path):
-    run = write(tmp_path, "one", [1.0, 2.0, 3.0, 4.0], frames=400_000)
-    rows = [stamp(frames) | {"frames_per_second": 1.0} for frames in (100, 200, 300, 250, 350)]
-    lines(run, "metrics", rows)
+def test_a_misplaced_row_takes_no_other_with_it(tmp_path):
+    run = write(tmp_path, "one", straight(0, 10))
     late = {"kind": "training", "protocol": "atari-paper-noop", "episodes": 5, "std": 0.0, "median": 9.0}
-    lines(run, "evaluations", [stamp(300_000) | late | {"mean": 9.0}], "a")
-    lines(run, "evaluations", [stamp(100_000) | late | {"mean": 7.0, "kind": "eval"}], "a")
+    lines(run, "evaluations", [stamp(0) | late | {"mean": 9.0}], "a")
+    lines(run, "metrics", [stamp(0) | {"frames_per_second": 1.0}], "a")
     store = load(Selection(tmp_path))
-    assert list(store.metrics["frames"]) == [100, 200, 250, 350]
-    training = store.evaluations[store.evaluations["kind"] == "training"]
-    assert list(training["mean"]) == [1.0, 2.0, 3.0, 9.0]
-    assert len(store.evaluations) == 5
+    assert list(store.evaluations["mean"]) == [*straight(0, 10), 9.0]
+    assert len(store.metrics) == 11
+
+
+def test_seeds_are_told_apart_to_their_last_digit(tmp_path):
+    for seed in (2**60, 2**60 + 1):
+        write(tmp_path, str(seed), [1.0], seed=seed)
+    assert set(load(Selection(tmp_path)).runs["seed"]) == {2**60, 2**60 + 1}
 
 
 def test_an_empty_store_and_no_store_give_empty_tables(tmp_path):
@@ -231,6 +248,15 @@ def test_an_export_reads_back_as_what_was_loaded(tmp_path, form, read):
     assert (runs.at["one", "threads"], runs.at["two", "env"]) == (4, "CartPole-v1")
     evaluations = read(tmp_path / "out" / f"evaluations.{form}")
     assert list(evaluations.loc[evaluations["run"] == "two", "mean"]) == straight(0, 20)
+
+
+def test_a_selection_of_nothing_says_what_had_to_hold_together(tmp_path):
+    write(tmp_path, "one", [1.0])
+    selection = Selection(tmp_path, where="threads=99", compare=("a: algo=a2c", "b: algo=a3c"))
+    with pytest.raises(InputError, match="has threads=99 and is in 'a: algo=a2c' or 'b: algo=a3c'"):
+        export(selection, tmp_path / "out", "csv")
+    with pytest.raises(InputError, match="No run that was named has threads=99"):
+        export(Selection(tmp_path, names=("one",), where="threads=99"), tmp_path / "out", "csv")
 
 
 @pytest.mark.parametrize(

@@ -162,9 +162,68 @@ def test_texts_of_others_are_escaped_everywhere(tmp_path, place, request):
     _, page = make(tmp_path, compare=compare)
     assert "<script>alert" not in page
     assert Page(page).tags.count("script") == 1
-    assert "<script>alert" not in (tmp_path / "report" / "report.md").read_text()
+    markdown = (tmp_path / "report" / "report.md").read_text()
+    assert "<script>alert" not in re.sub("`.*`", "", markdown)  # what is quoted as code is text
     for svg in (tmp_path / "report" / "figures").glob("*.svg"):
         assert "<script>alert" not in svg.read_text()
+
+
+def test_an_earlier_report_leaves_no_figure_or_table_behind(tmp_path, quick):
+    write(tmp_path, "one", straight(-20, 5))
+    write(tmp_path, "two", straight(-20, 5), env="breakout")
+    make(tmp_path)
+    before = {path.name for path in (tmp_path / "report").rglob("*-breakout-*")}
+    (tmp_path / "report" / "tables" / "problems.csv").write_text("old")
+    (tmp_path / "report" / "mine.csv").write_text("mine")
+    make(tmp_path, where="env=pong")
+    assert before
+    assert not list((tmp_path / "report").rglob("*-breakout-*"))
+    assert {path.name for path in (tmp_path / "report").rglob("*.csv")} & {"problems.csv", "mine.csv"} == {"mine.csv"}
+
+
+def test_files_beside_a_page_of_others_stay(tmp_path, quick):
+    write(tmp_path, "one", straight(-20, 5))
+    (tmp_path / "report" / "figures").mkdir(parents=True)
+    (tmp_path / "report" / "report.html").write_text("<title>mine</title>")
+    (tmp_path / "report" / "figures" / "mine.png").write_text("mine")
+    make(tmp_path)
+    assert (tmp_path / "report" / "figures" / "mine.png").exists()
+
+
+def test_a_command_stands_in_markdown_as_it_is_typed(tmp_path, quick):
+    write(tmp_path, "one", straight(-20, 5), threads=4)
+    make(tmp_path, where="threads>=2 and algo=a3c")
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert "- **Command:** `asyncrl report --where 'threads>=2 and algo=a3c' " in text
+
+
+def test_a_cell_of_fewer_games_than_its_row_says_so(tmp_path, quick):
+    for env, counts in (("pong", (1, 2, 4)), ("breakout", (1, 2))):
+        for threads in counts:
+            name, fps = f"{env}-{threads}", 100.0 * threads
+            write(tmp_path, name, [-10.0, 10.0], env=env, threads=threads, fps=fps)
+    report, _ = make(tmp_path, references=("pong=0", "Breakout=0"))
+    table = next(section.table for section in report.sections if section.name == "speed-ups")
+    row = [cell.text for cell in table.rows[0]]
+    assert row[table.header.index("2 threads")] == "2.00"
+    assert row[table.header.index("4 threads")] == "4.00 (1)"
+    assert set(table.data.query("variant == 'a3c' and threads == 4")["games"]) == {1}
+
+
+@pytest.mark.parametrize(("fps", "unit"), [(10.0, "hours"), (1_000.0, "minutes"), (20_000.0, "seconds")])
+def test_time_is_in_a_unit_that_the_runs_fill(tmp_path, quick, fps, unit):
+    write(tmp_path, "one", straight(-20, 5), fps=fps)
+    figure = next(section.figure for section in make(tmp_path)[0].sections if section.name == "score-hours")
+    seconds = {"hours": 3600, "minutes": 60, "seconds": 1}[unit]
+    assert figure.picture.x.label == f"{unit} of training"
+    assert figure.data["x"].max() == pytest.approx(1_000_000 / fps / seconds)
+
+
+def test_few_runs_are_said_to_be_few_under_tables_too(tmp_path, quick):
+    for seed in range(5):
+        write(tmp_path, f"{seed}", straight(-20, seed), seed=seed)
+    texts = [make(tmp_path, where=where)[0].sections[0].table.text for where in (None, "seed<4")]
+    assert ["fewer than 5 runs" in text for text in texts] == [False, True]
 
 
 def test_an_empty_store_is_one_line(tmp_path, quick):
@@ -218,6 +277,12 @@ def test_two_protocols_are_kept_apart_and_said(tmp_path, quick):
     assert set(frames["panel"]) == {"pong, atari-paper-noop", "pong, atari-sticky-noop"}
 
 
+def test_settings_that_differ_under_one_name_are_named_first(tmp_path, quick):
+    for seed, entropy in ((1, 0.01), (2, 0.1)):
+        write(tmp_path, f"{seed}", straight(-20, 5), seed=seed, entropy=entropy)
+    assert make(tmp_path)[0].notes[0].endswith("more than their seed, namely in entropy.")
+
+
 def test_an_unknown_game_is_shown_and_said_to_have_no_references(tmp_path, quick):
     write(tmp_path, "one", straight(0, 5), env="tetris")
     report, page = make(tmp_path)
@@ -228,11 +293,15 @@ def test_an_unknown_game_is_shown_and_said_to_have_no_references(tmp_path, quick
 def test_reference_scores_are_read_and_misread_ones_refused(tmp_path, quick):
     for threads in (1, 2):
         write(tmp_path, f"{threads}", [-10.0, 10.0], threads=threads, fps=100.0 * threads)
-    report, _ = make(tmp_path, references=("pong=-5",))
+    report, _ = make(tmp_path, references=("Pong=-5",))
     reaching = next(section.table for section in report.sections if section.name == "reaching")
     assert set(reaching.data["reference_score"]) == {-5.0}
-    assert "--reference pong=-5" in report.facts["Command"]
-    for wrong, message in (("pong", "GAME=SCORE"), ("pong=high", "GAME=SCORE"), ("pomg=1", "no run plays 'pomg'")):
+    assert "--reference Pong=-5" in report.facts["Command"]
+    for wrong, message in (
+        ("pong", "GAME=SCORE"),
+        ("pong=high", "GAME=SCORE"),
+        ("pomg=1", "no run plays 'pomg'.* Did you mean 'pong'"),
+    ):
         with pytest.raises(InputError, match=message):
             make(tmp_path, references=(wrong,))
 
@@ -256,22 +325,34 @@ def test_a_recorded_game_is_in_the_page(tmp_path, quick):
     assert "video/mp4" not in page
 
 
-def test_a_report_needs_no_torch(tmp_path):
-    write(tmp_path / "results", "one", straight(-20, 5))
-    code = """
+def imports(folder, arguments, code, forbidden):
+    """Run a command in a folder, which must end with an exit code without importing some packages."""
+    text = f"""
 import sys
 from asyncrl.cli import main
 try:
-    main(["report"])
+    main({arguments})
 except SystemExit as end:
-    assert not end.code, end.code
-assert not {"torch", "gymnasium", "ale_py"} & sys.modules.keys()
+    assert (end.code or 0) == {code}, end.code
+assert not {forbidden} & sys.modules.keys()
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "COLUMNS": "100"}
     environment.pop("ASYNCRL_RESULTS", None)
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=100, env=environment, cwd=tmp_path
+        [sys.executable, "-c", text], capture_output=True, text=True, timeout=100, env=environment, cwd=folder
     )
     assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_a_mistake_is_answered_without_waiting_for_what_draws(tmp_path):
+    write(tmp_path / "results", "one", straight(-20, 5))
+    for mistake in (["--where", "threads>99"], ["--reference", "pomg=1"]):
+        imports(tmp_path, ["report", *mistake], 2, {"seaborn", "matplotlib", "scipy", "torch"})
+
+
+def test_a_report_needs_no_torch(tmp_path):
+    write(tmp_path / "results", "one", straight(-20, 5))
+    done = imports(tmp_path, ["report"], 0, {"torch", "gymnasium", "ale_py"})
     assert "The report is in results/report/report.html" in done.stdout
     assert Path(tmp_path / "results" / "report" / "report.md").exists()

@@ -1,9 +1,10 @@
 import math
+from itertools import product
 
 import pandas as pd
 import pytest
 
-from asyncrl.analysis import checks, scores
+from asyncrl.analysis import checks, scores, tables
 from asyncrl.analysis.load import load
 from asyncrl.analysis.selection import Selection
 from tests.analysis.stores import straight, write
@@ -74,7 +75,18 @@ def test_reached_at_once_and_never_reached_are_bounds(tmp_path, reference, frame
     assert (row["frames"], row["reached"]) == (frames, reached)
 
 
-def test_a_common_reference_is_one_that_half_of_every_method_reached(tmp_path):
+@pytest.mark.parametrize("seeds", [1, 2, 4])
+def test_by_the_common_reference_every_method_has_a_time(tmp_path, seeds):
+    """Of an even number of runs, too: exactly half of them would have no median."""
+    for threads, seed in product((1, 2), range(seeds)):
+        write(tmp_path, f"{threads}-{seed}", straight(-21, seed), threads=threads, seed=seed, fps=100.0 * threads)
+    found = study(tmp_path)
+    by_game = tables.speed_by_game(found, scores.common_references(found)).set_index("threads")
+    assert by_game.at[2, "speedup"] == pytest.approx(2)
+    assert by_game.at[2, "data_efficiency"] == pytest.approx(1)
+
+
+def test_a_common_reference_is_one_that_most_runs_of_every_method_reached(tmp_path):
     for seed, high in enumerate((1.0, 2.0, 3.0)):
         write(tmp_path, f"a-{seed}", straight(-21, high), seed=seed)
         write(tmp_path, f"b-{seed}", straight(-21, 10 * high), seed=seed, threads=8)

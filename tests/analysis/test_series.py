@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from asyncrl.analysis import checks, scores, series, tables
+from asyncrl.analysis import checks, ink, scores, series, tables
 from asyncrl.analysis.load import load
 from asyncrl.analysis.selection import Selection
 from tests.analysis.stores import straight, write
@@ -22,6 +22,18 @@ def test_a_learning_curve_is_the_mean_of_runs_where_all_of_them_are(tmp_path):
     assert (curve["x"].min(), curve["x"].max()) == (200_000, 400_000)
     assert curve["y"].iloc[[0, -1]].tolist() == pytest.approx([5, 20])
     assert (curve["low"].iloc[0], curve["high"].iloc[0]) == (0, 10)
+
+
+@pytest.mark.parametrize("unit", ["frames", "hours"])
+def test_runs_without_a_common_stretch_stand_alone(tmp_path, unit):
+    """A mean of them would say something of frames where one of them never was."""
+    write(tmp_path, "short", [5.0, 6.0], frames=200_000, seed=1)
+    write(tmp_path, "long", [0.0, 10.0], frames=2_000_000, seed=2)
+    runs = checks.study(load(Selection(tmp_path, compare=("mine: algo=a3c",))))
+    curves = series.learning(runs, unit).groupby("series")
+    assert set(curves["runs"].max()) == {1}
+    assert sorted(curves["y"].agg(list)) == [[0.0, 10.0], [5.0, 6.0]]
+    assert len({ink.palette(series.learning(runs, unit))[name] for name in curves.groups}) == 1
 
 
 def test_against_hours_a_faster_run_is_to_the_left(tmp_path):
@@ -89,6 +101,14 @@ def test_optimisers_are_ranked_from_their_best_run(tmp_path):
     found = series.optimizers(scores.of_runs(study(tmp_path)))
     assert found.groupby("series")["y"].agg(list).to_dict() == {"momentum": [4, 2], "shared-rmsprop": [5, 3, 1]}
     assert found.groupby("series")["x"].agg(list).to_dict() == {"momentum": [1, 2], "shared-rmsprop": [1, 2, 3]}
+
+
+def test_optimisers_are_compared_among_runs_of_equal_threads(tmp_path):
+    for threads, name in ((1, "momentum"), (2, "momentum"), (2, "shared-rmsprop")):
+        write(tmp_path, f"{threads}-{name}", [float(threads)], optimizer=name, threads=threads)
+    found = series.optimizers(scores.of_runs(study(tmp_path)))
+    assert set(found["panel"]) == {f"{PONG}: a3c, 2 threads"}
+    assert set(found["y"]) == {2.0}
 
 
 def test_frames_per_second_are_medians_by_threads(tmp_path):

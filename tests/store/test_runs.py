@@ -13,7 +13,7 @@ import pytest
 
 from asyncrl.errors import InputError
 from asyncrl.store.rows import Writer
-from asyncrl.store.runs import claim, find, hold, list_runs, read_document, select
+from asyncrl.store.runs import claim, find, hold, is_held, list_runs, read_document, select
 from tests.limits import full
 
 
@@ -207,6 +207,9 @@ def test_select_shows_damaged_runs_too(root):
         ("algo=a3c and", "takes conditions"),
         ("algo=", "takes conditions"),
         ("threads>many", "needs a number"),
+        ("threads=>1", "takes conditions"),
+        ("threads>==1", "takes conditions"),
+        ("algo=!a3c", "takes conditions"),
     ],
 )
 def test_select_explains_a_bad_condition(root, where, said):
@@ -247,11 +250,13 @@ def assert_owned_by_one(tmp_path, number):
         assert holder.stdout.readline() == "held\n"
         said = f"{tmp_path.name} is being trained by process {holder.pid} on {platform.node()}."
         assert refusal(tmp_path) == said
+        assert is_held(tmp_path)
         holder.send_signal(number)
         holder.wait()
         with hold(tmp_path):
             assert (tmp_path / "lock").read_text() == f"process {os.getpid()} on {platform.node()}"
     assert refusal(tmp_path) is None
+    assert not is_held(tmp_path)
 
 
 def test_a_run_can_be_owned_on_a_full_disk(tmp_path):
