@@ -27,7 +27,6 @@ from asyncrl.store.rows import Writer
 
 Show = Callable[[Progress], None]
 
-FORMAT = 1  # of run.json
 HARMLESS = ("frames", "log_seconds", "profile", "evaluation.", "checkpoints.", "workers.")  # to change on the way
 PARENT_STREAM = 2**32 - 1  # spawn key of what the parent draws: initial weights, final ε
 
@@ -62,7 +61,7 @@ def train(config: RunConfig, results: Path, name: str | None = None, show: Show 
     origin = provenance.collect()
     run = runs.claim(results, f"{game}-{config.algo}-{config.threads}t-s{config.seed}", name)
     document = {
-        "format": FORMAT,
+        "format": runs.FORMAT,
         "id": run.name,
         "config": config.model_dump(mode="json"),
         "provenance": origin,

@@ -321,6 +321,13 @@ ERRORS = [
         "runtime/test_evaluate.py::test_the_carry_is_empty_where_a_game_begins",
     ),
     Error("evaluations are played as in training", "parts.py", {"cores(), False)": "cores(), True)"}, "test_parts.py"),
+    Error("a frozen evaluation waits for ever", EVALUATE, {"self._silent += timeout": "pass"}, HANGING_EXAMINER),
+    Error(
+        "an evaluation that was broken off is forgotten",
+        "session.py",
+        {"crossed(self._evaluated, T,": "crossed(before, T,"},
+        "test_session.py::test_an_evaluation_that_was_broken_off_is_made_up_for",
+    ),
     # Turns
     Error(
         "a worker that died holds its turn",
@@ -330,13 +337,6 @@ ERRORS = [
     ),
     Error("turns go to who asks first", TURNS, {"(self._column > -since)": "(self._column > 0)"}, TURN_TESTS),
     Error("a turn of quick rollouts lasts too long", TURNS, {"self._rollouts < TURN_ROLLOUTS and ": ""}, TURN_TESTS),
-    Error("a frozen evaluation waits for ever", EVALUATE, {"self._silent += timeout": "pass"}, HANGING_EXAMINER),
-    Error(
-        "an evaluation that was broken off is forgotten",
-        "session.py",
-        {"crossed(self._evaluated, T,": "crossed(before, T,"},
-        "test_session.py::test_an_evaluation_that_was_broken_off_is_made_up_for",
-    ),
     Error("whoever waits for an environment keeps its turn", TURNS, {">= BUSY *": ">= 0 *"}, TURN_TESTS),
     # Going on bit for bit
     Error("a resumed worker forgets its carry", STREAM, {"carries[0]": "self._fresh"}, GOES_ON),

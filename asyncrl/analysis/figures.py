@@ -89,16 +89,20 @@ def _learning(study: Study, unit: str) -> Figure:
         f"{BAND}. {what}{best}"
     )
     command = "asyncrl run --algo a3c --env pong --threads 2 --frames 10M    # then --algo n-step-q, and other seeds"
-    data, axis = (data, FRAMES) if unit == "frames" else _clock(data)
+    data, axis = _along(data, unit)
     title = f"Score against {unit}"
     return Figure(f"score-{unit}", title, data, Picture(axis, SCORE), _closed(text, study, data), command)
 
 
+MORE_THREADS = "for n in 1 2 4; do asyncrl run --algo a3c --env pong --threads $n --frames 10M; done"
+TWO_GAMES = "asyncrl run --env pong; asyncrl run --env breakout    # Atari games have human scores to be held against"
 BAND = "the band holds the middle 95 % of the means of runs drawn again (bootstrap); a single run has none"
 
 
-def _clock(data: pd.DataFrame) -> tuple[pd.DataFrame, Axis]:
-    """Return hours, or minutes or seconds where all are short."""
+def _along(data: pd.DataFrame, unit: str) -> tuple[pd.DataFrame, Axis]:
+    """Return a series along frames, or along hours, or minutes or seconds where all are short."""
+    if unit == "frames":
+        return data, FRAMES
     longest = 0.0 if data.empty else data["x"].max()
     unit, an_hour = next((each for each in CLOCKS if longest * each[1] >= ENOUGH), CLOCKS[-1])
     return data.assign(x=data["x"] * an_hour), Axis(f"{unit} of training")
@@ -130,9 +134,8 @@ def _by_threads(study: Study, unit: str) -> Figure:
         f"Where there are more than {series.RATES} learning rates, runs of the best {series.RATES} count, as in the "
         "paper."
     )
-    command = "for n in 1 2 4; do asyncrl run --algo a3c --env pong --threads $n --frames 10M; done"
-    data, axis = (data, FRAMES) if unit == "frames" else _clock(data)
-    return Figure(f"threads-{unit}", title, data, Picture(axis, SCORE), _closed(text, study, data), command)
+    data, axis = _along(data, unit)
+    return Figure(f"threads-{unit}", title, data, Picture(axis, SCORE), _closed(text, study, data), MORE_THREADS)
 
 
 def _speedup(study: Study, tables: Tables) -> Figure:
@@ -144,9 +147,8 @@ def _speedup(study: Study, tables: Tables) -> Figure:
         "over runs, one that never got there counting as infinitely long; where half of them did not, there is no "
         "point. It cannot be compared with the paper's beyond the number of cores: more threads than cores take turns."
     )
-    command = "for n in 1 2 4; do asyncrl run --algo a3c --env pong --threads $n --frames 10M; done"
     picture = Picture(THREADS, Axis("speed-up over one thread"), "both")
-    return Figure("speed-up", "Speed-up by threads", data, picture, _closed(text, study, data), command)
+    return Figure("speed-up", "Speed-up by threads", data, picture, _closed(text, study, data), MORE_THREADS)
 
 
 def _frames_per_second(study: Study, tables: Tables) -> Figure:
@@ -181,9 +183,8 @@ def _aggregates(study: Study, tables: Tables) -> Figure:
         "and the mean are over games; the optimality gap is what is missing to 100 % on average, so less is better. "
         "An interval is missing where a game has one run. Methods with other games cannot be compared."
     )
-    command = "asyncrl run --env pong; asyncrl run --env breakout    # Atari games have human scores to be held against"
     picture = Picture(Axis("% of a human"), Axis("", "names"), "intervals")
-    return Figure("aggregates", "Aggregates over games", data, picture, _closed(text, study, data), command)
+    return Figure("aggregates", "Aggregates over games", data, picture, _closed(text, study, data), TWO_GAMES)
 
 
 def _profiles(study: Study, tables: Tables) -> Figure:
@@ -193,9 +194,8 @@ def _profiles(study: Study, tables: Tables) -> Figure:
         "(performance profiles, Agarwal et al. 2021). A line above another everywhere is better everywhere; where "
         "they cross, it depends on what one wants. It cannot show which game a run belongs to."
     )
-    command = "asyncrl run --env pong; asyncrl run --env breakout    # Atari games have human scores to be held against"
     picture = Picture(Axis("% of a human"), Axis("fraction of runs above"))
-    return Figure("profiles", "Performance profiles", data, picture, _closed(text, study, data), command)
+    return Figure("profiles", "Performance profiles", data, picture, _closed(text, study, data), TWO_GAMES)
 
 
 def _health(study: Study) -> Figure:
