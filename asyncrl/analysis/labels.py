@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from asyncrl.config import flatten
 from asyncrl.text import count
 
 WORDS: dict[str, Callable[[Any], str]] = {  # of a label, by setting
@@ -78,15 +79,8 @@ def pooled(runs: pd.DataFrame) -> list[str]:
     """Return the settings besides the seed in which runs of one task and label differ, by their dotted names."""
     names: set[str] = set()
     for _, group in runs.groupby(["task", "label"]):
-        settings = [_flat(json.loads(text)[0]) for text in group["setting"].unique()]
+        settings = [flatten(json.loads(text)[0]) for text in group["setting"].unique()]
         names |= {
             name for each in settings for name in each if any(each[name] != other.get(name) for other in settings)
         }
     return sorted(names)
-
-
-def _flat(table: dict[str, object], prefix: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for name, value in table.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat
