@@ -1,6 +1,6 @@
 # Everything from a bare machine with CPython 3.11-3.13 (pip and venv included) and make:
 #   make run     train A3C on Pong for about five minutes, with a live view
-#   make test    what CI runs: lint, types, the fast tests, the learning tests
+#   make test    what CI runs: lint, types, the fast tests, the faults, the learning tests
 
 PYTHON ?= python3
 THREADS ?= 2
@@ -17,9 +17,9 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist workste
 
 help:
 	@echo "make run     train A3C on Pong: about five minutes on two cores; THREADS=$(THREADS) FRAMES=$(FRAMES)"
-	@echo "make test    lint, types, the fast tests, then the learning tests: what CI runs"
+	@echo "make test    lint, types, the fast tests, faults, learning tests: what CI runs"
 	@echo "make fast    the fast tests alone      make learn   the learning tests alone"
-	@echo "make faults  processes killed and stopped on purpose, a few times each"
+	@echo "make faults  the fault tests: processes killed and stopped on purpose, a few times each"
 	@echo "make lint    style and formatting      make type    mypy --strict"
 	@echo "make format  mend what lint can mend   make clean   remove .venv and caches; results stay"
 
@@ -37,7 +37,7 @@ run: $(INSTALLED)
 	@$(BIN)/asyncrl run --env pong --algo a3c --threads $(THREADS) --envs-per-thread 8 --frames $(FRAMES) \
 	  --set evaluation.every=600k
 
-test: lint type fast learn
+test: lint type fast faults learn
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check --quiet .

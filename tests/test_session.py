@@ -139,6 +139,7 @@ def test_the_view_follows_from_start_to_end(finished):
     assert finished.views[-1].evaluations[-1][0] == finished.shared.T
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(
     ("fault", "reason"), [("raise", "RuntimeError: the floor gave way"), ("kill", "worker 1 died")]
 )
@@ -197,6 +198,7 @@ def launched(tmp_path, request):
         yield SimpleNamespace(process=process, run=tmp_path / "mine", said=said)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(
     ("number", "early", "code"),
     [
@@ -221,6 +223,7 @@ def test_a_signal_to_its_group_stops_it_with_a_checkpoint_even_while_workers_sta
     assert "Traceback" not in launched.said.read_text()
 
 
+@pytest.mark.faults
 def test_a_killed_worker_is_replaced_and_told_of_and_nobody_else_may_train_the_run_meanwhile(launched):
     pid = launched.process.pid
     assert wait_until(lambda: len(children(pid)) == 2 and read_rows(launched.run, "metrics"))
@@ -246,6 +249,7 @@ def test_a_killed_worker_is_replaced_and_told_of_and_nobody_else_may_train_the_r
     assert "What failed and was mended: 1" in page
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("launched", ["tests.runtime.toys:Dozing"], indirect=True)
 def test_workers_do_not_outlive_a_parent_that_is_killed(launched):
     """Not even those that are in the middle of a step and will not speak for long."""
@@ -260,6 +264,7 @@ def test_workers_do_not_outlive_a_parent_that_is_killed(launched):
 ROOM = 16_000  # bytes in a file: enough for run.json, but not for the weights
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("launched", ["CartPole-v1 checkpoints.every=2k"], indirect=True)
 def test_training_goes_on_while_the_disk_is_full_and_a_run_that_ends_on_a_full_one_says_so(launched, faults):
     """The disk is a real limit on the parent's files, lowered and raised while it runs."""
@@ -413,6 +418,7 @@ def poison(monkeypatch):
     return prepare
 
 
+@pytest.mark.faults
 def test_weights_that_are_no_numbers_are_taken_from_the_last_checkpoint_and_training_goes_on(tmp_path, poison):
     show, memory, done = poison(2)
     config = resolve(threads=2, frames=12_000, checkpoints={"every": 1_000})
@@ -432,6 +438,7 @@ def saved_steps(run):
     return [int(path.name) for path in (run / "checkpoints").glob("0*")]
 
 
+@pytest.mark.faults
 def test_weights_that_are_no_numbers_again_and_again_end_the_run(tmp_path, poison):
     show, _, done = poison(99)
     config = resolve(threads=1, frames=FOREVER, checkpoints={"every": 1_000})
@@ -443,6 +450,7 @@ def test_weights_that_are_no_numbers_again_and_again_end_the_run(tmp_path, poiso
     )
 
 
+@pytest.mark.faults
 def test_weights_that_are_no_numbers_before_the_first_checkpoint_end_the_run(tmp_path, poison):
     show, _, _ = poison(1)
     with pytest.raises(RunFailed, match="no checkpoint to go back to"):

@@ -194,6 +194,7 @@ def test_killed_workers_are_replaced_while_the_others_go_on():
     ]
 
 
+@pytest.mark.faults
 def test_a_budget_is_met_with_workers_that_were_replaced():
     job, shared = prepare(threads=2, frames=6_000, workers=PATIENT)
     with Crew(job, shared) as crew:
@@ -205,6 +206,7 @@ def test_a_budget_is_met_with_workers_that_were_replaced():
     assert shared.T == int(shared.counters[:, STEPS].sum())
 
 
+@pytest.mark.faults
 def test_a_worker_that_fails_too_often_is_not_replaced_again_and_says_what_it_played(monkeypatch):
     monkeypatch.setenv("ASYNCRL_TEST_FAULT", "raise")
     monkeypatch.setattr(hogwild, "FIRST_DELAY", 0.0)
@@ -231,6 +233,7 @@ def test_an_environment_that_never_made_a_step_is_a_mistake_and_ends_at_once(mon
     assert "no licence" in first.reason
 
 
+@pytest.mark.faults
 def test_a_worker_that_stands_still_is_found_ended_and_replaced(slow_start):
     job, shared = prepare(threads=2, frames=ENDLESS, workers=PATIENT | {"hang_seconds": 1.0})
     with Crew(job, shared) as crew:
@@ -247,6 +250,7 @@ def test_a_worker_that_stands_still_is_found_ended_and_replaced(slow_start):
     assert hung.exitcode == -signal.SIGKILL
 
 
+@pytest.mark.faults
 def test_one_that_stands_still_delays_neither_a_pause_nor_the_end_for_long(monkeypatch, slow_start):
     monkeypatch.setattr(hogwild, "STOP_SECONDS", 1.0)
     job, shared = prepare(threads=2, frames=ENDLESS, workers=PATIENT | {"hang_seconds": 1.0})
@@ -264,6 +268,7 @@ def test_one_that_stands_still_delays_neither_a_pause_nor_the_end_for_long(monke
         assert not every(Failure, listen(crew))
 
 
+@pytest.mark.faults
 def test_one_that_is_frozen_while_it_stands_still_is_found_when_the_others_go_on(slow_start):
     job, shared = prepare(threads=2, frames=ENDLESS, workers=PATIENT | {"hang_seconds": 1.0})
     with Crew(job, shared) as crew:
@@ -279,6 +284,7 @@ def test_one_that_is_frozen_while_it_stands_still_is_found_when_the_others_go_on
     assert all(failure.is_replaced for failure in failures)
 
 
+@pytest.mark.faults
 def test_a_pause_of_any_length_is_nobodys_hang(monkeypatch, slow_start):
     """Nor is a parent that was away, as it is after Ctrl-Z."""
     monkeypatch.setattr(hogwild, "SLOW", 1)
@@ -320,6 +326,7 @@ def test_hangs_are_counted_however_long_they_take():
     assert seat.count_failure(10**6, window=600.0) == 1
 
 
+@pytest.mark.faults
 def test_one_that_missed_the_end_of_a_pause_takes_part_in_the_next(slow_start):
     job, shared = prepare(threads=2, frames=ENDLESS, workers=PATIENT)
     with Crew(job, shared) as crew:
