@@ -97,12 +97,11 @@ class Turns:
 
     def _until(self, behind: int, at_work: Stamps) -> float:
         """Return in how many seconds a core may be free: half a turn, as this worker's last one, before it is due."""
-        if not len(at_work):  # those ahead are about to begin
-            return 0.0
         lasts = min(self._lasts, TURN_SECONDS)
-        rounds, place = divmod(behind, len(at_work))
-        end = np.sort(at_work)[place] / 1e9 + (0.5 + rounds) * lasts
-        return max(0.0, float(end) - time.monotonic())
+        now = time.monotonic()
+        begun = [*np.sort(at_work) / 1e9, *[now] * (self._cores - len(at_work))]  # free cores are taken at once
+        rounds, place = divmod(behind, len(begun))
+        return max(0.0, float(begun[place]) + (0.5 + rounds) * lasts - now)
 
 
 def runnable() -> float:

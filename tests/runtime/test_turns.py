@@ -111,11 +111,14 @@ def test_a_turn_of_quick_rollouts_has_so_many(clock):
     assert shared.counters[0, TURN] == int(clock.now * 1e9)
 
 
-@pytest.mark.parametrize("line", [[], [0.001], [0.001, 0.002]])
-def test_who_waits_sleeps_until_half_a_turn_before_a_core_is_due(clock, line):
-    """One is at work, since 40 ms; each has a turn of 100 ms, as this worker had."""
+@pytest.mark.parametrize(
+    ("cores", "line", "due"),
+    [(1, [], 0.06), (1, [0.001], 0.16), (1, [0.001, 0.002], 0.26), (2, [0.001], 0.06), (2, [0.001, 0.002], 0.1)],
+)
+def test_who_waits_sleeps_until_half_a_turn_before_a_core_is_due(clock, cores, line, due):
+    """One is at work, since 40 ms, and of two cores one is free for the first in line; a turn takes 100 ms."""
     shared = share(4)
-    last = Turns(shared, 3, 1)
+    last = Turns(shared, 3, cores)
     last.next()
     clock.pass_(0.1)
     last.next()
@@ -125,7 +128,7 @@ def test_who_waits_sleeps_until_half_a_turn_before_a_core_is_due(clock, line):
         shared.counters[i + 1, TURN] = -int((clock.now - ago) * 1e9)
     clock.on_nap = lambda: shared.counters[:3, TURN].zero_()
     last.next()
-    assert clock.naps == [pytest.approx(min(0.05 - 0.04 + 0.1 * len(line) + NAP_SECONDS, LONGEST_NAP))]
+    assert clock.naps == [pytest.approx(min(due - 0.05 + NAP_SECONDS, LONGEST_NAP))]
 
 
 @pytest.mark.parametrize(("sign", "seconds"), [(1, OVERLOOKED_SECONDS), (-1, OVERLOOKED_SECONDS + 2 * TURN_SECONDS)])
