@@ -176,18 +176,37 @@ INLINE void add_unpacked(Conv c, const float *packed, float *dw) {
       for (int o = 0; o < c.O; o++) dw[torch_index(c, o, s, i)] += *packed++;
 }
 
-/* The hidden layer, D → F, rectified; D is a multiple of 32 and F of 8. */
+/* The hidden layer, D → F, rectified; D is a multiple of 32 and F of 8. Where a channel is silent its inputs are zero,
+ * some four in ten of all vectors, and their weights are not read. */
 
-enum { CHUNK = 768 }; /* floats of a row that stay in the first cache, for all rows of a tile */
+enum { CHUNK = 768 / LANES, INPUTS_MOST = 64 * 7 * 7 }; /* vectors of a row that stay in the first cache; floats */
 
-INLINE void dense_tile(int D, int F, const float *in, const float *w, float *out, int length, int rows, int outputs) {
+INLINE int is_zero(const float *p, size_t length) {
+  uint32_t bits = 0;
+  for (size_t i = 0; i < length; i++) bits |= ((const word *)p)[i] << 1; /* the sign does not count */
+  return bits == 0;
+}
+
+/* Writes where in a row the vectors begin that are not zero in all of N rows; returns how many. */
+static int find_columns(int N, int D, const float *in, int *columns) {
+  uint8_t any[INPUTS_MOST / LANES] = {0};
+  for (int n = 0; n < N; n++)
+    for (int i = 0; i < D / LANES; i++) any[i] = any[i] || !is_zero(in + (size_t)n * D + i * LANES, LANES);
+  int count = 0;
+  for (int i = 0; i < D / LANES; i++)
+    if (any[i]) columns[count++] = i * LANES;
+  return count;
+}
+
+INLINE void dense_tile(int D, int F, const float *in, const float *w, float *out, const int *columns, int count,
+                       int rows, int outputs) {
   vec sum[ROWS * OUTPUTS > ALONE ? ROWS * OUTPUTS : ALONE];
   for (int f = 0; f < F; f += outputs) {
     UNROLL for (int i = 0; i < rows * outputs; i++) sum[i] = zero();
-    for (int d = 0; d < length; d += LANES) {
+    for (int i = 0; i < count; i++) {
       UNROLL for (int j = 0; j < outputs; j++) {
-        vec weight = load(w + (size_t)(f + j) * D + d);
-        UNROLL for (int r = 0; r < rows; r++) sum[r * outputs + j] += weight * load(in + (size_t)r * D + d);
+        vec weight = load(w + (size_t)(f + j) * D + columns[i]);
+        UNROLL for (int r = 0; r < rows; r++) sum[r * outputs + j] += weight * load(in + (size_t)r * D + columns[i]);
       }
     }
     UNROLL for (int r = 0; r < rows; r++) {
@@ -197,14 +216,16 @@ INLINE void dense_tile(int D, int F, const float *in, const float *w, float *out
 }
 
 static void dense_forward(int N, int D, int F, const float *in, const float *w, const float *bias, float *out) {
+  int columns[INPUTS_MOST / LANES];
+  const int count = find_columns(N, D, in, columns);
   for (int n = 0; n < N; n++) memcpy(out + (size_t)n * F, bias, F * sizeof(float));
-  for (int d = 0; d < D; d += CHUNK) {
-    int length = least(CHUNK, D - d), n = 0;
+  for (int start = 0; start < count; start += CHUNK) {
+    const int *at = columns + start, few = least(CHUNK, count - start);
+    int n = 0;
     for (; n + ROWS <= N; n += ROWS)
-      dense_tile(D, F, in + (size_t)n * D + d, w + d, out + (size_t)n * F, length, ROWS, OUTPUTS);
-    for (; n + 2 <= N; n += 2)
-      dense_tile(D, F, in + (size_t)n * D + d, w + d, out + (size_t)n * F, length, 2, ALONE / 2);
-    for (; n < N; n++) dense_tile(D, F, in + (size_t)n * D + d, w + d, out + (size_t)n * F, length, 1, ALONE);
+      dense_tile(D, F, in + (size_t)n * D, w, out + (size_t)n * F, at, few, ROWS, OUTPUTS);
+    for (; n + 2 <= N; n += 2) dense_tile(D, F, in + (size_t)n * D, w, out + (size_t)n * F, at, few, 2, ALONE / 2);
+    for (; n < N; n++) dense_tile(D, F, in + (size_t)n * D, w, out + (size_t)n * F, at, few, 1, ALONE);
   }
   for (size_t i = 0; i < (size_t)N * F; i += LANES) store(out + i, relu(load(out + i)));
 }
@@ -383,12 +404,6 @@ TORSO(nips, nips_one, nips_two, nips_two, 2, 256)
 TORSO(nature, nature_one, nature_two, nature_three, 3, 512)
 
 enum { LINE = 16, AHEAD = 32 * LINE }; /* floats in a cache line; how far ahead a line is asked for */
-
-INLINE int is_zero(const float *line, size_t length) {
-  uint32_t bits = 0;
-  for (size_t i = 0; i < length; i++) bits |= ((const word *)line)[i] << 1; /* the sign does not count */
-  return bits == 0;
-}
 
 /* g ← αg + (1−α)Δθ²; θ ← θ − ηΔθ/√(g+ε), in one pass. Other workers' processors own many of the
  * cache lines: each is asked for well before it is written to, or every write would wait for it. Most lines have no

@@ -467,6 +467,7 @@ ERRORS = [
     Error("a compiled rectifier hides what is no number", NATIVE, {"& ~(v < 0)": "& (v > 0)"}, COMPILED),
     Error("a line's gradient is its last", NATIVE, {"bits |= ((": "bits = (("}, COMPILED),
     Error("g does not decay without a gradient", NATIVE, {"g[i] *= alpha;": ";"}, COMPILED),
+    Error("an input is active if the last state says so", NATIVE, {"any[i] || !is_zero": "!is_zero"}, COMPILED),
     Error("a unit is active if the last state says so", NATIVE, {"any |= grad": "any = grad"}, COMPILED),
     Error(
         "compiled gradients replace those there",

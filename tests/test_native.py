@@ -157,6 +157,21 @@ def test_a_torso_and_its_gradients_are_torchs(name, count, expanded, threads, pl
 
 
 @compiled
+@pytest.mark.parametrize("channels", [0, 5, 32])
+def test_silent_channels_and_dark_states_are_torchs(channels, plain):
+    net = build("nips", (4, 84, 84), actions=6, continuous=False, policy=False).body.torso
+    with torch.no_grad():
+        for layer in (0, 2):
+            net.layers[layer].bias.fill_(-0.01)  # nothing is active where all is dark
+        net.layers[2].bias[:channels] = -100.0
+    obs = frames(3)
+    obs[-1] = 0
+    mine = gradients(net, obs, torch.ones(3, 256)), net(obs)
+    plain()
+    torch.testing.assert_close(mine, (gradients(net, obs, torch.ones(3, 256)), net(obs)))
+
+
+@compiled
 def test_a_weight_that_is_no_number_is_as_visible_as_in_torch(plain):
     net = build("nips", (4, 84, 84), actions=6, continuous=False, policy=False).body.torso
     with torch.no_grad():
