@@ -64,8 +64,7 @@ def _own_evaluations(store: Store, runs: pd.DataFrame, found: list[tuple[str, st
     """Return evaluations made while training, under the protocol that the run has; name any others."""
     rows = store.evaluations[store.evaluations["kind"] == "training"]
     rows = rows[rows["run"].isin(runs.index)]
-    pairs = zip(rows["run"], rows["protocol"], strict=True)
-    other = np.array([str(protocol) != runs.at[run, "protocol"] for run, protocol in pairs], dtype=bool)
+    other = rows["protocol"].astype(object) != rows["run"].astype(object).map(runs["protocol"])
     for (run, protocol), group in rows[other].groupby(["run", "protocol"], observed=True):
         text = f"left out: {counted(len(group), 'evaluation')} by the protocol {protocol}"
         text += f" in a run of {runs.at[run, 'protocol']}"

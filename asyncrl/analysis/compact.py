@@ -8,10 +8,8 @@ import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
-import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.json
 
@@ -19,7 +17,7 @@ from asyncrl.store.rows import read_rows
 
 FOLDER = ".compact"
 LARGEST = 2.0**62  # of a number in a row
-VERSION = "1"  # of the copies: another one is not read
+VERSION = "2"  # of the copies: another one is not read
 STAMPS = {"frames": pa.int64(), "steps": pa.int64(), "updates": pa.int64(), "seconds": pa.float64()}
 COLUMNS = {  # what a row must have, besides the stamps
     "episodes": {"worker": pa.int64(), "score": pa.float64(), "length": pa.int64()},
@@ -88,34 +86,28 @@ def _is_plain(table: pa.Table) -> bool:
 
 def _from_python(run: Path, name: str) -> pa.Table:
     """Read line by line, leaving out each row in which a column that every row has is missing or of another kind."""
-    frame = pd.DataFrame([{k: v for k, v in row.items() if k not in LEFT_OUT} for row in read_rows(run, name)])
-    for column, kind in {**STAMPS, **COLUMNS[name]}.items():
-        frame[column] = _numbers(frame[column]) if column in frame else np.nan
-        frame = frame[frame[column].notna()]
-        frame = frame.astype({column: "int64" if kind == pa.int64() else "float64"})
-    for column in TEXTS.get(name, ()):
-        known = [isinstance(value, str) for value in frame[column]] if column in frame else []
-        frame = frame[known] if known else frame.iloc[:0].assign(**{column: ""})
-        frame = frame.astype({column: "string"})
-    for column in frame.columns.difference([*STAMPS, *COLUMNS[name], *TEXTS.get(name, ())]):
-        values = frame[column]
-        is_truth = column in TRUTHS
-        frame[column] = _truths(values) if is_truth else _numbers(values)
-    return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+    needed, texts = {**STAMPS, **COLUMNS[name]}, TEXTS.get(name, ())
+    rows = [
+        row
+        for row in read_rows(run, name)
+        if all(is_number(row.get(column)) for column in needed)
+        and all(isinstance(row.get(text), str) for text in texts)
+    ]
+    columns = {
+        column: pa.array([int(row[column]) if pa.types.is_integer(kind) else float(row[column]) for row in rows], kind)
+        for column, kind in needed.items()
+    }
+    columns |= {text: pa.array([row[text] for row in rows], pa.string()) for text in texts}
+    for column in dict.fromkeys(key for row in rows for key in row if key not in columns and key not in LEFT_OUT):
+        values = [row.get(column) for row in rows]
+        if column in TRUTHS:
+            columns[column] = pa.array([value if isinstance(value, bool) else None for value in values], pa.bool_())
+        else:
+            columns[column] = pa.array([float(value) if is_number(value) else None for value in values], pa.float64())
+    return pa.table(columns)
 
 
-def _numbers(values: pd.Series) -> pd.Series:
-    """Return numbers, and NaN for whatever is none."""
-    return pd.Series([value if is_number(value) else np.nan for value in values], values.index, dtype=float)
-
-
-def _truths(values: pd.Series) -> pd.Series:
-    """Return truths, and NA for whatever is none."""
-    found = [value if isinstance(value, bool) else pd.NA for value in values]
-    return pd.Series(found, values.index, dtype="boolean")
-
-
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Say whether a value of a row or a document is a number that can be reckoned with; a damaged one may be huge."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
 

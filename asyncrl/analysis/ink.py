@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
@@ -106,10 +108,11 @@ def draw(title: str, data: pd.DataFrame, picture: Picture, colours: Mapping[str,
                 handlelength=2.2,
                 columnspacing=1.2,
             )
-        svg, png = io.BytesIO(), io.BytesIO()
-        canvas.savefig(svg, format="svg", metadata={"Date": None})
+        svg, png = io.BytesIO(), io.BytesIO()  # savefig would draw everything twice
+        FigureCanvasSVG(canvas).print_svg(svg, metadata={"Date": None})  # type: ignore[no-untyped-call]
         canvas.set_layout_engine("none")  # it has its places
-        canvas.savefig(png, format="png", dpi=DPI)
+        canvas.set_dpi(DPI)
+        FigureCanvasAgg(canvas).print_png(png)  # type: ignore[no-untyped-call]
     return PATH.sub(_rounded, svg.getvalue()), png.getvalue()
 
 

@@ -6,6 +6,7 @@ run are no independent samples of a method.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -108,10 +109,15 @@ def profile(scores: Scores, levels: Iterable[float], seed: int = SEED) -> Array:
 
 def curve(runs: Array, seed: int = SEED) -> Array:
     """Return ``[points, 3]``: the mean of n runs ``[n, points]`` at each point, low and high; NaN bounds if n is 1."""
-    n = len(runs)
+    means = _weights(len(runs), seed) @ runs  # [R, points]
+    return np.stack([runs.mean(axis=0), *_bounds(means, [{"": [0.0] * len(runs)}])], axis=1)
+
+
+@cache
+def _weights(n: int, seed: int) -> Array:
+    """Return how often each of n runs is drawn, ``[R, n]``, as a share of n."""
     drawn = np.random.default_rng(seed).integers(n, size=(DRAWS, n))
-    weights = np.stack([(drawn == i).sum(axis=1) for i in range(n)], axis=1) / n  # [R, n]: how often each was drawn
-    return np.stack([runs.mean(axis=0), *_bounds(weights @ runs, [{"": [0.0] * n}])], axis=1)
+    return np.stack([(drawn == i).sum(axis=1) for i in range(n)], axis=1) / n
 
 
 def best(scores: Sequence[float], k: int, seed: int = SEED) -> Interval:

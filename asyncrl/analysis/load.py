@@ -124,12 +124,12 @@ def _plain(value: object) -> object:
 
 def _number(value: object) -> float:
     """Return a number, and NaN for what is none."""
-    return float(value) if compact.is_number(value) else math.nan  # type: ignore[arg-type]
+    return float(value) if compact.is_number(value) else math.nan
 
 
 def _whole(value: object) -> int | None:
     """Return a whole number to its last digit, and None for what is none."""
-    return value if isinstance(value, int) and compact.is_number(value) else None
+    return value if compact.is_number(value) and isinstance(value, int) else None
 
 
 def _table(table: Mapping[str, Any], name: str) -> Mapping[str, Any]:
