@@ -1,7 +1,8 @@
 /* The two hot loops of training on frames: the convolutional torso, forward and backward, and shared RMSProp.
  *
- * native.py compiles this for the machine it runs on, where there is a compiler; torch does the same, to rounding, where
- * there is none. Arrays are dense float32. Activations are [y][x][channel], so that a vector holds neighbouring channels.
+ * native.py compiles this for the machine it runs on, where there is a compiler; torch does the same, to rounding,
+ * where there is none. Arrays are dense float32. Activations are [y][x][channel], so that a vector holds neighbouring
+ * channels.
  */
 #include <math.h>
 #include <stddef.h>
@@ -32,10 +33,21 @@ INLINE int even(int outputs) { /* of tiles that a row is cut into: as wide as ca
   int tiles = (outputs + REGISTERS - 1) / REGISTERS;
   return (outputs + tiles - 1) / tiles;
 }
+INLINE int any(const uint8_t *flags, int count) {
+  int found = 0;
+  for (int i = 0; i < count; i++) found |= flags[i];
+  return found;
+}
 INLINE float total(vec v) {
   float sum = 0;
   for (int i = 0; i < LANES; i++) sum += v[i];
   return sum;
+}
+
+INLINE int is_zero(const float *p, size_t length) {
+  uint32_t bits = 0;
+  for (size_t i = 0; i < length; i++) bits |= ((const word *)p)[i] << 1; /* the sign does not count */
+  return bits == 0;
 }
 
 /* A convolution reads, for each output, SEGMENTS runs of RUN floats: rows of K pixels of each plane of an image, or K
@@ -44,6 +56,8 @@ typedef struct {
   int planes; /* 1: [y][x][channel]; otherwise [channel][y][x] */
   int C, H, W, O, K, S, OH, OW;
 } Conv;
+
+enum { ACROSS_MOST = 21, PLACES_MOST = 20 * 20 + 1 };
 
 #define RUN(c) ((c).planes > 1 ? (c).K : (c).K * (c).C)
 #define SEGMENTS(c) ((c).planes > 1 ? (c).C * (c).K : (c).K)
@@ -82,51 +96,121 @@ INLINE void conv_tile(Conv c, const float *in, const float *w, const float *bias
   }
 }
 
-INLINE void conv_forward(Conv c, const float *in, const float *w, const float *bias, float *out) {
-  const int width = even(c.OW), blocks = least(c.O / LANES, REGISTERS / width >= 2 ? 2 : 1);
+INLINE void conv_rows(Conv c, const float *in, const float *w, const float *bias, float *out, const uint8_t *changed,
+                      int width) {
+  const int blocks = least(c.O / LANES, REGISTERS / width >= 2 ? 2 : 1), rest = c.OW % width;
   for (int o = 0; o < c.O; o += blocks * LANES) {
     for (int y = 0; y < c.OH; y++) {
       const float *row = in + y * c.S * c.W * PIXEL(c);
       float *to = out + y * c.OW * c.O + o;
-      int x = 0;
-      for (; x + width <= c.OW; x += width)
-        conv_tile(c, row + x * c.S * PIXEL(c), w + o, bias + o, to + x * c.O, width, blocks);
-      for (; x < c.OW; x++) conv_tile(c, row + x * c.S * PIXEL(c), w + o, bias + o, to + x * c.O, 1, blocks);
+      for (int x = 0; x + width <= c.OW; x += width)
+        if (!changed || any(changed + y * c.OW + x, width))
+          conv_tile(c, row + x * c.S * PIXEL(c), w + o, bias + o, to + x * c.O, width, blocks);
+      for (int x = c.OW - rest; x < c.OW; x++)
+        conv_tile(c, row + x * c.S * PIXEL(c), w + o, bias + o, to + x * c.O, 1, blocks);
     }
   }
 }
 
-/* dw[patch][o] += Σ in · grad over one image; db[o] += Σ grad. */
-INLINE void conv_backward_weights(Conv c, const float *in, const float *grad, float *dw, float *db) {
+/* Where an input did not change since another state of the same weights, the output is what it was for that: `old`. */
+INLINE void conv_forward(Conv c, const float *in, const float *w, const float *bias, float *out, const uint8_t *changed,
+                         const float *old) {
+  if (changed) {
+    memcpy(out, old, OUT(c) * sizeof(float));
+    conv_rows(c, in, w, bias, out, changed, c.OW % 5 == 0 ? 5 : c.OW % 3 == 0 ? 3 : c.OW);
+  } else {
+    conv_rows(c, in, w, bias, out, changed, even(c.OW));
+  }
+}
+
+/* Finds which outputs of the first convolution see other pixels in one state than in another; says whether so few that
+ * the rest is worth copying. A kernel is two strides wide. */
+INLINE int find_changed(Conv c, const uint8_t *obs, const uint8_t *other, uint8_t *changed) {
+  const int across = c.W / c.S, size = c.S * c.W; /* cells of S × S pixels; a row of them */
+  uint8_t cells[ACROSS_MOST * ACROSS_MOST] = {0};
+  for (int y = 0; y < c.C * across; y++, obs += size, other += size) {
+    if (memcmp(obs, other, size) == 0) continue;
+    const word *one = (const word *)obs, *two = (const word *)other;
+    uint8_t *row = cells + y % across * across;
+    for (int i = 0; i < c.S; i++)
+      for (int x = 0; x < across; x++) row[x] |= one[i * across + x] != two[i * across + x];
+  }
+  int count = 0;
+  for (int y = 0; y < c.OH; y++)
+    for (int x = 0; x < c.OW; x++)
+      count += changed[y * c.OW + x] = any(cells + y * across + x, 2) || any(cells + (y + 1) * across + x, 2);
+  return 2 * count < c.OH * c.OW;
+}
+
+/* The same for a later convolution, from what has changed of its input. */
+INLINE int spread_changed(Conv c, const uint8_t *in, uint8_t *changed) {
+  int count = 0;
+  for (int y = 0; y < c.OH; y++) {
+    for (int x = 0; x < c.OW; x++) {
+      int sees = 0;
+      for (int k = 0; k < c.K; k++) sees |= any(in + (y * c.S + k) * c.W + x * c.S, c.K);
+      count += changed[y * c.OW + x] = sees;
+    }
+  }
+  return 2 * count < c.OH * c.OW;
+}
+
+/* The places of an image's outputs that have a gradient. */
+typedef struct {
+  int count, in[PLACES_MOST], out[PLACES_MOST]; /* floats before a place's patch, and before its outputs */
+} Places;
+
+INLINE void find_places(Conv c, const float *grad, Places *places) {
+  places->count = 0;
+  for (int y = 0; y < c.OH; y++) {
+    for (int x = 0; x < c.OW; x++) {
+      const int out = (y * c.OW + x) * c.O;
+      places->in[places->count] = (y * c.S * c.W + x * c.S) * PIXEL(c);
+      places->out[places->count] = out;
+      places->count += !is_zero(grad + out, c.O);
+    }
+  }
+}
+
+/* dw[patch][o] += Σ in · grad over one image, for `deep` entries of a patch and `blocks` vectors of outputs. */
+INLINE void weights_tile(Conv c, const float *in, const float *grad, const Places *places, float *dw, int deep,
+                         int blocks) {
+  vec sum[REGISTERS];
+  UNROLL for (int k = 0; k < deep * blocks; k++) sum[k] = zero();
+  for (int p = 0; p < places->count; p++) {
+    const float *patch = in + places->in[p], *g = grad + places->out[p];
+    UNROLL for (int b = 0; b < blocks; b++) {
+      vec gradient = load(g + b * LANES);
+      UNROLL for (int k = 0; k < deep; k++) sum[b * deep + k] += gradient * patch[k];
+    }
+  }
+  UNROLL for (int b = 0; b < blocks; b++) {
+    UNROLL for (int k = 0; k < deep; k++) {
+      float *to = dw + k * c.O + b * LANES;
+      store(to, load(to) + sum[b * deep + k]); /* a sum of sums rounds less than one long sum */
+    }
+  }
+}
+
+/* For the whole patch and all outputs; db[o] += Σ grad. */
+INLINE void conv_backward_weights(Conv c, const float *in, const float *grad, const Places *places, float *dw,
+                                  float *db) {
   const int blocks = c.O % (2 * LANES) ? 1 : 2, deep = least(RUN(c), DEEP / blocks); /* divides RUN */
   for (int o = 0; o < c.O; o += blocks * LANES) {
-    for (int s = 0; s < SEGMENTS(c); s++) {
-      for (int i = 0; i < RUN(c); i += deep) {
-        vec sum[REGISTERS];
-        float *to = dw + (s * RUN(c) + i) * c.O + o;
-        UNROLL for (int k = 0; k < deep; k++) {
-          UNROLL for (int b = 0; b < blocks; b++) sum[k * blocks + b] = load(to + k * c.O + b * LANES);
-        }
-        for (int y = 0; y < c.OH; y++) {
-          const float *row = in + segment(c, s) + y * c.S * c.W * PIXEL(c) + i, *g = grad + y * c.OW * c.O + o;
-          for (int x = 0; x < c.OW; x++, row += c.S * PIXEL(c), g += c.O) {
-            UNROLL for (int b = 0; b < blocks; b++) {
-              vec gradient = load(g + b * LANES);
-              UNROLL for (int k = 0; k < deep; k++) sum[k * blocks + b] += gradient * row[k];
-            }
-          }
-        }
-        UNROLL for (int k = 0; k < deep; k++) {
-          UNROLL for (int b = 0; b < blocks; b++) store(to + k * c.O + b * LANES, sum[k * blocks + b]);
-        }
-      }
-    }
+    for (int s = 0; s < SEGMENTS(c); s++)
+      for (int i = 0; i < RUN(c); i += deep)
+        weights_tile(c, in + segment(c, s) + i, grad + o, places, dw + (s * RUN(c) + i) * c.O + o, deep, blocks);
     for (int b = 0; b < blocks; b++) {
       vec sum = load(db + o + b * LANES);
-      for (int p = 0; p < c.OH * c.OW; p++) sum += load(grad + p * c.O + o + b * LANES);
+      for (int p = 0; p < places->count; p++) sum += load(grad + places->out[p] + o + b * LANES);
       store(db + o + b * LANES, sum);
     }
   }
+}
+
+/* Which rows of outputs have a gradient. */
+INLINE void find_rows(Conv c, const float *grad, uint8_t *rows) {
+  for (int y = 0; y < c.OH; y++) rows[y] = !is_zero(grad + y * c.OW * c.O, c.OW * c.O);
 }
 
 /* din[y][x][c] += Σ weight[ky][kx][o][c] · grad, over one image; in is [y][x][channel]. */
@@ -142,12 +226,15 @@ INLINE void conv_backward_tile(Conv c, const float *w, const float *grad, float 
 
 INLINE void conv_backward_input(Conv c, const float *w, const float *grad, float *din) {
   const int width = even(c.OW);
+  uint8_t rows[ACROSS_MOST];
+  find_rows(c, grad, rows);
   for (int k = 0; k < c.K * c.K; k++) {
     for (int channel = 0; channel < c.C; channel += LANES) {
       const float *weight = w + k * c.O * c.C + channel;
       for (int y = 0; y < c.OH; y++) {
         const float *g = grad + y * c.OW * c.O;
         float *to = din + ((y * c.S + k / c.K) * c.W + k % c.K) * c.C + channel;
+        if (!rows[y]) continue;
         int x = 0;
         for (; x + width <= c.OW; x += width) conv_backward_tile(c, weight, g + x * c.O, to + x * c.S * c.C, width);
         for (; x < c.OW; x++) conv_backward_tile(c, weight, g + x * c.O, to + x * c.S * c.C, 1);
@@ -180,12 +267,6 @@ INLINE void add_unpacked(Conv c, const float *packed, float *dw) {
  * some four in ten of all vectors, and their weights are not read. */
 
 enum { CHUNK = 768 / LANES, INPUTS_MOST = 64 * 7 * 7 }; /* vectors of a row that stay in the first cache; floats */
-
-INLINE int is_zero(const float *p, size_t length) {
-  uint32_t bits = 0;
-  for (size_t i = 0; i < length; i++) bits |= ((const word *)p)[i] << 1; /* the sign does not count */
-  return bits == 0;
-}
 
 /* Writes where in a row the vectors begin that are not zero in all of N rows; returns how many. */
 static int find_columns(int N, int D, const float *in, int *columns) {
@@ -306,8 +387,28 @@ static void dense_backward_input(int N, int D, int F, const int *active, int cou
 
 enum { PIXELS = 4 * 84 * 84, WEIGHTS_MOST = 64 * 64 * 9, ACTIVATIONS_MOST = 32 * 20 * 20, UNITS_MOST = 512 };
 
-INLINE void scale(const uint8_t *obs, float *image) {
-  for (int i = 0; i < PIXELS; i++) image[i] = (float)obs[i] / 255.0f;
+typedef struct {
+  float w1[WEIGHTS_MOST], w2[WEIGHTS_MOST], w3[WEIGHTS_MOST], dw1[WEIGHTS_MOST], dw2[WEIGHTS_MOST], dw3[WEIGHTS_MOST];
+  float g1[ACTIVATIONS_MOST], g2[ACTIVATIONS_MOST], g3[ACTIVATIONS_MOST], image[PIXELS];
+} Scratch;
+
+/* Returns this thread's; hidden from the compiler, which otherwise asks where it is in the innermost loops. */
+INLINE Scratch *scratch(void) {
+  static _Thread_local Scratch own;
+  Scratch *hidden = &own;
+  __asm__("" : "+r"(hidden));
+  return hidden;
+}
+
+/* Where one of these rows of outputs looks. */
+INLINE void scale(Conv c, const uint8_t *obs, const uint8_t *rows, float *image) {
+  for (int y = 0; y < c.H / c.S; y++) {
+    if (!(y < c.OH && rows[y]) && !(y > 0 && rows[y - 1])) continue;
+    for (int plane = 0; plane < c.C; plane++) {
+      const int start = (plane * c.H + y * c.S) * c.W;
+      for (int i = start; i < start + c.S * c.W; i++) image[i] = (float)obs[i] / 255.0f;
+    }
+  }
 }
 
 INLINE void planes_from_pixels(Conv c, const float *a, float *flat) {
@@ -321,34 +422,63 @@ INLINE void pixels_from_planes(Conv c, const float *flat, const float *a, float 
     for (int o = 0; o < c.O; o++) grad[p * c.O + o] = a[p * c.O + o] <= 0 ? 0 : flat[o * c.OH * c.OW + p];
 }
 
-INLINE void forward(Conv one, Conv two, Conv three, int layers, int F, int N, const uint8_t *obs,
+/* `before`: how many states before each one, in all arrays, there is another, of the same weights, that it may have
+ * much in common with, such as the same game's last; 0: nobody knows. */
+INLINE void forward(Conv one, Conv two, Conv three, int layers, int F, int N, size_t before, const uint8_t *obs,
                     const float *const *parameters, float *activations, float *flat, float *features) {
-  static _Thread_local float w1[WEIGHTS_MOST], w2[WEIGHTS_MOST], w3[WEIGHTS_MOST], image[PIXELS];
+  Scratch *own = scratch();
+  float *w1 = own->w1, *w2 = own->w2, *w3 = own->w3, *image = own->image;
   const Conv last = layers == 3 ? three : two;
   const size_t each = OUT(one) + OUT(two) + (layers == 3 ? OUT(three) : 0), D = OUT(last);
+  uint8_t changed1[PLACES_MOST], changed2[PLACES_MOST], changed3[PLACES_MOST];
   pack(one, parameters[0], w1);
   pack(two, parameters[2], w2);
   if (layers == 3) pack(three, parameters[4], w3);
   for (int n = 0; n < N; n++) {
     float *a1 = activations + n * each, *a2 = a1 + OUT(one), *a3 = a2 + OUT(two);
-    scale(obs + (size_t)n * PIXELS, image);
-    conv_forward(one, image, w1, parameters[1], a1);
-    conv_forward(two, a1, w2, parameters[3], a2);
-    if (layers == 3) conv_forward(three, a2, w3, parameters[5], a3);
+    const uint8_t *frames = obs + (size_t)n * PIXELS;
+    const int few1 = before && find_changed(one, frames, frames - before * PIXELS, changed1);
+    const int few2 = few1 && spread_changed(two, changed1, changed2);
+    const int few3 = layers == 3 && few2 && spread_changed(three, changed2, changed3);
+    uint8_t rows[ACROSS_MOST];
+    for (int y = 0; y < one.OH; y++) rows[y] = !few1 || any(changed1 + y * one.OW, one.OW);
+    scale(one, frames, rows, image);
+    conv_forward(one, image, w1, parameters[1], a1, few1 ? changed1 : NULL, a1 - before * each);
+    conv_forward(two, a1, w2, parameters[3], a2, few2 ? changed2 : NULL, a2 - before * each);
+    if (layers == 3) conv_forward(three, a2, w3, parameters[5], a3, few3 ? changed3 : NULL, a3 - before * each);
     planes_from_pixels(last, layers == 3 ? a3 : a2, flat + n * D);
   }
   dense_forward(N, D, F, flat, parameters[2 * layers], parameters[2 * layers + 1], features);
 }
 
-/* Adds to the gradients of all parameters; scratch is [N][F + D]. */
-INLINE void backward(Conv one, Conv two, Conv three, int layers, int F, int N, const uint8_t *obs,
+/* Where the last convolution sees in one state what it saw in an earlier one, what it passes on differs by its gradient
+ * alone: that is added to the earlier one's, and is zero here. */
+INLINE void move_gradients(Conv one, Conv two, Conv three, int layers, const uint8_t *obs, const uint8_t *earlier,
+                           float *grad, float *to) {
+  uint8_t changed1[PLACES_MOST], changed2[PLACES_MOST], changed3[PLACES_MOST];
+  uint8_t *changed = layers == 3 ? changed3 : changed2;
+  const Conv last = layers == 3 ? three : two;
+  if (!find_changed(one, obs, earlier, changed1) || !spread_changed(two, changed1, changed2)) return;
+  if (layers == 3) spread_changed(three, changed2, changed3);
+  for (int o = 0; o < last.O; o++) {
+    for (int p = 0; p < last.OH * last.OW; p++) {
+      float *from = grad + o * last.OH * last.OW + p;
+      to[o * last.OH * last.OW + p] += changed[p] ? 0 : *from;
+      *from = changed[p] ? *from : 0;
+    }
+  }
+}
+
+/* Adds to the gradients of all parameters; work is [N][F + D]. `before` as above, for all but the first so many. */
+INLINE void backward(Conv one, Conv two, Conv three, int layers, int F, int N, size_t before, const uint8_t *obs,
                      const float *const *parameters, const float *activations, const float *flat,
-                     const float *features, const float *grad, float *const *gradients, float *scratch) {
-  static _Thread_local float dw1[WEIGHTS_MOST], dw2[WEIGHTS_MOST], dw3[WEIGHTS_MOST], w2[WEIGHTS_MOST],
-      w3[WEIGHTS_MOST], image[PIXELS], g1[ACTIVATIONS_MOST], g2[ACTIVATIONS_MOST], g3[ACTIVATIONS_MOST];
+                     const float *features, const float *grad, float *const *gradients, float *work) {
+  Scratch *own = scratch();
+  float *w2 = own->w2, *w3 = own->w3, *image = own->image, *dw1 = own->dw1, *dw2 = own->dw2, *dw3 = own->dw3;
+  float *g1 = own->g1, *g2 = own->g2, *g3 = own->g3;
   const Conv last = layers == 3 ? three : two;
   const size_t each = OUT(one) + OUT(two) + (layers == 3 ? OUT(three) : 0), D = OUT(last);
-  float *g = scratch, *dflat = scratch + (size_t)N * F;
+  float *g = work, *dflat = work + (size_t)N * F;
   for (size_t i = 0; i < (size_t)N * F; i++) g[i] = features[i] <= 0 ? 0 : grad[i];
   int active[UNITS_MOST];
   const int count = find_active(N, F, g, active);
@@ -361,23 +491,33 @@ INLINE void backward(Conv one, Conv two, Conv three, int layers, int F, int N, c
     memset(dw3, 0, sizeof(float) * PATCH(three) * three.O);
     pack_transposed(three, parameters[4], w3);
   }
-  for (int n = 0; n < N; n++) {
+  Places places;
+  uint8_t rows[ACROSS_MOST];
+  for (int n = N - 1; n >= 0; n--) {
     const float *a1 = activations + n * each, *a2 = a1 + OUT(one), *a3 = a2 + OUT(two);
+    const uint8_t *frames = obs + (size_t)n * PIXELS;
+    if (before && (size_t)n >= before)
+      move_gradients(one, two, three, layers, frames, frames - before * PIXELS, dflat + n * D,
+                     dflat + (n - before) * D);
     if (layers == 3) {
       pixels_from_planes(three, dflat + n * D, a3, g3);
-      conv_backward_weights(three, a2, g3, dw3, gradients[5]);
+      find_places(three, g3, &places);
+      conv_backward_weights(three, a2, g3, &places, dw3, gradients[5]);
       memset(g2, 0, OUT(two) * sizeof(float));
       conv_backward_input(three, w3, g3, g2);
       for (int i = 0; i < OUT(two); i++) g2[i] = a2[i] <= 0 ? 0 : g2[i];
     } else {
       pixels_from_planes(two, dflat + n * D, a2, g2);
     }
-    conv_backward_weights(two, a1, g2, dw2, gradients[3]);
+    find_places(two, g2, &places);
+    conv_backward_weights(two, a1, g2, &places, dw2, gradients[3]);
     memset(g1, 0, OUT(one) * sizeof(float));
     conv_backward_input(two, w2, g2, g1);
     for (int i = 0; i < OUT(one); i++) g1[i] = a1[i] <= 0 ? 0 : g1[i];
-    scale(obs + (size_t)n * PIXELS, image);
-    conv_backward_weights(one, image, g1, dw1, gradients[1]);
+    find_rows(one, g1, rows);
+    scale(one, frames, rows, image);
+    find_places(one, g1, &places);
+    conv_backward_weights(one, image, g1, &places, dw1, gradients[1]);
   }
   add_unpacked(one, dw1, gradients[0]);
   add_unpacked(two, dw2, gradients[2]);
@@ -385,14 +525,15 @@ INLINE void backward(Conv one, Conv two, Conv three, int layers, int F, int N, c
 }
 
 #define TORSO(name, one, two, three, layers, F)                                                                      \
-  void name##_forward(int N, const uint8_t *obs, const float *const *parameters, float *activations, float *flat,      \
-                      float *features) {                                                                               \
-    forward(one, two, three, layers, F, N, obs, parameters, activations, flat, features);                              \
+  void name##_forward(int N, size_t before, const uint8_t *obs, const float *const *parameters, float *activations,    \
+                      float *flat, float *features) {                                                                  \
+    forward(one, two, three, layers, F, N, before, obs, parameters, activations, flat, features);                      \
   }                                                                                                                    \
-  void name##_backward(int N, const uint8_t *obs, const float *const *parameters, const float *activations,            \
-                       const float *flat, const float *features, const float *grad, float *const *gradients,           \
-                       float *scratch) {                                                                               \
-    backward(one, two, three, layers, F, N, obs, parameters, activations, flat, features, grad, gradients, scratch);   \
+  void name##_backward(int N, size_t before, const uint8_t *obs, const float *const *parameters,                       \
+                       const float *activations, const float *flat, const float *features, const float *grad,          \
+                       float *const *gradients, float *scratch) {                                                      \
+    backward(one, two, three, layers, F, N, before, obs, parameters, activations, flat, features, grad, gradients,     \
+             scratch);                                                                                                 \
   }
 
 /*                            planes  C   H   W   O   K  S  OH  OW */

@@ -468,6 +468,15 @@ ERRORS = [
     Error("a line's gradient is its last", NATIVE, {"bits |= ((": "bits = (("}, COMPILED),
     Error("g does not decay without a gradient", NATIVE, {"g[i] *= alpha;": ";"}, COMPILED),
     Error("an input is active if the last state says so", NATIVE, {"any[i] || !is_zero": "!is_zero"}, COMPILED),
+    Error(
+        "a change below goes unseen",
+        NATIVE,
+        {"any(cells + y * across + x, 2) || any(cells + (y + 1) * across + x, 2)": "any(cells + y * across + x, 2)"},
+        COMPILED,
+    ),
+    Error("a change goes unseen by the next layer", NATIVE, {"k < c.K; k++) sees": "k < c.S; k++) sees"}, COMPILED),
+    Error("gradients of what stood still are lost", NATIVE, {"+= changed[p] ? 0 : *from": "+= 0"}, COMPILED),
+    Error("gradients of what stood still count twice", NATIVE, {"*from = changed[p] ? *from : 0;": ""}, COMPILED),
     Error("a unit is active if the last state says so", NATIVE, {"any |= grad": "any = grad"}, COMPILED),
     Error(
         "compiled gradients replace those there",

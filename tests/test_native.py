@@ -276,6 +276,38 @@ def test_what_was_computed_for_acting_is_used_for_learning_until_it_is_cleared()
     assert all(map(torch.equal, gradients(net, obs[:5], weight), fresh))
 
 
+def game(steps, batch):
+    """Return ``[steps, batch, 4, 84, 84]``: one game of which little changes, one that stands still, others all new."""
+    obs = frames(steps * batch).unflatten(0, (steps, batch))
+    generator = torch.Generator().manual_seed(1)
+    for t in range(1, steps):
+        obs[t, :2] = obs[t - 1, :2]
+        for _ in range(3):
+            plane, y, x = (int(torch.randint(size, (), generator=generator)) for size in (4, 82, 82))
+            obs[t, 0, plane, y : y + 3, x : x + 3] += 100
+    return obs
+
+
+@compiled
+@pytest.mark.parametrize("name", ["nips", "nature"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_did_not_change_since_the_last_step_is_copied_and_its_gradients_are_torchs(name, threads, plain):
+    torch.set_num_threads(threads)
+    net = build(name, (4, 84, 84), actions=6, continuous=False, policy=False).body.torso
+    obs, weight = game(6, 3), torch.randn(15, net.features)
+    fresh = [net(states).detach() for states in obs]
+    cache_activations(net, 18)
+    with torch.no_grad():
+        acting = [net(states) for states in obs]
+    assert net.cache.lookup(obs.flatten(0, 1)).before == 3
+    torch.testing.assert_close(acting, fresh)
+    mine = gradients(net, obs[:5].flatten(0, 1), weight)
+    plain()
+    for gradient, theirs in zip(mine, gradients(net, obs[:5].flatten(0, 1), weight), strict=True):
+        scale = float(theirs.abs().max())
+        torch.testing.assert_close(gradient / scale, theirs / scale, rtol=0, atol=5e-6)
+
+
 def build_like(net):
     """Return a torso with the same weights and no cache."""
     other = build("nips", (4, 84, 84), actions=6, continuous=False, policy=False).body.torso

@@ -1,5 +1,6 @@
 """The compiled torsos: the same numbers as ``Frames``' layers, to rounding, in a fraction of the time."""
 
+import ctypes
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -29,6 +30,12 @@ class Record(NamedTuple):
     activations: Tensor  # [N, A]
     flat: Tensor  # [N, D]  the last of them, before the hidden layer
     features: Tensor  # [N, F]
+    before: int = 0  # how many states before each lies one that may have much in common with it; 0 if none is known to
+
+    @property
+    def rows(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what has a row for each state."""
+        return self[:3]
 
 
 STATE = (4, 84, 84)  # the shape of one, uint8
@@ -54,13 +61,15 @@ class ActivationCache:
     """What acting computed, so that learning from the same states need not compute it again.
 
     It knows states by their place in memory, and holds for one set of weights and one rollout: whoever changes the
-    weights, or writes other states to that place, must call ``clear``.
+    weights, or writes other states to that place, must call ``clear``. Most of a frame is as it was in the last one,
+    and so is what is computed from it: kernels copy that.
     """
 
     def __init__(self, kernels: Kernels, capacity: int) -> None:
         """Make room for ``capacity`` states."""
-        self._record = Record(*(torch.empty(capacity, size, dtype=torch.float32) for size in kernels.sizes))
+        self._record = _empty(kernels, capacity)
         self._capacity, self._count = capacity, 0
+        self._batch = 0  # states that were put there at once: so far before each lies the same game's last one
         self._first: Tensor | None = None  # states; held, so that no others can be where they are
 
     def clear(self) -> None:
@@ -70,18 +79,28 @@ class ActivationCache:
     def place(self, obs: Tensor) -> Record | None:
         """Return where to put what is computed for states that lie behind those known; None if they do not."""
         if self._count == 0 or self._first is None:
-            self._first = obs
+            self._first, self._batch = obs, len(obs)
         known, new = self._count, len(obs)
         if obs.data_ptr() != self._first.data_ptr() + known * BYTES or known + new > self._capacity:
             return None
         self._count += new
-        return Record(*(part[known : known + new] for part in self._record))
+        before = self._batch if known >= self._batch else 0
+        return self._part(slice(known, known + new), before)
 
     def lookup(self, obs: Tensor) -> Record | None:
         """Return what is known of states, the first ones since it was emptied; None where not all are known."""
         if self._first is None or obs.data_ptr() != self._first.data_ptr() or len(obs) > self._count:
             return None
-        return Record(*(part[: len(obs)] for part in self._record))
+        return self._part(slice(len(obs)), self._batch)
+
+    def _part(self, rows: slice, before: int) -> Record:
+        activations, flat, features = self._record.rows
+        return Record(activations[rows], flat[rows], features[rows], before)
+
+
+def _empty(kernels: Kernels, capacity: int) -> Record:
+    activations, flat, features = (torch.empty(capacity, size, dtype=torch.float32) for size in kernels.sizes)
+    return Record(activations, flat, features)
 
 
 def features(kernels: Kernels, cached: ActivationCache | None, obs: Tensor, weights: Weights) -> Tensor:
@@ -98,12 +117,12 @@ def features(kernels: Kernels, cached: ActivationCache | None, obs: Tensor, weig
 
 
 def _forward(kernels: Kernels, obs: Tensor, weights: Weights, place: Record | None) -> Record:
-    record = place or Record(*(torch.empty(len(obs), size, dtype=torch.float32) for size in kernels.sizes))
+    record = place or _empty(kernels, len(obs))
     parameters = native.pointers(weights)
 
     def compute(start: int, count: int) -> None:
-        frames, *to = (native.pointer(rows, start) for rows in (obs, *record))
-        kernels.forward(count, frames, parameters, *to)
+        frames, *to = (native.pointer(rows, start) for rows in (obs, *record.rows))
+        kernels.forward(count, ctypes.c_size_t(record.before), frames, parameters, *to)
 
     _in_parallel(compute, *_parts(len(obs)))
     return record
@@ -112,11 +131,11 @@ def _forward(kernels: Kernels, obs: Tensor, weights: Weights, place: Record | No
 class _Features(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, kernels: Kernels, cached: ActivationCache | None, obs: Tensor, *weights: Tensor) -> Tensor:
-        record = cached.lookup(obs) if cached else None
-        activations, flat, features = record or _forward(kernels, obs, weights, None)
-        ctx.kernels = kernels
-        ctx.save_for_backward(obs, activations, flat, features, *weights)
-        return features.clone() if record else features  # autograd must own what it returns
+        known = cached.lookup(obs) if cached else None
+        record = known or _forward(kernels, obs, weights, None)
+        ctx.kernels, ctx.before = kernels, ctypes.c_size_t(record.before)
+        ctx.save_for_backward(obs, *record.rows, *weights)
+        return record.features.clone() if known else record.features  # autograd must own what it returns
 
     @staticmethod
     @once_differentiable
@@ -133,7 +152,7 @@ class _Features(torch.autograd.Function):
         def compute(start: int, count: int, to: list[Tensor]) -> None:
             rows = (obs, activations, flat, features, grad, scratch)
             frames, *given, work = (native.pointer(each, start) for each in rows)
-            kernels.backward(count, frames, parameters, *given, native.pointers(to), work)
+            kernels.backward(count, ctx.before, frames, parameters, *given, native.pointers(to), work)
 
         _in_parallel(compute, starts, counts, [total, *others])
         for part in others:

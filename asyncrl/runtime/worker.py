@@ -88,7 +88,8 @@ class ActorLearner:
         self.grad = bind_gradients(self.net)  # dθ
         has_target = self.learner.target_period is not None
         self.target = bind(job.make_network().requires_grad_(False), shared.target) if has_target else self.net
-        capacity = job.t_max * environments.num_envs if self.learner.snapshots else 0  # θ itself moves at any time
+        states = (job.t_max + 1) * environments.num_envs  # of a rollout
+        capacity = states if self.learner.snapshots else 0  # θ itself moves at any time
         self.clear_cache = cache_activations(self.net, capacity)
         first = [self._draw(env, 0) for env in range(environments.num_envs)]
         fresh = self.net.initial_carry(environments.num_envs)  # type: ignore[operator]
