@@ -57,7 +57,7 @@ typedef struct {
   int C, H, W, O, K, S, OH, OW;
 } Conv;
 
-enum { ACROSS_MOST = 21, PLACES_MOST = 20 * 20 + 1 };
+enum { ACROSS_MOST = 21, PLACES_MOST = 20 * 20 };
 
 #define RUN(c) ((c).planes > 1 ? (c).K : (c).K * (c).C)
 #define SEGMENTS(c) ((c).planes > 1 ? (c).C * (c).K : (c).K)
@@ -107,7 +107,8 @@ INLINE void conv_rows(Conv c, const float *in, const float *w, const float *bias
         if (!changed || any(changed + y * c.OW + x, width))
           conv_tile(c, row + x * c.S * PIXEL(c), w + o, bias + o, to + x * c.O, width, blocks);
       for (int x = c.OW - rest; x < c.OW; x++)
-        conv_tile(c, row + x * c.S * PIXEL(c), w + o, bias + o, to + x * c.O, 1, blocks);
+        if (!changed || changed[y * c.OW + x])
+          conv_tile(c, row + x * c.S * PIXEL(c), w + o, bias + o, to + x * c.O, 1, blocks);
     }
   }
 }
@@ -124,7 +125,7 @@ INLINE void conv_forward(Conv c, const float *in, const float *w, const float *b
 }
 
 /* Finds which outputs of the first convolution see other pixels in one state than in another; says whether so few that
- * the rest is worth copying. A kernel is two strides wide. */
+ * the rest is worth copying. A kernel is two strides wide, and a stride is a word of pixels. */
 INLINE int find_changed(Conv c, const uint8_t *obs, const uint8_t *other, uint8_t *changed) {
   const int across = c.W / c.S, size = c.S * c.W; /* cells of S × S pixels; a row of them */
   uint8_t cells[ACROSS_MOST * ACROSS_MOST] = {0};
@@ -264,18 +265,18 @@ INLINE void add_unpacked(Conv c, const float *packed, float *dw) {
 }
 
 /* The hidden layer, D → F, rectified; D is a multiple of 32 and F of 8. Where a channel is silent its inputs are zero,
- * some four in ten of all vectors, and their weights are not read. */
+ * some four in ten of all vectors, and their weights are not read: one that is no number goes unseen there. */
 
 enum { CHUNK = 768 / LANES, INPUTS_MOST = 64 * 7 * 7 }; /* vectors of a row that stay in the first cache; floats */
 
 /* Writes where in a row the vectors begin that are not zero in all of N rows; returns how many. */
 static int find_columns(int N, int D, const float *in, int *columns) {
-  uint8_t any[INPUTS_MOST / LANES] = {0};
+  uint8_t used[INPUTS_MOST / LANES] = {0};
   for (int n = 0; n < N; n++)
-    for (int i = 0; i < D / LANES; i++) any[i] = any[i] || !is_zero(in + (size_t)n * D + i * LANES, LANES);
+    for (int i = 0; i < D / LANES; i++) used[i] = used[i] || !is_zero(in + (size_t)n * D + i * LANES, LANES);
   int count = 0;
   for (int i = 0; i < D / LANES; i++)
-    if (any[i]) columns[count++] = i * LANES;
+    if (used[i]) columns[count++] = i * LANES;
   return count;
 }
 
@@ -315,10 +316,10 @@ static void dense_forward(int N, int D, int F, const float *in, const float *w, 
 static int find_active(int N, int F, const float *grad, int *active) {
   int count = 0;
   for (int f = 0; f < F; f++) {
-    int any = 0;
-    for (int n = 0; n < N; n++) any |= grad[(size_t)n * F + f] != 0;
+    int is_active = 0;
+    for (int n = 0; n < N; n++) is_active |= grad[(size_t)n * F + f] != 0;
     active[count] = f;
-    count += any;
+    count += is_active;
   }
   return count;
 }
@@ -451,8 +452,8 @@ INLINE void forward(Conv one, Conv two, Conv three, int layers, int F, int N, si
   dense_forward(N, D, F, flat, parameters[2 * layers], parameters[2 * layers + 1], features);
 }
 
-/* Where the last convolution sees in one state what it saw in an earlier one, what it passes on differs by its gradient
- * alone: that is added to the earlier one's, and is zero here. */
+/* Where the last convolution sees in one state what it saw in an earlier one, their gradients go the same way: this
+ * one's is added to the earlier one's, and is zero here. */
 INLINE void move_gradients(Conv one, Conv two, Conv three, int layers, const uint8_t *obs, const uint8_t *earlier,
                            float *grad, float *to) {
   uint8_t changed1[PLACES_MOST], changed2[PLACES_MOST], changed3[PLACES_MOST];
@@ -531,9 +532,9 @@ INLINE void backward(Conv one, Conv two, Conv three, int layers, int F, int N, s
   }                                                                                                                    \
   void name##_backward(int N, size_t before, const uint8_t *obs, const float *const *parameters,                       \
                        const float *activations, const float *flat, const float *features, const float *grad,          \
-                       float *const *gradients, float *scratch) {                                                      \
+                       float *const *gradients, float *work) {                                                         \
     backward(one, two, three, layers, F, N, before, obs, parameters, activations, flat, features, grad, gradients,     \
-             scratch);                                                                                                 \
+             work);                                                                                                    \
   }
 
 /*                            planes  C   H   W   O   K  S  OH  OW */

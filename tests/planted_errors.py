@@ -335,6 +335,7 @@ ERRORS = [
         {"self._column > _nanoseconds(now - OVERLOOKED_SECONDS)": "self._column > 0"},
         TURN_TESTS,
     ),
+    Error("a free core is forgotten", TURNS, {"*[now] *": "*[now - lasts] *"}, TURN_TESTS),
     Error("turns go to who asks first", TURNS, {"(self._column > -since)": "(self._column > 0)"}, TURN_TESTS),
     Error("a turn of quick rollouts lasts too long", TURNS, {"self._rollouts < TURN_ROLLOUTS and ": ""}, TURN_TESTS),
     Error("whoever waits for an environment keeps its turn", TURNS, {">= BUSY *": ">= 0 *"}, TURN_TESTS),
@@ -467,7 +468,7 @@ ERRORS = [
     Error("a compiled rectifier hides what is no number", NATIVE, {"& ~(v < 0)": "& (v > 0)"}, COMPILED),
     Error("a line's gradient is its last", NATIVE, {"bits |= ((": "bits = (("}, COMPILED),
     Error("g does not decay without a gradient", NATIVE, {"g[i] *= alpha;": ";"}, COMPILED),
-    Error("an input is active if the last state says so", NATIVE, {"any[i] || !is_zero": "!is_zero"}, COMPILED),
+    Error("an input is active if the last state says so", NATIVE, {"used[i] || !is_zero": "!is_zero"}, COMPILED),
     Error(
         "a change below goes unseen",
         NATIVE,
@@ -477,7 +478,7 @@ ERRORS = [
     Error("a change goes unseen by the next layer", NATIVE, {"k < c.K; k++) sees": "k < c.S; k++) sees"}, COMPILED),
     Error("gradients of what stood still are lost", NATIVE, {"+= changed[p] ? 0 : *from": "+= 0"}, COMPILED),
     Error("gradients of what stood still count twice", NATIVE, {"*from = changed[p] ? *from : 0;": ""}, COMPILED),
-    Error("a unit is active if the last state says so", NATIVE, {"any |= grad": "any = grad"}, COMPILED),
+    Error("a unit is active if the last state says so", NATIVE, {"is_active |= grad": "is_active = grad"}, COMPILED),
     Error(
         "compiled gradients replace those there",
         NATIVE,

@@ -172,7 +172,7 @@ def test_silent_channels_and_dark_states_are_torchs(channels, plain):
 
 
 @compiled
-def test_a_weight_that_is_no_number_is_as_visible_as_in_torch(plain):
+def test_a_weight_of_a_convolution_that_is_no_number_is_as_visible_as_in_torch(plain):
     net = build("nips", (4, 84, 84), actions=6, continuous=False, policy=False).body.torso
     with torch.no_grad():
         net.layers[0].weight[3, 2, 1, 0] = torch.nan
@@ -306,6 +306,16 @@ def test_what_did_not_change_since_the_last_step_is_copied_and_its_gradients_are
     for gradient, theirs in zip(mine, gradients(net, obs[:5].flatten(0, 1), weight), strict=True):
         scale = float(theirs.abs().max())
         torch.testing.assert_close(gradient / scale, theirs / scale, rtol=0, atol=5e-6)
+
+
+@compiled
+def test_a_batch_that_is_larger_than_the_last_one_copies_nothing():
+    """With several threads, what it would copy may not be there yet."""
+    net = build("nips", (4, 84, 84), actions=6, continuous=False, policy=False).body.torso
+    cache_activations(net, 9)
+    obs = frames(9)
+    net.cache.place(obs[:1])
+    assert net.cache.place(obs[1:]).before == 0
 
 
 def build_like(net):

@@ -87,19 +87,19 @@ def _is_plain(table: pa.Table) -> bool:
 def _from_python(run: Path, name: str) -> pa.Table:
     """Read line by line, leaving out each row in which a column that every row has is missing or of another kind."""
     needed, texts = {**STAMPS, **COLUMNS[name]}, TEXTS.get(name, ())
-    rows = [
+    kept = [
         row
         for row in read_rows(run, name)
         if all(is_number(row.get(column)) for column in needed)
         and all(isinstance(row.get(text), str) for text in texts)
     ]
     columns = {
-        column: pa.array([int(row[column]) if pa.types.is_integer(kind) else float(row[column]) for row in rows], kind)
+        column: pa.array([int(row[column]) if pa.types.is_integer(kind) else float(row[column]) for row in kept], kind)
         for column, kind in needed.items()
     }
-    columns |= {text: pa.array([row[text] for row in rows], pa.string()) for text in texts}
-    for column in dict.fromkeys(key for row in rows for key in row if key not in columns and key not in LEFT_OUT):
-        values = [row.get(column) for row in rows]
+    columns |= {text: pa.array([row[text] for row in kept], pa.string()) for text in texts}
+    for column in dict.fromkeys(key for row in kept for key in row if key not in columns and key not in LEFT_OUT):
+        values = [row.get(column) for row in kept]
         if column in TRUTHS:
             columns[column] = pa.array([value if isinstance(value, bool) else None for value in values], pa.bool_())
         else:

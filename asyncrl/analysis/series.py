@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from asyncrl.analysis import intervals
 from asyncrl.analysis.checks import Study
-from asyncrl.text import counted
 
 COLUMNS = ("panel", "series", "x", "y", "low", "high", "runs", "statistic")
 POINTS = 40  # of a curve
@@ -63,7 +62,7 @@ def _best_rates(runs: pd.DataFrame, finals: pd.Series) -> list[float]:
 
 
 def _threads(threads: pd.Series) -> pd.Series:
-    return pd.Series([counted(int(n), "thread") for n in threads], threads.index, dtype=object)
+    return pd.Series([f"{n:g} thread{'s' * (n != 1)}" for n in threads], threads.index, dtype=object)
 
 
 def _timed(study: Study) -> pd.DataFrame:

@@ -30,7 +30,7 @@ class Record(NamedTuple):
     activations: Tensor  # [N, A]
     flat: Tensor  # [N, D]  the last of them, before the hidden layer
     features: Tensor  # [N, F]
-    before: int = 0  # how many states before each lies one that may have much in common with it; 0 if none is known to
+    before: int = 0  # how many states before each, if so many are there, lies the same game's last one; 0: unknown
 
     @property
     def rows(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -84,7 +84,7 @@ class ActivationCache:
         if obs.data_ptr() != self._first.data_ptr() + known * BYTES or known + new > self._capacity:
             return None
         self._count += new
-        before = self._batch if known >= self._batch else 0
+        before = self._batch if new <= self._batch <= known else 0  # finished by an earlier call
         return self._part(slice(known, known + new), before)
 
     def lookup(self, obs: Tensor) -> Record | None:
@@ -143,16 +143,16 @@ class _Features(torch.autograd.Function):
         obs, activations, flat, features, *weights = ctx.saved_tensors
         kernels, parameters = ctx.kernels, native.pointers(weights)
         grad = grad.contiguous()  # it must live until the kernels are done
-        scratch = flat.new_empty(len(obs), flat.shape[1] + features.shape[1])
+        work = flat.new_empty(len(obs), flat.shape[1] + features.shape[1])
         in_place = all(weight.grad is not None and weight.grad.is_contiguous() for weight in weights)
         total = [weight.grad if in_place else torch.zeros_like(weight) for weight in weights]
         starts, counts = _parts(len(obs))
         others = [[torch.zeros_like(weight) for weight in weights] for _ in starts[1:]]
 
         def compute(start: int, count: int, to: list[Tensor]) -> None:
-            rows = (obs, activations, flat, features, grad, scratch)
-            frames, *given, work = (native.pointer(each, start) for each in rows)
-            kernels.backward(count, ctx.before, frames, parameters, *given, native.pointers(to), work)
+            rows = (obs, activations, flat, features, grad, work)
+            frames, *given, mine = (native.pointer(each, start) for each in rows)
+            kernels.backward(count, ctx.before, frames, parameters, *given, native.pointers(to), mine)
 
         _in_parallel(compute, starts, counts, [total, *others])
         for part in others:
