@@ -5,6 +5,8 @@ from importlib.resources import files
 
 import pandas as pd
 
+from asyncrl.text import letters, played
+
 NO_OP, HUMAN = "no-op", "human"  # how games start: after up to 30 no-ops, or at points a person had reached
 STARTS = {"atari-paper-noop": NO_OP, "atari-sticky-noop": NO_OP}  # by a run's protocol; no other has references
 
@@ -36,13 +38,9 @@ def speedup() -> pd.DataFrame:
 
 def game(env: str) -> str:
     """Return the ROM that an ``--env`` means (``ALE/Pong-v5`` is ``pong``), or the name itself where it is no game."""
-    return _roms().get(_letters(env.removeprefix("ALE/").removesuffix("-v5").removesuffix("NoFrameskip-v4")), env)
+    return _roms().get(played(env), env)
 
 
 @cache
 def _roms() -> dict[str, str]:
-    return {_letters(rom): rom for rom in _table("references")["game"]}
-
-
-def _letters(title: str) -> str:
-    return "".join(filter(str.isalnum, title)).lower()
+    return {letters(rom): rom for rom in _table("references")["game"]}

@@ -7,6 +7,7 @@ import ale_py
 import gymnasium
 
 from asyncrl.errors import InputError, nearest
+from asyncrl.text import letters
 
 gymnasium.register_envs(ale_py)  # importing it registers its games: needed anew in every process
 
@@ -47,7 +48,7 @@ def resolve(env: str) -> Named:
         return Factory(module, attribute)
     if (rom := _ids().get(env)) is not None:
         return Rom(rom)
-    if (rom := _titles().get(_letters(env))) is not None:
+    if (rom := _titles().get(letters(env))) is not None:
         return Rom(rom)
     if env in gymnasium.registry:
         return Registered(env)
@@ -74,8 +75,4 @@ def _ids() -> dict[str, str]:
 
 @cache
 def _titles() -> dict[str, str]:
-    return {_letters(rom): rom for rom in roms()}
-
-
-def _letters(title: str) -> str:
-    return "".join(filter(str.isalnum, title)).lower()
+    return {letters(rom): rom for rom in roms()}

@@ -16,6 +16,7 @@ from typing import Any
 from asyncrl.config import field_names, flatten, parse_frames
 from asyncrl.errors import InputError, nearest
 from asyncrl.store.files import read_object
+from asyncrl.text import played
 
 FORMAT = 1  # of run.json and the rows beside it
 DOCUMENT, LOCK = "run.json", "lock"
@@ -193,7 +194,8 @@ def _condition(text: str) -> Callable[[Mapping[str, Any]], bool]:
         actual = facts.get(name)
         if number is not None and isinstance(actual, int | float):
             return OPERATORS[symbol](actual, number)
-        same = wanted == (actual if isinstance(actual, str) else json.dumps(actual))
+        said = actual if isinstance(actual, str) else json.dumps(actual)
+        same = played(wanted) == played(said) if name == "env" else wanted == said
         return same if symbol in ("=", "==") else symbol == "!=" and not same
 
     return holds

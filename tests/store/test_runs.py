@@ -28,12 +28,18 @@ def make_run(root, name, **document):
 def root(tmp_path):
     """Three runs, the oldest last in the alphabet."""
     root = tmp_path / "results"
-    for name, day, algo, threads, lr in (
-        ("pong-b", 3, "a3c", 16, 7e-4),
-        ("pong-c", 2, "a3c", 4, 1e-3),
-        ("qbert-d", 1, "n-step-q", 8, 1e-4),
+    for name, day, env, algo, threads, lr in (
+        ("pong-b", 3, "pong", "a3c", 16, 7e-4),
+        ("pong-c", 2, "ALE/Pong-v5", "a3c", 4, 1e-3),
+        ("qbert-d", 1, "qbert", "n-step-q", 8, 1e-4),
     ):
-        config = {"algo": algo, "threads": threads, "frames": 10_000_000, "optimizer": {"lr": lr, "anneal": True}}
+        config = {
+            "env": env,
+            "algo": algo,
+            "threads": threads,
+            "frames": 10_000_000,
+            "optimizer": {"lr": lr, "anneal": True},
+        }
         make_run(root, name, started=f"2026-11-0{day}T00:00:00+00:00", status="finished", config=config)
     return root
 
@@ -184,7 +190,9 @@ def test_an_unreadable_document_is_named(tmp_path):
         ("optimizer.anneal=true", "bcd"),
         ("status=finished and id=pong-b", "b"),
         ("status!=finished", ""),
-        ("env=pong", ""),
+        ("env=pong", "bc"),
+        ("env=PongNoFrameskip-v4 and threads=4", "c"),
+        ("env!=Pong", "d"),
     ],
 )
 def test_select(root, where, names):
