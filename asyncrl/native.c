@@ -423,6 +423,14 @@ INLINE void pixels_from_planes(Conv c, const float *flat, const float *a, float 
     for (int o = 0; o < c.O; o++) grad[p * c.O + o] = a[p * c.O + o] <= 0 ? 0 : flat[o * c.OH * c.OW + p];
 }
 
+/* Finds what has changed for each convolution; returns for how many, from the first, the rest is worth copying. */
+INLINE int look_back(Conv one, Conv two, Conv three, int layers, const uint8_t *obs, const uint8_t *other,
+                     uint8_t changed[3][PLACES_MOST]) {
+  if (!find_changed(one, obs, other, changed[0])) return 0;
+  if (!spread_changed(two, changed[0], changed[1])) return 1;
+  return 2 + (layers == 3 && spread_changed(three, changed[1], changed[2]));
+}
+
 /* `before`: how many states before each one, in all arrays, there is another, of the same weights, that it may have
  * much in common with, such as the same game's last; 0: nobody knows. */
 INLINE void forward(Conv one, Conv two, Conv three, int layers, int F, int N, size_t before, const uint8_t *obs,
@@ -431,22 +439,20 @@ INLINE void forward(Conv one, Conv two, Conv three, int layers, int F, int N, si
   float *w1 = own->w1, *w2 = own->w2, *w3 = own->w3, *image = own->image;
   const Conv last = layers == 3 ? three : two;
   const size_t each = OUT(one) + OUT(two) + (layers == 3 ? OUT(three) : 0), D = OUT(last);
-  uint8_t changed1[PLACES_MOST], changed2[PLACES_MOST], changed3[PLACES_MOST];
+  uint8_t changed[3][PLACES_MOST];
   pack(one, parameters[0], w1);
   pack(two, parameters[2], w2);
   if (layers == 3) pack(three, parameters[4], w3);
   for (int n = 0; n < N; n++) {
     float *a1 = activations + n * each, *a2 = a1 + OUT(one), *a3 = a2 + OUT(two);
     const uint8_t *frames = obs + (size_t)n * PIXELS;
-    const int few1 = before && find_changed(one, frames, frames - before * PIXELS, changed1);
-    const int few2 = few1 && spread_changed(two, changed1, changed2);
-    const int few3 = layers == 3 && few2 && spread_changed(three, changed2, changed3);
+    const int few = before ? look_back(one, two, three, layers, frames, frames - before * PIXELS, changed) : 0;
     uint8_t rows[ACROSS_MOST];
-    for (int y = 0; y < one.OH; y++) rows[y] = !few1 || any(changed1 + y * one.OW, one.OW);
+    for (int y = 0; y < one.OH; y++) rows[y] = few < 1 || any(changed[0] + y * one.OW, one.OW);
     scale(one, frames, rows, image);
-    conv_forward(one, image, w1, parameters[1], a1, few1 ? changed1 : NULL, a1 - before * each);
-    conv_forward(two, a1, w2, parameters[3], a2, few2 ? changed2 : NULL, a2 - before * each);
-    if (layers == 3) conv_forward(three, a2, w3, parameters[5], a3, few3 ? changed3 : NULL, a3 - before * each);
+    conv_forward(one, image, w1, parameters[1], a1, few >= 1 ? changed[0] : NULL, a1 - before * each);
+    conv_forward(two, a1, w2, parameters[3], a2, few >= 2 ? changed[1] : NULL, a2 - before * each);
+    if (layers == 3) conv_forward(three, a2, w3, parameters[5], a3, few >= 3 ? changed[2] : NULL, a3 - before * each);
     planes_from_pixels(last, layers == 3 ? a3 : a2, flat + n * D);
   }
   dense_forward(N, D, F, flat, parameters[2 * layers], parameters[2 * layers + 1], features);
@@ -456,11 +462,9 @@ INLINE void forward(Conv one, Conv two, Conv three, int layers, int F, int N, si
  * one's is added to the earlier one's, and is zero here. */
 INLINE void move_gradients(Conv one, Conv two, Conv three, int layers, const uint8_t *obs, const uint8_t *earlier,
                            float *grad, float *to) {
-  uint8_t changed1[PLACES_MOST], changed2[PLACES_MOST], changed3[PLACES_MOST];
-  uint8_t *changed = layers == 3 ? changed3 : changed2;
+  uint8_t all[3][PLACES_MOST], *changed = all[layers - 1];
   const Conv last = layers == 3 ? three : two;
-  if (!find_changed(one, obs, earlier, changed1) || !spread_changed(two, changed1, changed2)) return;
-  if (layers == 3) spread_changed(three, changed2, changed3);
+  if (look_back(one, two, three, layers, obs, earlier, all) < layers) return;
   for (int o = 0; o < last.O; o++) {
     for (int p = 0; p < last.OH * last.OW; p++) {
       float *from = grad + o * last.OH * last.OW + p;

@@ -40,18 +40,8 @@ def copy_house(to: Path) -> None:
 
 def run_tests(house: Path, tests: Iterable[str]) -> tuple[int, str]:
     """Run tests in a house until the first failure; return pytest's exit code and its last words."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-x",
-        "-q",
-        "--tb=no",
-        "-p",
-        "no:cacheprovider",
-        "-m",
-        "not planted and not learning and not store",
-    ]
+    options = ["-x", "-q", "--tb=no", "-p", "no:cacheprovider", "-m"]
+    command = [sys.executable, "-m", "pytest", *options, "not planted and not learning and not store"]
     variables = {
         "PYTHONPATH": str(house),
         "XDG_CACHE_HOME": str(house / "cache"),

@@ -344,7 +344,7 @@ def test_other_states_and_those_without_room_are_not_taken_for_known_ones(capaci
 @compiled
 @pytest.mark.parametrize(
     ("algo", "network", "updates"),
-    [("a3c", "nips", 1_000), ("n-step-q", "nips", 200), ("one-step-q", "nips", 20), ("a3c", "nature-lstm", 20)],
+    [("a3c", "nips", 1_000), ("n-step-q", "nips", 1_000), ("one-step-q", "nips", 20), ("a3c", "nature-lstm", 20)],
 )
 def test_after_many_updates_the_weights_agree(algo, network, updates, plain):
     """The same games, as long as no rounding turns one action into another."""
