@@ -14,7 +14,7 @@
 
 /* Floats in a vector, and how much of a tile stays in registers: a convolution's sums, the sides of other tiles. */
 #if defined __AVX512F__
-enum { LANES = 16, REGISTERS = 24, DEEP = 16, ROWS = 8, OUTPUTS = 2, ALONE = 8, BLOCK = 4 };
+enum { LANES = 16, REGISTERS = 24, DEEP = 16, ROWS = 8, OUTPUTS = 2, ALONE = 8, BLOCK = 8 };
 #elif defined __AVX2__
 enum { LANES = 8, REGISTERS = 12, DEEP = 8, ROWS = 4, OUTPUTS = 2, ALONE = 8, BLOCK = 4 };
 #else
@@ -267,7 +267,7 @@ INLINE void add_unpacked(Conv c, const float *packed, float *dw) {
 /* The hidden layer, D → F, rectified; D is a multiple of 32 and F of 8. Where a channel is silent its inputs are zero,
  * some four in ten of all vectors, and their weights are not read: one that is no number goes unseen there. */
 
-enum { CHUNK = 768 / LANES, INPUTS_MOST = 64 * 7 * 7 }; /* vectors of a row that stay in the first cache; floats */
+enum { CHUNK = 768 / LANES, INPUTS_MOST = 64 * 7 * 7 }; /* vectors of ROWS rows that stay in the first cache; floats */
 
 /* Writes where in a row the vectors begin that are not zero in all of N rows; returns how many. */
 static int find_columns(int N, int D, const float *in, int *columns) {
@@ -287,7 +287,9 @@ INLINE void dense_tile(int D, int F, const float *in, const float *w, float *out
     UNROLL for (int i = 0; i < rows * outputs; i++) sum[i] = zero();
     for (int i = 0; i < count; i++) {
       UNROLL for (int j = 0; j < outputs; j++) {
-        vec weight = load(w + (size_t)(f + j) * D + columns[i]);
+        const float *from = w + (size_t)(f + j) * D + columns[i];
+        if (rows == ROWS) __builtin_prefetch(from + (size_t)outputs * D); /* the next tile's: it comes in pieces */
+        vec weight = load(from);
         UNROLL for (int r = 0; r < rows; r++) sum[r * outputs + j] += weight * load(in + (size_t)r * D + columns[i]);
       }
     }
@@ -299,10 +301,10 @@ INLINE void dense_tile(int D, int F, const float *in, const float *w, float *out
 
 static void dense_forward(int N, int D, int F, const float *in, const float *w, const float *bias, float *out) {
   int columns[INPUTS_MOST / LANES];
-  const int count = find_columns(N, D, in, columns);
+  const int count = find_columns(N, D, in, columns), chunk = N < ROWS ? count : CHUNK;
   for (int n = 0; n < N; n++) memcpy(out + (size_t)n * F, bias, F * sizeof(float));
-  for (int start = 0; start < count; start += CHUNK) {
-    const int *at = columns + start, few = least(CHUNK, count - start);
+  for (int start = 0; start < count; start += chunk) {
+    const int *at = columns + start, few = least(chunk, count - start);
     int n = 0;
     for (; n + ROWS <= N; n += ROWS)
       dense_tile(D, F, in + (size_t)n * D, w, out + (size_t)n * F, at, few, ROWS, OUTPUTS);
@@ -407,7 +409,7 @@ INLINE void scale(Conv c, const uint8_t *obs, const uint8_t *rows, float *image)
     if (!(y < c.OH && rows[y]) && !(y > 0 && rows[y - 1])) continue;
     for (int plane = 0; plane < c.C; plane++) {
       const int start = (plane * c.H + y * c.S) * c.W;
-      for (int i = start; i < start + c.S * c.W; i++) image[i] = (float)obs[i] / 255.0f;
+      for (int i = start; i < start + c.S * c.W; i++) image[i] = (float)obs[i] * (1 / 255.0f);
     }
   }
 }

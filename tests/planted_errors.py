@@ -501,7 +501,13 @@ ERRORS = [
     ),
     # Atari
     Error("a lost life restarts the game", ATARI, {"episodic_life=False": "episodic_life=True"}, "envs/test_atari.py"),
-    Error("a lost life is not terminal", ATARI, {"if self._lives_count:": "if False:"}, "envs/test_atari.py"),
+    Error(
+        "a lost life is not terminal",
+        ATARI,
+        {"self._lives_count = training and": "self._lives_count = False and"},
+        "envs/test_atari.py",
+    ),
+    Error("a new game begins with a lost life", ATARI, {"(died & ~ended)": "died"}, "envs/test_atari.py"),
     Error("rewards are not clipped", ATARI, {"self._clip = training": "self._clip = False"}, "envs/test_atari.py"),
     Error("scores are clipped", ATARI, {"self._score += raw": "self._score += raw.clip(-1, 1)"}, "envs/test_atari.py"),
     Error("there are no no-ops", ATARI, {"noop_max=atari.noops + 1": "noop_max=1"}, "envs/test_atari.py"),
@@ -509,7 +515,7 @@ ERRORS = [
     Error(
         "the cap on frames is terminal",
         ATARI,
-        {"terminated = over | ((info": "terminated = ended | ((info"},
+        {"terminated = over | (died": "terminated = ended | (died"},
         "envs/test_atari.py",
     ),
 ]

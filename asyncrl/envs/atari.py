@@ -66,7 +66,7 @@ class AtariEnvironments:
         self._lives_count = training and atari.protocol == "paper"
         self._score = np.zeros(self.num_envs)  # [B]
         self._length = np.zeros(self.num_envs, np.int64)  # [B] steps
-        self._lives = np.zeros(self.num_envs, np.int32)  # [B]
+        self._lives = np.zeros(self.num_envs, np.int32)  # [B]; they stay 0 where a lost one is no end
 
     def reset(self, seeds: Sequence[int | None]) -> Array:
         """Start games from their seeds and return ``[B, 4, 84, 84]``; takes about 0.1 s a game."""
@@ -77,7 +77,8 @@ class AtariEnvironments:
         )
         self._score[begins] = 0
         self._length[begins] = 0
-        self._lives = info["lives"]
+        if self._lives_count:
+            self._lives = info["lives"]
         return obs
 
     def step(self, action: Array) -> Step:
@@ -85,18 +86,17 @@ class AtariEnvironments:
         obs, raw, over, cut, info = self._emulators.step(action)  # raw: [B] int32
         self._score += raw
         self._length += 1
-        ended = over | cut
-        terminated = over
+        reward = (np.sign(raw) if self._clip else raw).astype(np.float32)  # of whole numbers the sign is what is left
+        died = info["lives"] < self._lives
         if self._lives_count:
-            terminated = over | ((info["lives"] < self._lives) & ~ended)  # where it ended they are the next game's
             self._lives = info["lives"]
+        ended = over | cut
+        if not ended.any():
+            return Step(obs, reward, terminated=died, truncated=cut, successor=obs, games=())
         truncated = cut & ~over
-        games = self._finish(ended, over) if ended.any() else ()
-        successor = obs
-        if truncated.any():
-            successor = np.where(truncated[:, None, None, None], info["final_obs"], obs)
-        reward = np.sign(raw) if self._clip else raw  # of whole numbers the sign is what clipping leaves
-        return Step(obs, reward.astype(np.float32), terminated, truncated, successor, games)
+        successor = np.where(truncated[:, None, None, None], info["final_obs"], obs) if truncated.any() else obs
+        terminated = over | (died & ~ended)  # where it ended they are the next game's
+        return Step(obs, reward, terminated, truncated, successor, self._finish(ended, over))
 
     def _finish(self, ended: NDArray[np.bool_], over: NDArray[np.bool_]) -> tuple[Game, ...]:
         games = tuple(

@@ -68,6 +68,7 @@ class ActivationCache:
     def __init__(self, kernels: Kernels, capacity: int) -> None:
         """Make room for ``capacity`` states."""
         self._record = _empty(kernels, capacity)
+        self._part = cache(self._cut)  # every rollout has the same parts
         self._capacity, self._count = capacity, 0
         self._batch = 0  # states that were put there at once: so far before each lies the same game's last one
         self._first: Tensor | None = None  # states; held, so that no others can be where they are
@@ -85,17 +86,17 @@ class ActivationCache:
             return None
         self._count += new
         before = self._batch if new <= self._batch <= known else 0  # finished by an earlier call
-        return self._part(slice(known, known + new), before)
+        return self._part(known, known + new, before)
 
     def lookup(self, obs: Tensor) -> Record | None:
         """Return what is known of states, the first ones since it was emptied; None where not all are known."""
         if self._first is None or obs.data_ptr() != self._first.data_ptr() or len(obs) > self._count:
             return None
-        return self._part(slice(len(obs)), self._batch)
+        return self._part(0, len(obs), self._batch)
 
-    def _part(self, rows: slice, before: int) -> Record:
+    def _cut(self, start: int, end: int, before: int) -> Record:
         activations, flat, features = self._record.rows
-        return Record(activations[rows], flat[rows], features[rows], before)
+        return Record(activations[start:end], flat[start:end], features[start:end], before)
 
 
 def _empty(kernels: Kernels, capacity: int) -> Record:
@@ -164,6 +165,8 @@ class _Features(torch.autograd.Function):
 def _parts(count: int) -> tuple[list[int], list[int]]:
     """Cut ``count`` states into a part for each of torch's threads; return where they start, and their sizes."""
     threads = max(1, min(torch.get_num_threads(), count))
+    if threads == 1:
+        return [0], [count]
     bounds = [count * i // threads for i in range(threads + 1)]
     return bounds[:-1], [end - start for start, end in pairwise(bounds)]
 
