@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from asyncrl import config as configuration
-from asyncrl import display, facts, pages
+from asyncrl import display, facts, machine, pages
 from asyncrl.config import ALGOS, NETWORKS, RunConfig
 from asyncrl.errors import UNWRITABLE, Exit, InputError
 from asyncrl.store import provenance, runs
@@ -300,7 +300,7 @@ def report(
     with Console(stderr=True).status("Drawing"):
         with _extra("analysis"):
             from asyncrl.analysis import publish  # late: what draws is slow to import, and a mistake needs none of it
-        page = publish.publish(found)
+        page = publish.publish(found, machine.cores())
     console = Console()
     console.print(pages.report(reporting.lines(found), found.notes, page, console.width), highlight=False)
 

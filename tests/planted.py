@@ -70,7 +70,8 @@ def caught_by(error: Error) -> str:
         code, said = run_tests(house, error.tests.split())
     failed = re.search(r"^FAILED tests/(\S+?)(\[.*?\])?(?: - (.*))?$", said, re.MULTILINE)
     assert code == 1 and failed, f"{error.name}: not caught by {error.tests} (exit {code})\n{said[-2000:]}"  # noqa: PT018
-    assert (failed[3] or "").lower().startswith("assert"), f"{error.name}: crashes before it is caught: {failed[3]}"
+    is_verdict = (failed[3] or "").startswith(("assert", "Assert", "Failed: DID NOT RAISE"))
+    assert is_verdict, f"{error.name}: crashes before it is caught: {failed[3]}"
     return failed[1]
 
 

@@ -22,6 +22,7 @@ EVALUATE = "runtime/evaluate.py"
 HANGING_EXAMINER = "runtime/test_evaluate.py::test_a_process_that_hangs_is_replaced_and_one_that_is_slow_is_not"
 HOGWILD, CREW = "runtime/hogwild.py", "runtime/test_hogwild.py::test_"
 OFTEN = CREW + "a_worker_that_fails_too_often_is_not_replaced_again_and_says_what_it_played"
+DRAWN, DRAWING = "analysis/test_ink.py", "faults/test_report.py"
 EXPERIMENT, BIRTH = "experiment.py", "runtime/birth.py"
 ROWS, ROWS_TESTS = "store/rows.py", "store/test_rows.py"
 MISSED = CREW + "one_that_missed_the_end_of_a_pause_takes_part_in_the_next"
@@ -374,6 +375,9 @@ ERRORS = [
         {"os.getppid() != parent.pid": "False"},
         "runtime/test_birth.py",
     ),
+    Error("who draws outlives the report", "analysis/ink.py", {'("spawn"), tie)': '("spawn"))'}, DRAWING),
+    Error("who draws hears Ctrl-C", "analysis/ink.py", {"unheard([signal.SIGINT])": "unheard([])"}, DRAWING),
+    Error("panels change places", "analysis/ink.py", {"yield from drawn": "yield from reversed(list(drawn))"}, DRAWN),
     Error("a failed worker is not replaced", HOGWILD, {"seat.due = now +": "seat.due = None and"}, OFTEN),
     Error(
         "a slow start counts as a rollout",
@@ -464,7 +468,7 @@ ERRORS = [
     Error(
         "compiled weights are in another order", NATIVE, {"* c.K + ky) * c.K + kx": "* c.K + kx) * c.K + ky"}, COMPILED
     ),
-    Error("the compiled pixels are not scaled", NATIVE, {"(float)obs[i] / 255.0f": "(float)obs[i]"}, COMPILED),
+    Error("the compiled pixels are not scaled", NATIVE, {"* (1 / 255.0f)": ""}, COMPILED),
     Error("a compiled rectifier hides what is no number", NATIVE, {"& ~(v < 0)": "& (v > 0)"}, COMPILED),
     Error("a line's gradient is its last", NATIVE, {"bits |= ((": "bits = (("}, COMPILED),
     Error("g does not decay without a gradient", NATIVE, {"g[i] *= alpha;": ";"}, COMPILED),

@@ -2,9 +2,12 @@
 
 import io
 import re
+import signal
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from multiprocessing import get_context
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -17,6 +20,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
 from asyncrl.analysis.figures import Picture
+from asyncrl.runtime.birth import tie, unheard
 
 WIDTH, HEIGHT, LEGEND_ROW = 4.4, 2.7, 0.19  # inches
 LEGEND_CHARACTERS = 70  # a row of the legend
@@ -26,6 +30,7 @@ THREADS = r", (\d+) threads?(?=$|, | \()"
 SHOWN = 12  # series in a legend; the rest are in the table
 TICKS = 8
 DPI = 160
+A_PROCESS = 20  # panels take as long to draw as a process to start
 PATH = re.compile(rb' d="[^"]*"')
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text
@@ -40,6 +45,15 @@ STYLE: Any = {
     "axes.spines.right": False,
     "axes.formatter.useoffset": False,
 }
+
+
+class Panel(NamedTuple):
+    """What there is to draw."""
+
+    title: str
+    data: pd.DataFrame  # the part of a table of ``series``
+    picture: Picture
+    colours: Mapping[str, Any]  # of the figure's series
 
 
 def panels(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -84,8 +98,21 @@ def _dash(name: str) -> str:
     return "--" if name.startswith("paper: ") else ":" if re.search(BEST, name) else "-"
 
 
-def draw(title: str, data: pd.DataFrame, picture: Picture, colours: Mapping[str, Any]) -> tuple[bytes, bytes]:
+def draw_all(panels: Sequence[Panel], processes: int) -> Iterator[tuple[bytes, bytes]]:
+    """Yield each panel as SVG and as PNG; many are drawn by so many processes."""
+    processes = min(processes, len(panels) // A_PROCESS)
+    if processes < 2:
+        yield from map(draw, panels)
+        return
+    with ProcessPoolExecutor(processes, get_context("spawn"), tie) as pool:
+        with unheard([signal.SIGINT]):  # Ctrl-C is the parent's to hear
+            drawn = pool.map(draw, panels)
+        yield from drawn
+
+
+def draw(panel: Panel) -> tuple[bytes, bytes]:
     """Draw one panel as SVG and as PNG."""
+    title, data, picture, colours = panel
     with _style():
         names = [name for name in colours if name in set(data["series"])]
         legend = [] if picture.y.kind == "names" else names[:SHOWN]

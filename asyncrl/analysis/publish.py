@@ -31,7 +31,6 @@ class Drawn(NamedTuple):
 
     title: str
     file: str  # without its ending
-    svg: bytes
     inline: Markup
 
 
@@ -43,8 +42,13 @@ class Film(NamedTuple):
     data: str  # base64
 
 
-def publish(report: Report) -> Path:
+def publish(report: Report, processes: int = 1) -> Path:
     """Write ``report.html``, ``report.md``, ``figures/`` and ``tables/``; return the page.
+
+    Args:
+        report: what to write.
+        processes: how many may draw. With more than one, a script that calls this must have ``__main__`` guarded, as
+            any that starts processes.
 
     Raises:
         InputError: nothing can be written there, or it is the directory of a run.
@@ -56,7 +60,7 @@ def publish(report: Report) -> Path:
         _clear(out)
         (out / "figures").mkdir(parents=True, exist_ok=True)
         (out / "tables").mkdir(exist_ok=True)
-        drawn = {section.name: _figure(section.figure, out) for section in report.sections if section.figure}
+        drawn = _draw(report, out, processes)
         for section in report.sections:
             if section.table:
                 section.table.data.to_csv(out / "tables" / f"{section.table.name}.csv", index=False)
@@ -79,22 +83,35 @@ def _clear(out: Path) -> None:
         old.unlink()
 
 
-def _figure(figure: Figure, out: Path) -> list[Drawn]:
-    """Draw a figure's panels into ``out/figures``, with its numbers."""
+def _draw(report: Report, out: Path, processes: int) -> dict[str, list[Drawn]]:
+    """Draw all figures into ``out/figures``, with their numbers; return the panels of each section."""
+    figures = {section.name: section.figure for section in report.sections if section.figure}
+    panels = {name: _panels(figure) for name, figure in figures.items()}
+    pictures = ink.draw_all([panel for each in panels.values() for panel in each], processes)
+    drawn: dict[str, list[Drawn]] = {}
+    for name, figure in figures.items():
+        if panels[name]:
+            figure.data.to_csv(out / "figures" / f"{figure.name}.csv", index=False, float_format=DIGITS)
+        drawn[name] = [_write(figure, i, panel.title, *next(pictures), out) for i, panel in enumerate(panels[name], 1)]
+    return drawn
+
+
+def _panels(figure: Figure) -> list[ink.Panel]:
     if figure.data.empty:
         return []
-    figure.data.to_csv(out / "figures" / f"{figure.name}.csv", index=False, float_format=DIGITS)
     colours = ink.palette(figure.data)
-    found = []
-    for i, (title, part) in enumerate(list(ink.panels(figure.data).items())[:PANELS]):
-        svg, png = ink.draw(title, part, figure.picture, colours)
-        slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60]
-        file = f"{figure.name}-{i + 1}-{slug}".rstrip("-")
-        (out / "figures" / f"{file}.svg").write_bytes(svg)
-        (out / "figures" / f"{file}.png").write_bytes(png)
-        inline = ink.inline(svg, f"{figure.name}-{i + 1}", f"{figure.title}: {title}")
-        found.append(Drawn(title, file, svg, Markup(inline)))  # our own, its texts escaped by matplotlib
-    return found
+    parts = list(ink.panels(figure.data).items())[:PANELS]
+    return [ink.Panel(title, part, figure.picture, colours) for title, part in parts]
+
+
+def _write(figure: Figure, number: int, title: str, svg: bytes, png: bytes, out: Path) -> Drawn:
+    """Write a figure's panel as two files."""
+    slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60]
+    file = f"{figure.name}-{number}-{slug}".rstrip("-")
+    (out / "figures" / f"{file}.svg").write_bytes(svg)
+    (out / "figures" / f"{file}.png").write_bytes(png)
+    inline = ink.inline(svg, f"{figure.name}-{number}", f"{figure.title}: {title}")
+    return Drawn(title, file, Markup(inline))  # our own, its texts escaped by matplotlib
 
 
 def _html(report: Report, drawn: dict[str, list[Drawn]]) -> str:

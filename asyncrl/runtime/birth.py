@@ -5,8 +5,9 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Callable
-from multiprocessing import parent_process
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from multiprocessing import parent_process, resource_tracker
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
@@ -36,12 +37,30 @@ class Sealed:
         return call
 
 
+@contextmanager
+def unheard(signals: Iterable[int]) -> Iterator[None]:
+    """Keep signals from this process for a moment, and from the children that it starts meanwhile until they ask."""
+    signals = tuple(signals)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # inherited
+    try:
+        resource_tracker.ensure_running()  # which, in Python 3.11, lets SIGINT and SIGTERM through
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 def begin(sealed: Sealed) -> None:
     """Tie this process's life to its parent's, and make the call."""
+    tie()
+    target, args = sealed.open()
+    target(*args)
+
+
+def tie() -> None:
+    """End this process with its parent, or now if that has ended."""
     if sys.platform == "linux":  # elsewhere the broken pipe ends it
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     parent = parent_process()
     if parent is not None and os.getppid() != parent.pid:  # it died before that
         os._exit(1)
-    target, args = sealed.open()
-    target(*args)

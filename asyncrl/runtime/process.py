@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
-from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 
 from asyncrl import native
 from asyncrl.errors import STOPS
-from asyncrl.runtime.birth import Sealed, begin
+from asyncrl.runtime.birth import Sealed, begin, unheard
 
 CONTEXT = multiprocessing.get_context("spawn")  # a forked torch deadlocks in its thread pools
 JOIN_SECONDS = 10.0
@@ -34,20 +33,17 @@ def start(target: Callable[..., None], args: tuple[Any, ...], name: str, threads
     if native.library() is None:  # tried here, once, rather than by every child
         variables["ASYNCRL_NATIVE"] = "0"
     old = {variable: os.environ.get(variable) for variable in variables}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS)  # inherited
-    try:
-        resource_tracker.ensure_running()  # which, in Python 3.11, lets SIGINT and SIGTERM through
-        signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS)
-        os.environ.update(variables)
-        process = CONTEXT.Process(target=begin, args=(Sealed((target, args)),), name=name, daemon=True)
-        process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for variable, value in old.items():
-            if value is None:
-                del os.environ[variable]
-            else:
-                os.environ[variable] = value
+    with unheard(PARENTS):
+        try:
+            os.environ.update(variables)
+            process = CONTEXT.Process(target=begin, args=(Sealed((target, args)),), name=name, daemon=True)
+            process.start()
+        finally:
+            for variable, value in old.items():
+                if value is None:
+                    del os.environ[variable]
+                else:
+                    os.environ[variable] = value
     return process
 
 
