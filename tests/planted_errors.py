@@ -378,6 +378,12 @@ ERRORS = [
     Error("who draws outlives the report", "analysis/ink.py", {'("spawn"), tie)': '("spawn"))'}, DRAWING),
     Error("who draws hears Ctrl-C", "analysis/ink.py", {"unheard([signal.SIGINT])": "unheard([])"}, DRAWING),
     Error("panels change places", "analysis/ink.py", {"yield from drawn": "yield from reversed(list(drawn))"}, DRAWN),
+    Error(
+        "a run ends with a list of leaks",
+        WORKER,
+        {"        gc.unfreeze()": "        pass"},
+        "test_cli.py::test_the_whole_way_with_a_real_run",
+    ),
     Error("a failed worker is not replaced", HOGWILD, {"seat.due = now +": "seat.due = None and"}, OFTEN),
     Error(
         "a slow start counts as a rollout",

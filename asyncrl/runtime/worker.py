@@ -53,6 +53,7 @@ def main(
         gc.collect()
         gc.freeze()  # what is here stays: the collector need not go through it again and again
         learner.run()
+        gc.unfreeze()  # or the emulator's library would list on stderr, as leaks, all that was never collected
     except (Exception, SystemExit) as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         reason = f"{type(error).__name__}: {error} ({os.path.basename(last.filename)}:{last.lineno})"
