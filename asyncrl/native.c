@@ -267,7 +267,7 @@ INLINE void add_unpacked(Conv c, const float *packed, float *dw) {
 /* The hidden layer, D → F, rectified; D is a multiple of 32 and F of 8. Where a channel is silent its inputs are zero,
  * some four in ten of all vectors, and their weights are not read: one that is no number goes unseen there. */
 
-enum { CHUNK = 768 / LANES, INPUTS_MOST = 64 * 7 * 7 }; /* vectors of ROWS rows that stay in the first cache; floats */
+enum { CHUNK = 768 / LANES, INPUTS_MOST = 64 * 7 * 7 }; /* vectors of each of ROWS rows, for the first cache; floats */
 
 /* Writes where in a row the vectors begin that are not zero in all of N rows; returns how many. */
 static int find_columns(int N, int D, const float *in, int *columns) {
@@ -288,7 +288,7 @@ INLINE void dense_tile(int D, int F, const float *in, const float *w, float *out
     for (int i = 0; i < count; i++) {
       UNROLL for (int j = 0; j < outputs; j++) {
         const float *from = w + (size_t)(f + j) * D + columns[i];
-        if (rows == ROWS) __builtin_prefetch(from + (size_t)outputs * D); /* the next tile's: it comes in pieces */
+        if (rows == ROWS) __builtin_prefetch(from + (size_t)outputs * D); /* in pieces, with gaps: nobody foresees it */
         vec weight = load(from);
         UNROLL for (int r = 0; r < rows; r++) sum[r * outputs + j] += weight * load(in + (size_t)r * D + columns[i]);
       }

@@ -22,8 +22,8 @@ EVALUATE = "runtime/evaluate.py"
 HANGING_EXAMINER = "runtime/test_evaluate.py::test_a_process_that_hangs_is_replaced_and_one_that_is_slow_is_not"
 HOGWILD, CREW = "runtime/hogwild.py", "runtime/test_hogwild.py::test_"
 OFTEN = CREW + "a_worker_that_fails_too_often_is_not_replaced_again_and_says_what_it_played"
-DRAWN, DRAWING = "analysis/test_ink.py", "faults/test_report.py"
-EXPERIMENT, BIRTH = "experiment.py", "runtime/birth.py"
+DRAWN, DRAWING, PRESS = "analysis/test_press.py", "faults/test_press.py", "analysis/press.py"
+EXPERIMENT, BIRTH = "experiment.py", "birth.py"
 ROWS, ROWS_TESTS = "store/rows.py", "store/test_rows.py"
 MISSED = CREW + "one_that_missed_the_end_of_a_pause_takes_part_in_the_next"
 TAPE, TAPES = "runtime/tape.py", "runtime/test_tape.py"
@@ -373,16 +373,19 @@ ERRORS = [
         "a child is born after its parent's death",
         BIRTH,
         {"os.getppid() != parent.pid": "False"},
-        "runtime/test_birth.py",
+        "test_birth.py",
     ),
-    Error("who draws outlives the report", "analysis/ink.py", {'("spawn"), tie)': '("spawn"))'}, DRAWING),
-    Error("who draws hears Ctrl-C", "analysis/ink.py", {"unheard([signal.SIGINT])": "unheard([])"}, DRAWING),
-    Error("panels change places", "analysis/ink.py", {"yield from drawn": "yield from reversed(list(drawn))"}, DRAWN),
+    Error("who draws outlives the report", PRESS, {'("spawn"), tie)': '("spawn"))'}, DRAWING),
+    Error("who draws hears Ctrl-C", PRESS, {"unheard([signal.SIGINT])": "unheard([])"}, DRAWING),
+    Error("after Ctrl-C all is drawn to the end", PRESS, {"shutdown(cancel_futures=True)": "shutdown()"}, DRAWING),
+    Error("what a killed process left is drawn from the beginning", PRESS, {"done += 1": "pass"}, DRAWING),
+    Error("panels change places", PRESS, {"pool.map(ink.draw, panels)": "pool.map(ink.draw, panels[::-1])"}, DRAWN),
+    Error("each panel warns of the same", PRESS, {"said |= ": "said - "}, DRAWN),
     Error(
         "a run ends with a list of leaks",
         WORKER,
         {"        gc.unfreeze()": "        pass"},
-        "test_cli.py::test_the_whole_way_with_a_real_run",
+        "test_cli.py::test_a_run_of_the_emulator_has_nothing_to_complain_of",
     ),
     Error("a failed worker is not replaced", HOGWILD, {"seat.due = now +": "seat.due = None and"}, OFTEN),
     Error(

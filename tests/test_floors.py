@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = {
     "errors": -1,  # the ground: anything may raise an InputError
     **dict.fromkeys(("config", "events", "rollout", "returns", "schedules", "text"), 0),  # words and mathematics
-    **dict.fromkeys(("machine", "native"), 0),  # its processors; the compiled part of the mathematics
+    **dict.fromkeys(("machine", "native", "birth"), 0),  # its processors; compiled mathematics; how processes begin
     **dict.fromkeys(("optim", "networks", "envs", "store"), 1),  # materials
     **dict.fromkeys(("learners", "analysis", "facts", "endings"), 2),  # the algorithms; what is made of the store
     **dict.fromkeys(("runtime", "logbook"), 3),  # processes; what is written of them

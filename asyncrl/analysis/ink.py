@@ -2,11 +2,9 @@
 
 import io
 import re
-import signal
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -20,7 +18,6 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
 from asyncrl.analysis.figures import Picture
-from asyncrl.runtime.birth import tie, unheard
 
 WIDTH, HEIGHT, LEGEND_ROW = 4.4, 2.7, 0.19  # inches
 LEGEND_CHARACTERS = 70  # a row of the legend
@@ -30,7 +27,6 @@ THREADS = r", (\d+) threads?(?=$|, | \()"
 SHOWN = 12  # series in a legend; the rest are in the table
 TICKS = 8
 DPI = 160
-A_PROCESS = 20  # panels take as long to draw as a process to start
 PATH = re.compile(rb' d="[^"]*"')
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text
@@ -54,6 +50,14 @@ class Panel(NamedTuple):
     data: pd.DataFrame  # the part of a table of ``series``
     picture: Picture
     colours: Mapping[str, Any]  # of the figure's series
+
+
+class Drawing(NamedTuple):
+    """A panel as it was drawn."""
+
+    svg: bytes
+    png: bytes
+    warnings: frozenset[str]  # of what draws, such as a letter that a font does not have
 
 
 def panels(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -98,20 +102,15 @@ def _dash(name: str) -> str:
     return "--" if name.startswith("paper: ") else ":" if re.search(BEST, name) else "-"
 
 
-def draw_all(panels: Sequence[Panel], processes: int) -> Iterator[tuple[bytes, bytes]]:
-    """Yield each panel as SVG and as PNG; many are drawn by so many processes."""
-    processes = min(processes, len(panels) // A_PROCESS)
-    if processes < 2:
-        yield from map(draw, panels)
-        return
-    with ProcessPoolExecutor(processes, get_context("spawn"), tie) as pool:
-        with unheard([signal.SIGINT]):  # Ctrl-C is the parent's to hear
-            drawn = pool.map(draw, panels)
-        yield from drawn
+def draw(panel: Panel) -> Drawing:
+    """Draw one panel, without a word."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        svg, png = _draw(panel)
+    return Drawing(svg, png, frozenset(str(warning.message) for warning in caught))
 
 
-def draw(panel: Panel) -> tuple[bytes, bytes]:
-    """Draw one panel as SVG and as PNG."""
+def _draw(panel: Panel) -> tuple[bytes, bytes]:
     title, data, picture, colours = panel
     with _style():
         names = [name for name in colours if name in set(data["series"])]

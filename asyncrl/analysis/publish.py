@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from asyncrl.analysis import ink
+from asyncrl.analysis import ink, press
 from asyncrl.analysis.figures import Figure
 from asyncrl.analysis.report import Report
 from asyncrl.analysis.views import View
@@ -87,16 +88,18 @@ def _draw(report: Report, out: Path, processes: int) -> dict[str, list[Drawn]]:
     """Draw all figures into ``out/figures``, with their numbers; return the panels of each section."""
     figures = {section.name: section.figure for section in report.sections if section.figure}
     panels = {name: _panels(figure) for name, figure in figures.items()}
-    pictures = ink.draw_all([panel for each in panels.values() for panel in each], processes)
     drawn: dict[str, list[Drawn]] = {}
-    for name, figure in figures.items():
-        if panels[name]:
-            figure.data.to_csv(out / "figures" / f"{figure.name}.csv", index=False, float_format=DIGITS)
-        drawn[name] = [_write(figure, i, panel.title, *next(pictures), out) for i, panel in enumerate(panels[name], 1)]
+    with closing(press.draw_all([panel for each in panels.values() for panel in each], processes)) as drawings:
+        for name, figure in figures.items():
+            if panels[name]:
+                figure.data.to_csv(out / "figures" / f"{figure.name}.csv", index=False, float_format=DIGITS)
+            each = enumerate(zip(panels[name], drawings, strict=False), 1)
+            drawn[name] = [_write(figure, i, panel.title, drawing, out) for i, (panel, drawing) in each]
     return drawn
 
 
 def _panels(figure: Figure) -> list[ink.Panel]:
+    """Return the first panels of a figure, as many as are drawn."""
     if figure.data.empty:
         return []
     colours = ink.palette(figure.data)
@@ -104,13 +107,13 @@ def _panels(figure: Figure) -> list[ink.Panel]:
     return [ink.Panel(title, part, figure.picture, colours) for title, part in parts]
 
 
-def _write(figure: Figure, number: int, title: str, svg: bytes, png: bytes, out: Path) -> Drawn:
+def _write(figure: Figure, number: int, title: str, drawing: ink.Drawing, out: Path) -> Drawn:
     """Write a figure's panel as two files."""
     slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60]
     file = f"{figure.name}-{number}-{slug}".rstrip("-")
-    (out / "figures" / f"{file}.svg").write_bytes(svg)
-    (out / "figures" / f"{file}.png").write_bytes(png)
-    inline = ink.inline(svg, f"{figure.name}-{number}", f"{figure.title}: {title}")
+    (out / "figures" / f"{file}.svg").write_bytes(drawing.svg)
+    (out / "figures" / f"{file}.png").write_bytes(drawing.png)
+    inline = ink.inline(drawing.svg, f"{figure.name}-{number}", f"{figure.title}: {title}")
     return Drawn(title, file, Markup(inline))  # our own, its texts escaped by matplotlib
 
 

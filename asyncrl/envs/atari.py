@@ -66,7 +66,7 @@ class AtariEnvironments:
         self._lives_count = training and atari.protocol == "paper"
         self._score = np.zeros(self.num_envs)  # [B]
         self._length = np.zeros(self.num_envs, np.int64)  # [B] steps
-        self._lives = np.zeros(self.num_envs, np.int32)  # [B]; they stay 0 where a lost one is no end
+        self._lives = np.zeros(self.num_envs, np.int32)  # [B]; 0 for ever where a lost one is no end
 
     def reset(self, seeds: Sequence[int | None]) -> Array:
         """Start games from their seeds and return ``[B, 4, 84, 84]``; takes about 0.1 s a game."""
@@ -91,7 +91,7 @@ class AtariEnvironments:
         if self._lives_count:
             self._lives = info["lives"]
         ended = over | cut
-        if not ended.any():
+        if not ended.any():  # so `cut` is all False
             return Step(obs, reward, terminated=died, truncated=cut, successor=obs, games=())
         truncated = cut & ~over
         successor = np.where(truncated[:, None, None, None], info["final_obs"], obs) if truncated.any() else obs

@@ -68,7 +68,7 @@ class ActivationCache:
     def __init__(self, kernels: Kernels, capacity: int) -> None:
         """Make room for ``capacity`` states."""
         self._record = _empty(kernels, capacity)
-        self._part = cache(self._cut)  # every rollout has the same parts
+        self._parts: dict[tuple[int, int, int], Record] = {}  # rollouts have the same ones again and again
         self._capacity, self._count = capacity, 0
         self._batch = 0  # states that were put there at once: so far before each lies the same game's last one
         self._first: Tensor | None = None  # states; held, so that no others can be where they are
@@ -94,9 +94,12 @@ class ActivationCache:
             return None
         return self._part(0, len(obs), self._batch)
 
-    def _cut(self, start: int, end: int, before: int) -> Record:
-        activations, flat, features = self._record.rows
-        return Record(activations[start:end], flat[start:end], features[start:end], before)
+    def _part(self, start: int, end: int, before: int) -> Record:
+        if (part := self._parts.get((start, end, before))) is None:
+            activations, flat, features = self._record.rows
+            part = Record(activations[start:end], flat[start:end], features[start:end], before)
+            self._parts[start, end, before] = part
+        return part
 
 
 def _empty(kernels: Kernels, capacity: int) -> Record:

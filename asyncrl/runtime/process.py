@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from asyncrl import native
+from asyncrl.birth import Sealed, begin, unheard
 from asyncrl.errors import STOPS
-from asyncrl.runtime.birth import Sealed, begin, unheard
 
 CONTEXT = multiprocessing.get_context("spawn")  # a forked torch deadlocks in its thread pools
 JOIN_SECONDS = 10.0

@@ -142,7 +142,7 @@ def test_lines_for_a_terminal_have_every_evaluated_run(whole):
 def quick(monkeypatch):
     """Spare the time that drawing takes."""
     svg = b'<svg viewBox="0 0 1 1"><text id="a">1</text></svg>'
-    monkeypatch.setattr(ink, "draw", lambda *_: (svg, b""))
+    monkeypatch.setattr(ink, "draw", lambda _: ink.Drawing(svg, b"", frozenset()))
 
 
 @pytest.mark.parametrize("place", ["label", "env", "reason", "cpu"])

@@ -39,12 +39,12 @@ class Sealed:
 
 @contextmanager
 def unheard(signals: Iterable[int]) -> Iterator[None]:
-    """Keep signals from this process for a moment, and from the children that it starts meanwhile until they ask."""
-    signals = tuple(signals)
+    """Keep signals from this thread for a moment, and from the children that it starts meanwhile until they ask."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # inherited
+    unheard = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
         resource_tracker.ensure_running()  # which, in Python 3.11, lets SIGINT and SIGTERM through
-        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        signal.pthread_sigmask(signal.SIG_BLOCK, unheard)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -8,7 +8,7 @@ import pytest
 BEGIN = """
 import os, sys
 from types import SimpleNamespace
-from asyncrl.runtime import birth
+from asyncrl import birth
 birth.parent_process = lambda: SimpleNamespace(pid={parent})
 sealed = birth.Sealed((print, ("opened",)))
 sealed.__setstate__(sealed.__getstate__())

@@ -1,0 +1,41 @@
+import warnings
+
+import pandas as pd
+import pytest
+
+from asyncrl.analysis import ink, press
+from asyncrl.analysis.figures import Axis, Picture
+
+
+def panel(number, title="panel {}"):
+    low, high = [0.0, float(number)], [1.0, number + 1.0]
+    rows = {"series": "a3c", "x": [1.0, 2.0], "y": [0.5, number + 0.5], "low": low, "high": high}
+    data, picture = pd.DataFrame(rows), Picture(Axis("frames"), Axis("score"))
+    return ink.Panel(title.format(number), data, picture, {"a3c": "C0"})
+
+
+@pytest.mark.timeout(120)
+def test_several_processes_draw_what_one_does_in_the_same_order(monkeypatch):
+    panels = [panel(number) for number in range(5)]
+    alone = list(map(ink.draw, panels))
+    monkeypatch.setattr(press, "PANELS_A_PROCESS", 2)
+    assert list(press.draw_all(panels, 2)) == alone
+    assert len(set(alone)) == 5
+
+
+def test_what_all_panels_warn_of_is_said_once():
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert len(list(press.draw_all([panel(1, "あ {}"), panel(2, "あ {}")]))) == 2
+    assert len(said) == 1
+    assert "Glyph 12354" in str(said[0].message)
+
+
+def test_where_no_process_can_be_started_one_draws_alone(monkeypatch):
+    def start(*_):
+        raise OSError
+
+    monkeypatch.setattr(press, "PANELS_A_PROCESS", 1)
+    monkeypatch.setattr(press, "ProcessPoolExecutor", start)
+    panels = [panel(1), panel(2)]
+    assert list(press.draw_all(panels, 2)) == list(map(ink.draw, panels))
