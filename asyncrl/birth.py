@@ -41,10 +41,10 @@ class Sealed:
 def unheard(signals: Iterable[int]) -> Iterator[None]:
     """Keep signals from this thread for a moment, and from the children that it starts meanwhile until they ask."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # inherited
-    unheard = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
         resource_tracker.ensure_running()  # which, in Python 3.11, lets SIGINT and SIGTERM through
-        signal.pthread_sigmask(signal.SIG_BLOCK, unheard)
+        signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
