@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.runtime.setups import is_alive
+from tests.runtime.setups import is_alive, wait_until
 
 
 def arguments(results: Path, name: str = "mine", *settings: str, **options: object) -> list[str]:
@@ -30,10 +30,12 @@ def launched(command: list[str], said: Path) -> "Iterator[subprocess.Popen[bytes
     try:
         yield process
     finally:
+        process.kill()
+        process.wait()
+        wait_until(lambda: not group(process.pid), seconds=5)  # it is Python's tracker that cleans up /dev/shm
         for pid in group(process.pid):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        process.wait()
 
 
 def _heed() -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.faults.launch import group, launched
 from tests.runtime.setups import children, wait_until
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(120), pytest.mark.usefixtures("nothing_left")]
 PANELS = 2_000  # minutes
 DRAWS = f"""
 import re
@@ -26,7 +26,7 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def draws(tmp_path):
+def draws(tmp_path, nothing_left):
     """Start what draws; return its process, what starts its children, and what it says."""
     script, said = tmp_path / "draws.py", tmp_path / "said"
     script.write_text(DRAWS)
