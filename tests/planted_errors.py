@@ -375,7 +375,12 @@ ERRORS = [
         {"os.getppid() != parent.pid": "False"},
         "test_birth.py",
     ),
-    Error("who draws outlives the report", PRESS, {'("spawn"), tie)': '("spawn"))'}, DRAWING),
+    Error(
+        "who draws outlives the report",
+        PRESS,
+        {'("spawn"), tie)': '("spawn"))'},
+        f"{DRAWING}::test_nobody_draws_for_a_report_that_was_killed",
+    ),
     Error("who draws hears Ctrl-C", PRESS, {"unheard([signal.SIGINT])": "unheard([])"}, DRAWING),
     Error("after Ctrl-C all is drawn to the end", PRESS, {"shutdown(cancel_futures=True)": "shutdown()"}, DRAWING),
     Error("what a killed process left is drawn from the beginning", PRESS, {"done += 1": "pass"}, DRAWING),
