@@ -285,9 +285,15 @@ def test_help_names_every_command(asyncrl):
     assert all(command in asyncrl("--help")[1] for command in COMMANDS)
 
 
-def python(code, **environment):
+def python(*arguments, seconds=60, **environment):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment}
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment)
+    line = [sys.executable, *arguments]
+    return subprocess.run(line, capture_output=True, text=True, timeout=seconds, env=environment)
+
+
+def command(*arguments):
+    """Run a command line as a person would, in a process of its own."""
+    return python("-m", "asyncrl", *arguments, seconds=100, OMP_NUM_THREADS="1")
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["run", "--help"], ["ls"]])
@@ -301,7 +307,7 @@ except SystemExit as end:
     assert not end.code, end.code
 assert not {{"torch", "gymnasium", "ale_py", "imageio"}} & sys.modules.keys()
 """
-    done = python(code)
+    done = python("-c", code)
     assert done.returncode == 0, done.stderr
     assert done.stdout
 
@@ -321,23 +327,16 @@ def test_output_that_finds_no_room_is_one_line_and_exit_code_5(tmp_path):
 
 
 def test_a_missing_extra_is_named(results):
-    done = python("import sys; sys.modules['pandas'] = None; from asyncrl.cli import main; main(['export'])")
+    done = python("-c", "import sys; sys.modules['pandas'] = None; from asyncrl.cli import main; main(['export'])")
     assert done.returncode == 2
     assert done.stderr == "asyncrl: This needs pandas: pip install 'asyncrl[analysis]'.\n"
 
 
 def test_a_terminal_without_unicode_gets_question_marks(results):
     make_run(results, "mine")
-    done = python("from asyncrl.cli import main; main(['show'])", PYTHONIOENCODING="ascii")
+    done = python("-c", "from asyncrl.cli import main; main(['show'])", PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr
     assert "mine" in done.stdout
-
-
-def command(*arguments):
-    """Run a command line as a person would, in a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
-    line = [sys.executable, "-m", "asyncrl", *arguments]
-    return subprocess.run(line, capture_output=True, text=True, timeout=100, env=environment)
 
 
 def test_a_run_of_the_emulator_has_nothing_to_complain_of(results):

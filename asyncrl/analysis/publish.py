@@ -93,7 +93,7 @@ def _draw(report: Report, out: Path, processes: int) -> dict[str, list[Drawn]]:
         for name, figure in figures.items():
             if panels[name]:
                 figure.data.to_csv(out / "figures" / f"{figure.name}.csv", index=False, float_format=DIGITS)
-            each = enumerate(zip(panels[name], drawings, strict=False), 1)
+            each = enumerate(zip(panels[name], drawings, strict=False), 1)  # panels first: they say where to stop
             drawn[name] = [_write(figure, i, panel.title, drawing, out) for i, (panel, drawing) in each]
     return drawn
 
