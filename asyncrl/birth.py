@@ -52,15 +52,10 @@ def unheard(signals: Iterable[int]) -> Iterator[None]:
 
 def begin(sealed: Sealed) -> None:
     """Tie this process's life to its parent's, and make the call."""
-    tie()
-    target, args = sealed.open()
-    target(*args)
-
-
-def tie() -> None:
-    """End this process with its parent, or now if that has ended."""
     if sys.platform == "linux":  # elsewhere the broken pipe ends it
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     parent = parent_process()
     if parent is not None and os.getppid() != parent.pid:  # it died before that
         os._exit(1)
+    target, args = sealed.open()
+    target(*args)

@@ -375,16 +375,19 @@ ERRORS = [
         {"os.getppid() != parent.pid": "False"},
         "test_birth.py",
     ),
+    Error("the end of one who draws is not noticed", PRESS, {"with theirs:": "if theirs:"}, DRAWING),
     Error(
-        "who draws outlives the report",
+        "who draws complains of the report's end",
         PRESS,
-        {'("spawn"), tie)': '("spawn"))'},
+        {"suppress(EOFError, OSError):  # the report": "suppress():  # the report"},
         f"{DRAWING}::test_nobody_draws_for_a_report_that_was_killed",
     ),
     Error("who draws hears Ctrl-C", PRESS, {"unheard([signal.SIGINT])": "unheard([])"}, DRAWING),
-    Error("after Ctrl-C all is drawn to the end", PRESS, {"shutdown(cancel_futures=True)": "shutdown()"}, DRAWING),
+    Error(
+        "after Ctrl-C all is drawn to the end", PRESS, {", cancel_futures=True)": ")", "process.kill": "print"}, DRAWING
+    ),
     Error("what a killed process left is drawn from the beginning", PRESS, {"done += 1": "pass"}, DRAWING),
-    Error("panels change places", PRESS, {"pool.map(ink.draw, panels)": "pool.map(ink.draw, panels[::-1])"}, DRAWN),
+    Error("panels change places", PRESS, {"idle), panels)": "idle), panels[::-1])"}, DRAWN),
     Error("each panel warns of the same", PRESS, {"said |= ": "said - "}, DRAWN),
     Error(
         "a run ends with a list of leaks",

@@ -2,16 +2,18 @@
 
 import signal
 import warnings
-from collections.abc import Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, suppress
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager, suppress
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
 
 from asyncrl.analysis import ink
-from asyncrl.birth import tie, unheard
+from asyncrl.birth import unheard
 
 PANELS_A_PROCESS = 20  # it takes as long to start
+CONTEXT = get_context("spawn")
 
 Drawings = Generator[ink.Drawing, None, None]
 
@@ -33,14 +35,47 @@ def draw_all(panels: Sequence[ink.Panel], processes: int = 1) -> Drawings:
 def _draw_all(panels: Sequence[ink.Panel], processes: int) -> Drawings:
     done = 0
     if processes > 1:
-        with suppress(BrokenProcessPool, OSError):  # one was killed, or none could be started: this one draws the rest
-            pool = ProcessPoolExecutor(processes, get_context("spawn"), tie)
-            try:
-                with unheard([signal.SIGINT]):  # Ctrl-C is for this one to hear
-                    drawings = pool.map(ink.draw, panels)
-                for drawing in drawings:
-                    done += 1
-                    yield drawing
-            finally:
-                pool.shutdown(cancel_futures=True)
-    yield from map(ink.draw, panels[done:])
+        with suppress(EOFError, OSError), _presses(processes) as (threads, idle):
+            for drawing in threads.map(lambda panel: _have_drawn(panel, idle), panels):
+                done += 1
+                yield drawing
+    yield from map(ink.draw, panels[done:])  # all, or what is left where one was killed or none could be started
+
+
+@contextmanager
+def _presses(number: int) -> "Iterator[tuple[ThreadPoolExecutor, SimpleQueue[Connection]]]":
+    """Start processes that draw, and as many threads to wait for them; end them at once.
+
+    Each has a pipe of its own: in one that they share, what a killed process was about to say is waited for for ever.
+    """
+    idle: SimpleQueue[Connection] = SimpleQueue()
+    pipes = [CONTEXT.Pipe() for _ in range(number)]
+    with ExitStack() as stack:
+        for ours, _ in pipes:
+            idle.put(stack.enter_context(ours))
+        threads = stack.enter_context(ThreadPoolExecutor(number))
+        with unheard([signal.SIGINT]):  # Ctrl-C is for this one to hear
+            for _, theirs in pipes:
+                with theirs:
+                    process = CONTEXT.Process(target=_press, args=(theirs,), daemon=True)
+                    process.start()
+                stack.callback(process.join)
+                stack.callback(process.kill)
+        stack.callback(threads.shutdown, wait=False, cancel_futures=True)
+        yield threads, idle
+
+
+def _have_drawn(panel: ink.Panel, idle: "SimpleQueue[Connection]") -> ink.Drawing:
+    press = idle.get()
+    try:
+        press.send(panel)
+        drawing: ink.Drawing = press.recv()
+    finally:
+        idle.put(press)
+    return drawing
+
+
+def _press(pipe: Connection) -> None:
+    with suppress(EOFError, OSError):  # the report has ended
+        while True:
+            pipe.send(ink.draw(pipe.recv()))

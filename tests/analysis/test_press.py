@@ -36,6 +36,6 @@ def test_where_no_process_can_be_started_one_draws_alone(monkeypatch):
         raise OSError
 
     monkeypatch.setattr(press, "PANELS_A_PROCESS", 1)
-    monkeypatch.setattr(press, "ProcessPoolExecutor", start)
+    monkeypatch.setattr(press.CONTEXT.Process, "start", start)
     panels = [panel(1), panel(2)]
     assert list(press.draw_all(panels, 2)) == list(map(ink.draw, panels))

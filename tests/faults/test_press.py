@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.launch import group, launched
-from tests.runtime.setups import children, wait_until
+from tests.runtime.setups import children, is_at_work, wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120), pytest.mark.usefixtures("nothing_left")]
 PANELS = 2_000  # minutes
@@ -62,12 +62,20 @@ def test_nobody_draws_for_a_report_that_was_killed(draws):
     assert wait_until(lambda: drawn(said), 60)
     process.kill()
     assert wait_until(lambda: not group(process.pid), 10)
+    assert "Traceback" not in said.read_text()
 
 
-def test_where_one_who_draws_is_killed_the_report_draws_the_rest_itself(draws):
+@pytest.mark.parametrize(("killed", "is_speaking"), [(1, False), (2, True)])
+def test_where_one_who_draws_is_killed_the_report_draws_the_rest_itself(draws, killed, is_speaking):
     process, said = draws
     assert wait_until(lambda: drawn(said), 60)
-    os.kill(min(children(process.pid)), signal.SIGKILL)
+    who = sorted(children(process.pid))
+    if is_speaking:  # to a report that does not listen: what it says is cut off
+        process.send_signal(signal.SIGSTOP)
+        assert wait_until(lambda: not any(is_at_work(pid) for pid in who), 20)
+    for pid in who[:killed]:
+        os.kill(pid, signal.SIGKILL)
+    process.send_signal(signal.SIGCONT)
     assert wait_until(lambda: not children(process.pid), 20)
     before = len(drawn(said))
     assert wait_until(lambda: len(drawn(said)) > before + 3, 60)
