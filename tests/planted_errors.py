@@ -330,15 +330,13 @@ ERRORS = [
         "test_session.py::test_an_evaluation_that_was_broken_off_is_made_up_for",
     ),
     # Turns
-    Error(
-        "a worker that died holds its turn",
-        TURNS,
-        {"self._column > _nanoseconds(now - OVERLOOKED_SECONDS)": "self._column > 0"},
-        TURN_TESTS,
-    ),
-    Error("a free core is forgotten", TURNS, {"*[now] *": "*[now - lasts] *"}, TURN_TESTS),
-    Error("turns go to who asks first", TURNS, {"(self._column > -since)": "(self._column > 0)"}, TURN_TESTS),
-    Error("a turn of quick rollouts lasts too long", TURNS, {"self._rollouts < TURN_ROLLOUTS and ": ""}, TURN_TESTS),
+    Error("a worker that died holds its turn", TURNS, {"if stamp > counts": "if stamp > 0"}, TURN_TESTS),
+    Error("a free core is forgotten", TURNS, {"free, now + lasts": "free, now"}, TURN_TESTS),
+    Error("turns go to who asks first", TURNS, {"-stamp < since": "-stamp"}, TURN_TESTS),
+    Error("two that begin at once take one core", TURNS, {"free[ahead], 0.0": "free[0], 0.0"}, TURN_TESTS),
+    Error("who has left stays bound to its core", TURNS, {"        self._bind(self._numbers)\n": ""}, TURN_TESTS),
+    Error("an emulator's thread is not bound", TURNS, {"int(thread), cores": "0, cores"}, TURN_TESTS),
+    Error("a turn of quick rollouts lasts too long", TURNS, {"(TURN_ROLLOUTS - self._rollouts)": "1000"}, TURN_TESTS),
     Error("whoever waits for an environment keeps its turn", TURNS, {">= BUSY *": ">= 0 *"}, TURN_TESTS),
     # Going on bit for bit
     Error("a resumed worker forgets its carry", STREAM, {"carries[0]": "self._fresh"}, GOES_ON),

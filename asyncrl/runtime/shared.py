@@ -18,7 +18,7 @@ from asyncrl.schedules import crossed
 
 N = TypeVar("N", bound=nn.Module)
 
-STEPS, UPDATES, PARKED, TURN, BEATS = range(5)  # columns of a worker's row
+STEPS, UPDATES, PARKED, TURN, CORE, BEATS = range(6)  # columns of a worker's row
 ROW = 8  # int64 in a row: one cache line, so that no two workers write to the same
 STOP, PARK = range(2)  # what the parent asks of all
 

@@ -1,29 +1,28 @@
 """Turns: workers that are more than the cores share these out by themselves, a few rollouts at a time.
 
 Left to the system, they would give way to each other at every step of an emulator, which runs in a thread of its own,
-and each would find the caches full of the others' weights. Nothing here is a lock: a worker that dies or is stopped in
-its turn is overlooked a little later, and whoever goes beyond the number of cores only costs time.
+each would find the caches full of the others' weights, and its two threads would move from core to core. Nothing here
+is a lock: a worker that dies or is stopped in its turn is overlooked a little later, and whoever goes beyond the number
+of cores only costs time.
 """
 
 import os
 import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from asyncrl.runtime.shared import STOP, TURN, Shared
-
-Stamps = NDArray[np.int64]  # ns
+from asyncrl.runtime.shared import CORE, STOP, TURN, Shared
 
 TURN_ROLLOUTS = 25  # more would spare little, and too many updates in a row would be one worker's
 TURN_SECONDS = 0.25  # at most, where rollouts take long
-OVERLOOKED_SECONDS = 2.0  # a turn that began longer ago counts no more
+OVERLOOKED_SECONDS = 2.0  # a turn that should have ended longer ago counts no more
 NAP_SECONDS = 0.001  # between looks of one whose turn should have come
 LONGEST_NAP = 0.25
 BUSY = 0.5  # the share of its turn for which a worker could compute, at least, unless it waits for something else
 IDLE_TURNS = 20  # in a row, after which a worker does without turns, as it leaves its core to others anyway
 AWAY_SECONDS = 60.0  # before it tries again, doubled each time
+THREADS = Path("/proc/self/task")
 
 
 class Turns:
@@ -34,7 +33,10 @@ class Turns:
         self._shared, self._worker = shared, worker
         self._cores = shared.workers if cores is None else cores
         self._patience = OVERLOOKED_SECONDS + shared.workers / self._cores * TURN_SECONDS  # of a wait
-        self._column = shared.counters.numpy()[:, TURN]  # [W] ns: when a turn began, or minus when a wait did; or 0
+        counters = shared.counters.numpy()
+        self._stamps = counters[:, TURN]  # [W] ns: when a turn is due to end, or minus when a wait began; or 0
+        self._held = counters[:, CORE]  # [W] of those at work
+        self._numbers = self._bound = usable(self._cores)
         self._takes_part = shared.workers > self._cores
         self._began: float | None = None  # this turn
         self._rollouts = 0  # in it
@@ -54,7 +56,9 @@ class Turns:
         if self._began is not None:
             self._rollouts += 1
             self._lasts = now - self._began
-            if self._rollouts < TURN_ROLLOUTS and self._lasts < TURN_SECONDS:
+            rest = min(self._lasts / self._rollouts * (TURN_ROLLOUTS - self._rollouts), TURN_SECONDS - self._lasts)
+            if rest > 0:
+                self._stamps[self._worker] = _nanoseconds(now + rest)
                 return
             self._judge(self._lasts)
         if now >= self._back:
@@ -63,8 +67,9 @@ class Turns:
 
     def leave(self) -> None:
         """Let others have the core."""
-        self._column[self._worker] = 0
+        self._stamps[self._worker] = 0
         self._began = None
+        self._bind(self._numbers)
 
     def _judge(self, seconds: float) -> None:
         """Go without turns for a while if this worker leaves most of them unused."""
@@ -78,36 +83,55 @@ class Turns:
             self._idle, self._away = 0, 2 * self._away
 
     def _wait(self, now: float) -> None:
+        """Wait in line for a core, and take it."""
         since = _nanoseconds(now)
-        self._column[self._worker] = -since
-        while time.monotonic() - now < self._patience and not self._shared.is_ordered(STOP):
-            at_work, waiting = self._ahead(since)
-            behind = len(at_work) + waiting - self._cores
-            if behind < 0:
-                break
-            time.sleep(min(NAP_SECONDS + self._until(behind, at_work), LONGEST_NAP))
-        self._column[self._worker] = _nanoseconds(time.monotonic())
+        self._stamps[self._worker] = -since
+        core, due = self._look(since)
+        while core is None and time.monotonic() - now < self._patience and not self._shared.is_ordered(STOP):
+            time.sleep(min(max(due / 2, NAP_SECONDS), LONGEST_NAP))  # half: it may be free earlier
+            core, due = self._look(since)
+        if core is not None:
+            self._held[self._worker] = core
+            self._bind(self._numbers[core : core + 1])
+        self._stamps[self._worker] = _nanoseconds(time.monotonic() + min(self._lasts, TURN_SECONDS))
 
-    def _ahead(self, since: int) -> tuple[Stamps, int]:
-        """Return since when others are at work, and how many have waited for longer."""
-        now = time.monotonic()
-        at_work = self._column[self._column > _nanoseconds(now - OVERLOOKED_SECONDS)]
-        waiting = (self._column < -_nanoseconds(now - self._patience)) & (self._column > -since)
-        return at_work, int(np.count_nonzero(waiting))
+    def _look(self, since: int) -> tuple[int | None, float]:
+        """Return the core to take; or None, and in how many seconds one is due for who waits since then."""
+        now, lasts = time.monotonic(), min(self._lasts, TURN_SECONDS)
+        stamps = self._stamps.tolist()
+        counts, waits = _nanoseconds(now - OVERLOOKED_SECONDS), _nanoseconds(now - self._patience)
+        ends = {core: stamp / 1e9 for core, stamp in zip(self._held.tolist(), stamps, strict=True) if stamp > counts}
+        free = [core for core in range(self._cores) if core not in ends]
+        ahead = sum(waits < -stamp < since for stamp in stamps)
+        if ahead < len(free):
+            return free[ahead], 0.0
+        ends |= dict.fromkeys(free, now + lasts)  # those ahead take them at once
+        rounds, place = divmod(ahead - len(free), self._cores)
+        return None, sorted(ends.values())[place] + rounds * lasts - now
 
-    def _until(self, behind: int, at_work: Stamps) -> float:
-        """Return in how many seconds a core may be free: half a turn, as this worker's last one, before it is due."""
-        lasts = min(self._lasts, TURN_SECONDS)
-        now = time.monotonic()
-        begun = [*np.sort(at_work) / 1e9, *[now] * (self._cores - len(at_work))]  # free cores are taken at once
-        rounds, place = divmod(behind, len(begun))
-        return max(0.0, float(begun[place]) + (0.5 + rounds) * lasts - now)
+    def _bind(self, numbers: Sequence[int]) -> None:
+        if numbers and numbers != self._bound:
+            bind(numbers)
+            self._bound = numbers
+
+
+def usable(cores: int) -> Sequence[int]:
+    """Return the system's numbers of so many cores; none where they are others or the system does not tell."""
+    numbers = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    return numbers if len(numbers) == cores else []
+
+
+def bind(cores: Iterable[int]) -> None:
+    """Have all threads of this process run on these of the system's cores alone, as far as the system lets it."""
+    for thread in os.listdir(THREADS):
+        with suppress(OSError):  # it has just ended
+            os.sched_setaffinity(int(thread), cores)
 
 
 def runnable() -> float:
     """Return for how many seconds this process's threads have computed or waited for a core, all together."""
     try:
-        stats = [Path(f"/proc/self/task/{thread}/schedstat").read_text() for thread in os.listdir("/proc/self/task")]
+        stats = [(THREADS / thread / "schedstat").read_text() for thread in os.listdir(THREADS)]
     except OSError:  # no Linux, or a thread that has just ended: then what was computed must do
         return time.process_time()
     return sum(int(number) for stat in stats for number in stat.split()[:2]) / 1e9

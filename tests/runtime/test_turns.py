@@ -1,5 +1,7 @@
 """More workers than cores take turns: who may begin, who is overlooked, and who does without."""
 
+import os
+import threading
 import time
 
 import pytest
@@ -7,7 +9,7 @@ import torch
 
 from asyncrl.optim import RMSProp
 from asyncrl.runtime import turns
-from asyncrl.runtime.shared import STOP, TURN, Shared
+from asyncrl.runtime.shared import CORE, STOP, TURN, Shared
 from asyncrl.runtime.turns import (
     AWAY_SECONDS,
     IDLE_TURNS,
@@ -22,10 +24,13 @@ from tests.clock import Time
 
 
 class Busy(Time):
-    """A clock on which whoever works computes for a share of the time; ``on_nap`` is called for each look."""
+    """A clock on which whoever works computes for a share of the time; ``on_nap`` is called for each look.
+
+    Of the system's cores, those with even numbers may be used.
+    """
 
     def __init__(self):
-        self.computed, self.share, self.naps = 0.0, 1.0, []
+        self.computed, self.share, self.naps, self.bound = 0.0, 1.0, [], []
         self.on_nap = lambda: None
 
     def pass_(self, seconds):
@@ -44,6 +49,8 @@ def clock(monkeypatch):
     clock = Busy()
     monkeypatch.setattr(turns, "time", clock)
     monkeypatch.setattr(turns, "runnable", lambda: clock.computed)
+    monkeypatch.setattr(turns, "usable", lambda cores: range(0, 2 * cores, 2))
+    monkeypatch.setattr(turns, "bind", lambda cores: clock.bound.append([*cores]))
     return clock
 
 
@@ -57,6 +64,7 @@ def test_as_many_workers_as_cores_never_wait_nor_write(clock):
         Turns(shared, i, 2).next()
         Turns(shared, i, None).next()
     assert not clock.naps
+    assert not clock.bound
     assert not shared.counters.any()
 
 
@@ -97,38 +105,75 @@ def test_a_turn_lasts_its_time_and_then_waits_behind_those_who_have_waited(clock
     assert clock.now > 1_000.5
 
 
-def test_a_turn_of_quick_rollouts_has_so_many(clock):
+def test_a_turn_of_quick_rollouts_has_so_many_and_tells_when_it_is_due_to_end(clock):
     shared = share(2)
     worker = Turns(shared, 0, 1)
     worker.next()
-    began = int(shared.counters[0, TURN])
-    for _ in range(TURN_ROLLOUTS - 1):
+    for rest in range(TURN_ROLLOUTS - 1, 0, -1):
         clock.pass_(0.001)
         worker.next()
-        assert shared.counters[0, TURN] == began
+        assert shared.counters[0, TURN] / 1e9 == pytest.approx(clock.now + 0.001 * rest, abs=1e-6)
+    shared.counters[1, TURN] = -int(clock.now * 1e9)  # the second waits
+    clock.on_nap = lambda: shared.counters[1].zero_()
     clock.pass_(0.001)
     worker.next()
-    assert shared.counters[0, TURN] == int(clock.now * 1e9)
+    assert clock.naps
+
+
+def test_a_turn_of_slow_rollouts_tells_when_its_time_is_over(clock):
+    shared = share(2)
+    worker = Turns(shared, 0, 1)
+    worker.next()
+    clock.pass_(0.1 * TURN_SECONDS)
+    worker.next()
+    assert shared.counters[0, TURN] / 1e9 == pytest.approx(clock.now + 0.9 * TURN_SECONDS)
 
 
 @pytest.mark.parametrize(
     ("cores", "line", "due"),
     [(1, [], 0.06), (1, [0.001], 0.16), (1, [0.001, 0.002], 0.26), (2, [0.001], 0.06), (2, [0.001, 0.002], 0.1)],
 )
-def test_who_waits_sleeps_until_half_a_turn_before_a_core_is_due(clock, cores, line, due):
-    """One is at work, since 40 ms, and of two cores one is free for the first in line; a turn takes 100 ms."""
+def test_who_waits_sleeps_for_half_the_time_until_a_core_is_due(clock, cores, line, due):
+    """One is at work, for 60 ms more, and of two cores one is free for the first in line; a turn takes 100 ms."""
     shared = share(4)
     last = Turns(shared, 3, cores)
     last.next()
     clock.pass_(0.1)
     last.next()
     last.leave()
-    shared.counters[0, TURN] = int((clock.now - 0.04) * 1e9)
+    shared.counters[0, TURN] = int((clock.now + 0.06) * 1e9)
     for i, ago in enumerate(line):
         shared.counters[i + 1, TURN] = -int((clock.now - ago) * 1e9)
     clock.on_nap = lambda: shared.counters[:3, TURN].zero_()
     last.next()
-    assert clock.naps == [pytest.approx(min(due - 0.05 + NAP_SECONDS, LONGEST_NAP))]
+    assert clock.naps == [pytest.approx(min(due / 2, LONGEST_NAP))]
+
+
+def test_whose_turn_is_late_is_looked_for_often(clock):
+    shared = share(2)
+    shared.counters[1, TURN] = int((clock.now - 0.1) * 1e9)
+    clock.on_nap = lambda: shared.counters[1].zero_()
+    Turns(shared, 0, 1).next()
+    assert clock.naps == [NAP_SECONDS]
+
+
+def test_each_at_work_has_a_core_of_its_own_until_it_leaves(clock):
+    shared = share(4)
+    crew = [Turns(shared, i, 3) for i in range(4)]
+    for each in crew[:3]:
+        each.next()
+    assert clock.bound == [[0], [2], [4]]
+    crew[1].leave()
+    crew[3].next()
+    assert clock.bound[3:] == [[0, 2, 4], [2]]
+    assert shared.counters[:, CORE].tolist() == [0, 1, 2, 1]
+
+
+def test_two_that_begin_at_once_take_different_cores(clock):
+    shared = share(3)
+    shared.counters[1, TURN] = -int((clock.now - 0.1) * 1e9)  # first in line, and about to look
+    Turns(shared, 0, 2).next()
+    assert clock.bound == [[2]]
 
 
 @pytest.mark.parametrize(("sign", "seconds"), [(1, OVERLOOKED_SECONDS), (-1, OVERLOOKED_SECONDS + 2 * TURN_SECONDS)])
@@ -187,3 +232,19 @@ def test_what_could_compute_counts_whether_or_not_it_had_a_core():
     time.sleep(0.2)
     assert worked - before > 0.15
     assert turns.runnable() - worked < 0.1
+
+
+def test_all_threads_are_bound_and_set_free_again():
+    usable, stop = sorted(os.sched_getaffinity(0)), threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    try:
+        turns.bind(usable[:1])
+        assert os.sched_getaffinity(0) == os.sched_getaffinity(thread.native_id) == {usable[0]}
+    finally:
+        turns.bind(usable)
+        stop.set()
+        thread.join()
+    assert os.sched_getaffinity(0) == set(usable)
+    assert turns.usable(len(usable)) == usable
+    assert not turns.usable(len(usable) + 1)
