@@ -90,7 +90,8 @@ def _key(compiler: Sequence[str]) -> str:
 
 def pointer(tensor: "Tensor", row: int = 0) -> ctypes.c_void_p:
     """Return where a contiguous tensor's data lie, from a row on, for as long as the tensor lives."""
-    return ctypes.c_void_p(tensor.data_ptr() + row * tensor.stride(0) * tensor.element_size())
+    offset = row and row * tensor.stride(0) * tensor.element_size()
+    return ctypes.c_void_p(tensor.data_ptr() + offset)
 
 
 def pointers(tensors: "Sequence[Tensor]") -> "ctypes.Array[ctypes.c_void_p]":

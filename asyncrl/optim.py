@@ -97,7 +97,7 @@ def clip_(grad: Tensor, limit: float | None) -> float:
 
     A norm that is not finite is returned and nothing is scaled: such a gradient must not be applied.
     """
-    norm = float(grad.norm())
+    norm = math.sqrt(grad.dot(grad))
     if limit is not None and limit < norm < math.inf:
         grad.mul_(limit / norm)
     return norm

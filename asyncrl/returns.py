@@ -1,5 +1,6 @@
 """Returns: the one recursion that the n-step methods share."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,8 +18,8 @@ def n_step_returns(reward: Tensor, discount: Tensor, bootstrap: Tensor) -> Tenso
     Returns:
         ``[T, B]``.
     """
-    R, returns = bootstrap, []
-    for r, d in zip(reward.unbind()[::-1], discount.unbind()[::-1], strict=True):  # i = t−1 … t_start
-        R = r + d * R
-        returns.append(R)
-    return torch.stack(returns[::-1])
+    r, d, R = reward.numpy(), discount.numpy(), bootstrap.numpy()  # quicker with few numbers
+    returns = np.empty_like(r)
+    for i in reversed(range(len(r))):  # t−1 … t_start
+        returns[i] = R = r[i] + d[i] * R
+    return torch.from_numpy(returns)

@@ -97,20 +97,20 @@ ERRORS = [
     Error(
         "returns are off by one",
         "returns.py",
-        {"R = r + d * R\n        returns.append(R)": "returns.append(R)\n        R = r + d * R"},
+        {"returns[i] = R = r[i] + d[i] * R": "returns[i], R = R, r[i] + d[i] * R"},
         "test_returns.py",
     ),
-    Error("returns ignore the discount", "returns.py", {"d * R": "discount.max() * R"}, "test_returns.py"),
+    Error("returns ignore the discount", "returns.py", {"d[i] * R": "d.max() * R"}, "test_returns.py"),
     Error(
         "the discount ignores terminals",
         STREAM,
-        {"~step.terminated * self._gamma": "self._gamma"},
+        {"keep[i + 1] * self._gamma": "self._gamma"},
         GRADIENTS,
     ),
     Error(
         "truncation is treated as terminal",
         STREAM,
-        {"~step.terminated *": "~(step.terminated | step.truncated) *"},
+        {"keep[i + 1] *": "~(step.terminated | step.truncated) *"},
         GRADIENTS,
     ),
     Error(
@@ -122,13 +122,13 @@ ERRORS = [
     Error(
         "a truncated rollout goes on",
         STREAM,
-        {"if ended.all() or step.truncated.any():": "if ended.all():"},
+        {"(ended.all() or step.truncated.any())": "ended.all()"},
         GRADIENTS,
     ),
     Error(
         "a rollout runs over a terminal",
         STREAM,
-        {"if ended.all() or ": "if "},
+        {"(ended.all() or ": "("},
         "runtime/test_stream.py::test_a_rollout_ends_where_all_episodes_do_and_at_any_truncation",
     ),
     Error("Gymnasium's last states are lost", "envs/gym.py", {"successor = obs.copy()": "successor = obs"}, "envs"),
@@ -147,11 +147,9 @@ ERRORS = [
     ),
     Error(
         "the mask of resets is off by one",
-        "rollout.py",
-        {
-            "torch.ones_like(self.discount[:1]), self.discount": "self.discount, torch.ones_like(self.discount[:1])",
-        },
-        "test_rollout.py",
+        STREAM,
+        {"keep[i + 1] = ~step": "keep[i] = ~step", "keep[i + 1] *": "keep[i] *"},
+        "runtime/test_stream.py",
     ),
     Error(
         "a critic's memory misses what was acted on",
@@ -173,7 +171,7 @@ ERRORS = [
     Error(
         "a rollout is handed the carry after it",
         STREAM,
-        {"self._discount[:end], next_action, carry\n": "self._discount[:end], next_action, self._carry\n"},
+        {"next_action, carry)": "next_action, self._carry)"},
         GRADIENTS,
     ),
     # Policies and networks

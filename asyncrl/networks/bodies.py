@@ -123,7 +123,7 @@ class Body(nn.Module):
             carry: the state before ``obs[0]``.
             keep: ``[T, B]`` bool, False where the carry must be forgotten before a step; None where it never is.
         """
-        features: Tensor = self.torso(obs.flatten(0, 1)).unflatten(0, obs.shape[:2])  # [T, B, F]
+        features: Tensor = self.torso(obs.flatten(0, 1)).view(*obs.shape[:2], -1)  # [T, B, F]
         if self.lstm is None:
             return features, carry
         h, c = carry

@@ -45,7 +45,8 @@ class Stream:
         self._action = actions.expand(t_max, *actions.shape).clone()
         self._reward = torch.empty(t_max, batch)
         self._discount = torch.empty(t_max, batch)
-        buffers = (self._obs, self._action, self._reward, self._discount)
+        self._keep = torch.ones(t_max + 1, batch, dtype=torch.bool)
+        buffers = (self._obs, self._action, self._reward, self._discount, self._keep)
         self._arrays = tuple(buffer.numpy() for buffer in buffers)  # the same memory, quicker to write single steps to
         self._fresh = fresh
         self.begin(seeds)
@@ -85,7 +86,7 @@ class Stream:
         Returns:
             The rollout, its tensors valid until the next call; and the games that ended, each with the ε it ended on.
         """
-        obs, action, reward, discount = self._arrays
+        obs, action, reward, discount, keep = self._arrays
         obs[0] = self._current
         carry = self._carry
         games = []
@@ -95,12 +96,13 @@ class Stream:
             action[i] = taken = choice.action.numpy()
             step = self._environments.step(taken)
             reward[i] = step.reward
-            discount[i] = ~step.terminated * self._gamma
+            keep[i + 1] = ~step.terminated
+            discount[i] = keep[i + 1] * self._gamma
             obs[i + 1] = step.successor
             ended = step.terminated | step.truncated
             self._carry = forget(choice.carry, ended)
             games += [(game, _rate(choice.epsilon, game.env)) for game in step.games]
-            if ended.all() or step.truncated.any():
+            if ended.any() and (ended.all() or step.truncated.any()):
                 break
         self._current = torch.from_numpy(step.obs)
         end = i + 1
@@ -111,10 +113,8 @@ class Stream:
             if step.truncated.any():  # a′ of the state really reached, not of the new episode's first
                 reached = act(self._obs[end], choice.carry).action
                 next_action = torch.where(torch.from_numpy(step.truncated), reached, next_action)
-        rollout = Rollout(
-            self._obs[: end + 1], self._action[:end], self._reward[:end], self._discount[:end], next_action, carry
-        )
-        return rollout, games
+        steps = self._action[:end], self._reward[:end], self._discount[:end]
+        return Rollout(self._obs[: end + 1], *steps, self._keep[: end + 1], next_action, carry), games
 
 
 def forget(carry: Carry, ended: NDArray[np.bool_]) -> Carry:

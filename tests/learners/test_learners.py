@@ -55,7 +55,8 @@ def walk(actions, rewards, discounts, next_action):
     """Return one environment's rollout through the states 0, 1, 2, …"""
     obs = torch.arange(len(actions) + 1.0).view(-1, 1, 1)
     each = [torch.tensor(x).unsqueeze(1) for x in (actions, rewards, discounts)]
-    return Rollout(obs, *each, torch.tensor([next_action]), ())
+    keep = torch.ones(len(obs), 1, dtype=torch.bool)
+    return Rollout(obs, *each, keep, torch.tensor([next_action]), ())
 
 
 Q = Table([[1.0, 2.0], [3.0, 5.0], [7.0, 4.0]])
@@ -109,7 +110,7 @@ def test_a3c_needs_no_target_network():
 def test_a_rollout_doubled_has_twice_the_gradient(learner):
     net, target, rollout = experience(learner)
     along = {name: getattr(rollout, name).repeat(1, 2, *[1] * (getattr(rollout, name).dim() - 2)) for name in
-             ("obs", "action", "reward", "discount")}  # fmt: skip
+             ("obs", "action", "reward", "discount", "keep")}  # fmt: skip
     next_action = None if rollout.next_action is None else rollout.next_action.repeat(2)
     carry = tuple(part.repeat(2, 1) for part in rollout.carry)
     doubled = Rollout(**along, next_action=next_action, carry=carry)

@@ -61,8 +61,8 @@ def collect(stream, act, rollouts):
     kept, games = [], []
     for _ in range(rollouts):
         rollout, ended = stream.collect(act)
-        kept.append(rollout._replace(obs=rollout.obs.clone(), action=rollout.action.clone()))
-        kept[-1] = kept[-1]._replace(reward=rollout.reward.clone(), discount=rollout.discount.clone())
+        buffers = ("obs", "action", "reward", "discount", "keep")
+        kept.append(rollout._replace(**{name: getattr(rollout, name).clone() for name in buffers}))
         games += ended
     return kept, games
 
