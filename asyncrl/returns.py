@@ -20,6 +20,7 @@ def n_step_returns(reward: Tensor, discount: Tensor, bootstrap: Tensor) -> Tenso
     """
     r, d, R = reward.numpy(), discount.numpy(), bootstrap.numpy()  # quicker with few numbers
     returns = np.empty_like(r)
-    for i in reversed(range(len(r))):  # t−1 … t_start
-        returns[i] = R = r[i] + d[i] * R
+    with np.errstate(over="ignore", invalid="ignore"):  # whoever applies the gradient sees it
+        for i in reversed(range(len(r))):  # t−1 … t_start
+            returns[i] = R = r[i] + d[i] * R
     return torch.from_numpy(returns)

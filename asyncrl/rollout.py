@@ -19,6 +19,6 @@ class Rollout(NamedTuple):
     action: Tensor  # [T, B] int64, or [T, B, A] float32
     reward: Tensor  # [T, B] float32  r_i, earned by action i
     discount: Tensor  # [T, B] float32  γ, and 0 where s_{i+1} is terminal; truncation is not termination
-    keep: Tensor  # [T+1, B] bool: False where a state opens an episode, rather than following from the one before
+    keep: Tensor  # [T+1, B] bool: False where the step before it, if there is one here, was terminal
     next_action: Tensor | None  # [B]  a_t, chosen but not yet taken (Sarsa)
     carry: Carry  # recurrent state before obs[0]; () when feed-forward

@@ -375,7 +375,7 @@ ERRORS = [
     Error(
         "who draws complains of the report's end",
         PRESS,
-        {"suppress(EOFError, OSError):  # the report": "suppress():  # the report"},
+        {"suppress(Exception):  # the report": "suppress():  # the report"},
         f"{DRAWING}::test_nobody_draws_for_a_report_that_was_killed",
     ),
     Error("who draws hears Ctrl-C", PRESS, {"unheard([signal.SIGINT])": "unheard([])"}, DRAWING),

@@ -35,7 +35,7 @@ def draw_all(panels: Sequence[ink.Panel], processes: int = 1) -> Drawings:
 def _draw_all(panels: Sequence[ink.Panel], processes: int) -> Drawings:
     done = 0
     if processes > 1:
-        with suppress(EOFError, OSError), _presses(processes) as (threads, idle):
+        with suppress(EOFError, OSError, RuntimeError), _presses(processes) as (threads, idle):
             for drawing in threads.map(lambda panel: _have_drawn(panel, idle), panels):
                 done += 1
                 yield drawing
@@ -76,6 +76,6 @@ def _have_drawn(panel: ink.Panel, idle: "SimpleQueue[Connection]") -> ink.Drawin
 
 
 def _press(pipe: Connection) -> None:
-    with suppress(EOFError, OSError):  # the report has ended
+    with suppress(Exception):  # the report has ended; or it meets the same itself, and tells
         while True:
             pipe.send(ink.draw(pipe.recv()))

@@ -90,10 +90,13 @@ class Turns:
         while core is None and time.monotonic() - now < self._patience and not self._shared.is_ordered(STOP):
             time.sleep(min(max(due / 2, NAP_SECONDS), LONGEST_NAP))  # half: it may be free earlier
             core, due = self._look(since)
+        numbers = self._numbers
         if core is not None:
             self._held[self._worker] = core
-            self._bind(self._numbers[core : core + 1])
+            if self._lasts < OVERLOOKED_SECONDS:  # else others would take it, too
+                numbers = numbers[core : core + 1]
         self._stamps[self._worker] = _nanoseconds(time.monotonic() + min(self._lasts, TURN_SECONDS))
+        self._bind(numbers)
 
     def _look(self, since: int) -> tuple[int | None, float]:
         """Return the core to take; or None, and in how many seconds one is due for who waits since then."""

@@ -14,6 +14,12 @@ def panel(number, title="panel {}"):
     return ink.Panel(title.format(number), data, picture, {"a3c": "C0"})
 
 
+def crowded(number, points):
+    plain = panel(number)
+    data = plain.data.loc[[0] * points].reset_index(drop=True)
+    return plain._replace(data=data, picture=plain.picture._replace(marks="points"))
+
+
 @pytest.mark.timeout(120)
 def test_several_processes_draw_what_one_does_in_the_same_order(monkeypatch):
     panels = [panel(number) for number in range(5)]
@@ -21,6 +27,16 @@ def test_several_processes_draw_what_one_does_in_the_same_order(monkeypatch):
     monkeypatch.setattr(press, "PANELS_A_PROCESS", 2)
     assert list(press.draw_all(panels, 2)) == alone
     assert len(set(alone)) == 5
+
+
+@pytest.mark.timeout(120)
+def test_what_cannot_be_drawn_is_told_once(monkeypatch, capfd):
+    monkeypatch.setattr(press, "PANELS_A_PROCESS", 1)
+    drawings = press.draw_all([panel(1), panel(2)._replace(data=None)], 2)
+    next(drawings)
+    with pytest.raises((AttributeError, TypeError)):
+        next(drawings)
+    assert capfd.readouterr().err == ""
 
 
 def test_what_all_panels_warn_of_is_said_once():

@@ -13,14 +13,15 @@ from tests.faults.launch import group, launched
 from tests.runtime.setups import children, is_at_work, wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120), pytest.mark.usefixtures("nothing_left")]
-PANELS = 2_000  # minutes
+PANELS = 600  # most of a minute
+POINTS = 5_000  # half a megabyte: more than a pipe holds
 DRAWS = f"""
 import re
 from asyncrl.analysis import press
-from tests.analysis.test_press import panel
+from tests.analysis.test_press import crowded
 
 if __name__ == "__main__":
-    for drawing in press.draw_all([panel(number) for number in range({PANELS})], 2):
+    for drawing in press.draw_all([crowded(number, {POINTS}) for number in range({PANELS})], 2):
         print("drawn", re.search(rb"panel (\\d+)", drawing.svg)[1].decode(), flush=True)
 """
 

@@ -169,6 +169,26 @@ def test_each_at_work_has_a_core_of_its_own_until_it_leaves(clock):
     assert shared.counters[:, CORE].tolist() == [0, 1, 2, 1]
 
 
+def test_whose_turns_last_so_long_that_others_overlook_them_is_not_bound(clock):
+    shared = share(3)
+    slow = Turns(shared, 0, 2)
+    slow.next()
+    for _ in range(2):
+        clock.pass_(1.01 * OVERLOOKED_SECONDS)
+        slow.next()
+    assert clock.bound == [[0], [0, 2]]
+
+
+def test_whoever_has_lost_patience_is_not_bound(clock):
+    shared = share(3)
+    shared.counters[1:, TURN] = 2**62
+    shared.counters[1:, CORE] = torch.arange(2)
+    worker = Turns(shared, 0, 2)
+    worker.next()
+    assert not clock.bound
+    assert shared.counters[0, TURN] > 0
+
+
 def test_two_that_begin_at_once_take_different_cores(clock):
     shared = share(3)
     shared.counters[1, TURN] = -int((clock.now - 0.1) * 1e9)  # first in line, and about to look
