@@ -43,7 +43,15 @@ ERRORS = [
     Error("the value's weight is 1", A3C, {"self.value_weight * 0.5 *": "0.5 *"}, GRADIENTS),
     Error("the value's loss lacks its ½", A3C, {"self.value_weight * 0.5 *": "self.value_weight *"}, GRADIENTS),
     Error("A3C does not bootstrap", A3C, {", V_last[0])": ", 0 * V_last[0])"}, GRADIENTS),
-    Error("a gradient flows through the bootstrap", A3C, {"torch.no_grad()": "torch.enable_grad()"}, GRADIENTS),
+    Error(
+        "a gradient flows through the bootstrap",
+        A3C,
+        {
+            "torch.no_grad()": "torch.enable_grad()",
+            ", V_last[0])": ", V_last[0].detach()) + (V_last[0] - V_last[0].detach())",
+        },
+        GRADIENTS,
+    ),
     Error(
         "the bootstrapped state's entropy counts",
         A3C,
