@@ -25,9 +25,14 @@ class Check(NamedTuple):
     advice: str = ""  # what to do, where the verdict is not ok
 
 
+def core_numbers() -> list[int]:
+    """Return the system's numbers of the processors that this process may use; none where it does not tell."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
 def cores() -> int:
     """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(core_numbers()) or os.cpu_count() or 1
 
 
 def processors(threads: int) -> Check:

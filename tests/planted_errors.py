@@ -341,7 +341,8 @@ ERRORS = [
     Error("turns go to who asks first", TURNS, {"-stamp < since": "-stamp"}, TURN_TESTS),
     Error("two that begin at once take one core", TURNS, {"free[ahead], 0.0": "free[0], 0.0"}, TURN_TESTS),
     Error("who has left stays bound to its core", TURNS, {"        self._bind(self._numbers)\n": ""}, TURN_TESTS),
-    Error("an emulator's thread is not bound", TURNS, {"int(thread), cores": "0, cores"}, TURN_TESTS),
+    Error("cores are bound that were not counted", TURNS, {" if len(numbers) == self._cores else []": ""}, TURN_TESTS),
+    Error("an emulator's thread is not bound", TURNS, {"int(thread), numbers": "0, numbers"}, TURN_TESTS),
     Error("a turn of quick rollouts lasts too long", TURNS, {"(TURN_ROLLOUTS - self._rollouts)": "1000"}, TURN_TESTS),
     Error("whoever waits for an environment keeps its turn", TURNS, {">= BUSY *": ">= 0 *"}, TURN_TESTS),
     # Going on bit for bit

@@ -78,6 +78,12 @@ def test_many_more_threads_than_cores_are_worth_a_word(monkeypatch, usable, thre
     assert machine.processors(threads).verdict == verdict
 
 
+def test_where_the_system_tells_no_numbers_all_processors_count(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert machine.core_numbers() == []
+    assert machine.cores() == os.cpu_count()
+
+
 @pytest.mark.parametrize(
     ("number", "text"), [(1, "0.01 MiB"), (MIB + 1, "1.01 MiB"), (20 * MIB, "20 MiB"), (3 * 2**29, "1.5 GiB")]
 )

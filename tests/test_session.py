@@ -393,8 +393,11 @@ def test_an_evaluation_that_was_broken_off_is_made_up_for(tmp_path):
     assert sent[0] < rows[0]["steps"]
 
 
+POISON = "NaN written into g"
+
+
 @pytest.fixture
-def poison(monkeypatch):
+def poison(monkeypatch, faults):
     """Return a function that has NaN written into a run's memory, once it has made some steps: and every time again."""
 
     def prepare(times):
@@ -411,6 +414,7 @@ def poison(monkeypatch):
                 and not memory[0].poisoned()
             ):
                 done.append(memory[0].T)
+                faults.inject(POISON)
                 memory[0].optimizer_state[0, 0, 7] = torch.nan
 
         return show, memory, done
@@ -419,7 +423,7 @@ def poison(monkeypatch):
 
 
 @pytest.mark.faults
-def test_weights_that_are_no_numbers_are_taken_from_the_last_checkpoint_and_training_goes_on(tmp_path, poison):
+def test_weights_that_are_no_numbers_are_taken_from_the_last_checkpoint_and_training_goes_on(tmp_path, poison, faults):
     show, memory, done = poison(2)
     config = resolve(threads=2, frames=12_000, checkpoints={"every": 1_000})
     run = experiment.train(config, tmp_path, show=show)
@@ -432,6 +436,7 @@ def test_weights_that_are_no_numbers_are_taken_from_the_last_checkpoint_and_trai
     assert all("optimizer_state held numbers that are not finite" in row["reason"] for row in rows)
     assert sum(row["length"] for row in read_rows(run, "episodes")) <= document["steps"]  # none was made twice
     assert all(load(run, str(step)).tensors["theta"].isfinite().all() for step in saved_steps(run))
+    faults.survive(POISON, 2)
 
 
 def saved_steps(run):
@@ -439,7 +444,7 @@ def saved_steps(run):
 
 
 @pytest.mark.faults
-def test_weights_that_are_no_numbers_again_and_again_end_the_run(tmp_path, poison):
+def test_weights_that_are_no_numbers_again_and_again_end_the_run(tmp_path, poison, faults):
     show, _, done = poison(99)
     config = resolve(threads=1, frames=FOREVER, checkpoints={"every": 1_000})
     with pytest.raises(RunFailed, match=r"optimizer_state held .* after going back to a checkpoint 3 times") as failed:
@@ -448,10 +453,12 @@ def test_weights_that_are_no_numbers_again_and_again_end_the_run(tmp_path, poiso
     assert all(
         load(failed.value.run, str(step)).tensors["theta"].isfinite().all() for step in saved_steps(failed.value.run)
     )
+    faults.survive(POISON, 4)
 
 
 @pytest.mark.faults
-def test_weights_that_are_no_numbers_before_the_first_checkpoint_end_the_run(tmp_path, poison):
+def test_weights_that_are_no_numbers_before_the_first_checkpoint_end_the_run(tmp_path, poison, faults):
     show, _, _ = poison(1)
     with pytest.raises(RunFailed, match="no checkpoint to go back to"):
         experiment.train(resolve(threads=1, frames=FOREVER), tmp_path, show=show)
+    faults.survive(POISON)

@@ -8,10 +8,10 @@ of cores only costs time.
 
 import os
 import time
-from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from asyncrl.machine import core_numbers
 from asyncrl.runtime.shared import CORE, STOP, TURN, Shared
 
 TURN_ROLLOUTS = 25  # more would spare little, and too many updates in a row would be one worker's
@@ -36,7 +36,8 @@ class Turns:
         counters = shared.counters.numpy()
         self._stamps = counters[:, TURN]  # [W] ns: when a turn is due to end, or minus when a wait began; or 0
         self._held = counters[:, CORE]  # [W] of those at work
-        self._numbers = self._bound = usable(self._cores)
+        numbers = core_numbers()
+        self._numbers = self._bound = numbers if len(numbers) == self._cores else []
         self._takes_part = shared.workers > self._cores
         self._began: float | None = None  # this turn
         self._rollouts = 0  # in it
@@ -112,23 +113,17 @@ class Turns:
         rounds, place = divmod(ahead - len(free), self._cores)
         return None, sorted(ends.values())[place] + rounds * lasts - now
 
-    def _bind(self, numbers: Sequence[int]) -> None:
+    def _bind(self, numbers: list[int]) -> None:
         if numbers and numbers != self._bound:
             bind(numbers)
             self._bound = numbers
 
 
-def usable(cores: int) -> Sequence[int]:
-    """Return the system's numbers of so many cores; none where they are others or the system does not tell."""
-    numbers = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    return numbers if len(numbers) == cores else []
-
-
-def bind(cores: Iterable[int]) -> None:
+def bind(numbers: list[int]) -> None:
     """Have all threads of this process run on these of the system's cores alone, as far as the system lets it."""
     for thread in os.listdir(THREADS):
         with suppress(OSError):  # it has just ended
-            os.sched_setaffinity(int(thread), cores)
+            os.sched_setaffinity(int(thread), numbers)
 
 
 def runnable() -> float:

@@ -98,7 +98,7 @@ def test_workers_that_are_killed_or_frozen_at_random_instants_are_replaced_while
 
 
 def test_environments_that_raise_in_a_step_are_replaced_with_their_traceback(faults):
-    fault, times = "the environment raises in a step", faults.times(10, 20)
+    fault, times = "the environment raises in a step", faults.times(5, 20)
     job, shared = prepare(env="tests.runtime.toys:Fragile", threads=3, frames=ENDLESS, workers=PATIENT)
     with Crew(job, shared) as crew:
         watch = Watch(crew, shared)

@@ -26,10 +26,11 @@ from tests.clock import Time
 class Busy(Time):
     """A clock on which whoever works computes for a share of the time; ``on_nap`` is called for each look.
 
-    Of the system's cores, those with even numbers may be used.
+    Of the system's cores, two with even numbers may be used.
     """
 
     def __init__(self):
+        self.numbers = [0, 2]
         self.computed, self.share, self.naps, self.bound = 0.0, 1.0, [], []
         self.on_nap = lambda: None
 
@@ -49,7 +50,7 @@ def clock(monkeypatch):
     clock = Busy()
     monkeypatch.setattr(turns, "time", clock)
     monkeypatch.setattr(turns, "runnable", lambda: clock.computed)
-    monkeypatch.setattr(turns, "usable", lambda cores: range(0, 2 * cores, 2))
+    monkeypatch.setattr(turns, "core_numbers", lambda: clock.numbers)
     monkeypatch.setattr(turns, "bind", lambda cores: clock.bound.append([*cores]))
     return clock
 
@@ -158,7 +159,7 @@ def test_whose_turn_is_late_is_looked_for_often(clock):
 
 
 def test_each_at_work_has_a_core_of_its_own_until_it_leaves(clock):
-    shared = share(4)
+    clock.numbers, shared = [0, 2, 4], share(4)
     crew = [Turns(shared, i, 3) for i in range(4)]
     for each in crew[:3]:
         each.next()
@@ -177,6 +178,12 @@ def test_whose_turns_last_so_long_that_others_overlook_them_is_not_bound(clock):
         clock.pass_(1.01 * OVERLOOKED_SECONDS)
         slow.next()
     assert clock.bound == [[0], [0, 2]]
+
+
+def test_nobody_is_bound_where_cores_are_others_than_were_counted(clock):
+    clock.numbers = [0, 2, 4]
+    Turns(share(3), 0, 2).next()
+    assert not clock.bound
 
 
 def test_whoever_has_lost_patience_is_not_bound(clock):
@@ -266,5 +273,3 @@ def test_all_threads_are_bound_and_set_free_again():
         stop.set()
         thread.join()
     assert os.sched_getaffinity(0) == set(usable)
-    assert turns.usable(len(usable)) == usable
-    assert not turns.usable(len(usable) + 1)

@@ -244,13 +244,16 @@ def test_gradients_that_are_never_finite_again_end_the_run(monkeypatch):
 
 
 @pytest.mark.parametrize("algo", ALGOS)
-def test_rewards_that_are_not_numbers_leave_the_weights_finite(algo):
+def test_rewards_that_are_not_numbers_leave_the_weights_finite(faults, algo):
+    fault = "a reward that is NaN"
     subject = actor(*prepare(algo=algo, env="tests.toys:NotANumber", target_frames=20))
     for _ in range(40):
         subject.update()
+    faults.inject(fault, subject.skipped)
     assert 5 <= subject.skipped <= 30
     assert subject.shared.updates == 40 - subject.skipped
     assert all(tensor.isfinite().all() for tensor in subject.shared.tensors().values())
+    faults.survive(fault, subject.skipped)
 
 
 def test_what_the_parent_is_told_adds_up():
