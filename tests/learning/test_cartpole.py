@@ -6,7 +6,7 @@ from tests.learning.runs import evaluated_means
 
 pytestmark = [pytest.mark.learning, pytest.mark.timeout(600)]
 
-SEEDS = range(1, 6)
+SEEDS, ENOUGH = range(1, 6), 4
 
 
 @pytest.mark.parametrize(
@@ -22,5 +22,9 @@ def test_the_pole_is_balanced(tmp_path, algo, wanted, frames, envs_per_thread):
     """The score is reached if any of twenty evaluations, each of 10 games, has it."""
     settings = {"algo": algo, "frames": frames, "envs_per_thread": envs_per_thread}
     settings |= {"evaluation": {"every": frames // 20, "episodes": 10}}
-    best = [max(evaluated_means(tmp_path, env="CartPole-v1", seed=seed, **settings)) for seed in SEEDS]
-    assert sum(mean >= wanted for mean in best) >= 4, best
+    best = []
+    for seed in SEEDS:
+        best.append(max(evaluated_means(tmp_path, env="CartPole-v1", seed=seed, **settings)))
+        if sum(mean >= wanted for mean in best) == ENOUGH:
+            return
+    pytest.fail(f"reached too seldom: {best}")
