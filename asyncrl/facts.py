@@ -50,7 +50,7 @@ def _summary(run: Path, document: Mapping[str, Any]) -> Facts:
 
 def details(run: Path) -> Facts:
     """Return all that ``asyncrl show`` tells about a run: run.json and what its rows come to."""
-    document = runs.read_document(run)
+    document = runs.known(run)
     metrics = rows.read_rows(run, "metrics")
     return {
         "path": str(run),
@@ -100,9 +100,9 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Facts:
 
 
 def _counts(run: Path, document: Mapping[str, Any]) -> Facts:
-    """Return how far a run is; while it is running, its rows know better than its document."""
+    """Return how far a run is; of one that goes on, or was cut off, its rows know better than its document."""
     known = {name: document.get(name, 0) for name in COUNTS}
-    metrics = rows.read_rows(run, "metrics") if document.get("status") == "running" else []
+    metrics = rows.read_rows(run, "metrics") if document.get("status") in ("running", "crashed") else []
     return {name: metrics[-1][name] for name in COUNTS} if metrics else known
 
 

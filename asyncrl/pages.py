@@ -13,7 +13,8 @@ from rich.text import Text
 
 from asyncrl.text import NOTHING, clock, count, number, score, sparkline
 
-STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow", "failed": "red", "damaged": "red"}
+STYLES = {"finished": "green", "running": "cyan", "interrupted": "yellow"}
+STYLES |= dict.fromkeys(("failed", "crashed", "damaged"), "red")
 IN_TITLE = ("algo", "env", "threads", "network", "seed", "frames")  # said already, so not among the differences
 STAMPS = ("frames", "steps", "updates", "seconds")  # on every row
 SHOWN_FAILURES = 5

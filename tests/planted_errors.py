@@ -446,6 +446,12 @@ ERRORS = [
         {"code = Exit.NO_CHECKPOINT": "code = Exit.BAD_INPUT"},
         "test_experiment.py::test_a_run_whose_checkpoints_are_all_damaged_is_never_begun_anew",
     ),
+    Error(
+        "a run that was cut off is called running",
+        "store/runs.py",
+        {" and not _is_live(run)": " and False"},
+        "test_facts.py",
+    ),
     # A full disk
     Error("a full disk loses rows", KEEPER, {"rows.append(row)": "rows.append(row) if not self.reason else 0"}, FULL),
     Error("rows wait without bound", KEEPER, {"if len(rows) < BACKLOG:": "if True:"}, FULL),

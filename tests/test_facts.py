@@ -1,9 +1,11 @@
+import platform
 import tomllib
 
 import pytest
 
 from asyncrl import facts
 from asyncrl.config import Evaluation, Optimizer, RunConfig, build
+from asyncrl.store.runs import hold
 from tests.past import STAMP, make_run
 
 
@@ -46,6 +48,20 @@ def test_a_damaged_run_is_listed_as_such(tmp_path):
     (run / "run.json").write_text("{")
     (summary,) = facts.summaries(tmp_path, None)
     assert (summary["id"], summary["status"], summary["env"]) == ("pong-1", "damaged", None)
+
+
+def test_a_run_whose_process_is_gone_is_not_called_running(tmp_path):
+    run = make_run(tmp_path, "pong-1", status="running")
+    (run / "lock").write_text(f"process 1 on {platform.node()}")
+    with hold(run):
+        assert facts.details(run)["status"] == "running"
+        assert [row["id"] for row in facts.summaries(tmp_path, "status=running")] == ["pong-1"]
+    details = facts.details(run)
+    assert details["status"] == "crashed"
+    assert "asyncrl resume" in details["reason"]
+    assert details["frames"] == 500_000  # as its rows say
+    assert [row["status"] for row in facts.summaries(tmp_path, "status=crashed")] == ["crashed"]
+    assert facts.summaries(tmp_path, "status=running") == []
 
 
 def test_while_a_run_goes_on_its_rows_know_how_far_it_is(tmp_path):

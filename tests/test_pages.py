@@ -6,6 +6,7 @@ from rich.console import Console
 from asyncrl import facts, pages
 from asyncrl.config import Optimizer, RunConfig
 from asyncrl.store.rows import Writer
+from asyncrl.store.runs import hold
 from tests.past import make_run
 
 
@@ -63,7 +64,9 @@ def test_a_page_lists_the_last_failures_that_were_mended(tmp_path):
 def test_a_page_of_a_run_that_had_hardly_begun(tmp_path, document):
     with Writer(tmp_path) as writer:
         writer.document(status="running", **document)
-    assert "running" in render(pages.page(facts.details(tmp_path)))
+    with hold(tmp_path):
+        assert "running" in render(pages.page(facts.details(tmp_path)))
+    assert "asyncrl resume" in render(pages.page(facts.details(tmp_path)))
 
 
 def test_the_table_of_runs_has_room_for_settings_or_does_without(tmp_path):

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from asyncrl.analysis import compact
 from asyncrl.analysis.published import game
-from asyncrl.analysis.selection import Chosen, Selection, choose, is_live, without_document
+from asyncrl.analysis.selection import Chosen, Selection, choose, without_document
 from asyncrl.errors import InputError
 from asyncrl.text import counted
 
@@ -146,10 +146,8 @@ def _configured(config: Mapping[str, Any], protocol: object) -> object:
 
 
 def _status(run: Chosen, problems: list[Problem]) -> tuple[str, str | None]:
-    """Tell a live run from one that crashed without a word; both say ``running``."""
+    """Return a run's status and the reason for it; name those that are not finished."""
     status, reason = str(run.document.get("status")), run.document.get("reason")
-    if status == "running" and not is_live(run.path):
-        status, reason = "crashed", "its process is gone, and nothing says why; asyncrl resume goes on with it"
     if status != "finished":
         kind = status if status in ("running", "interrupted", "failed", "crashed") else "damaged"
         problems.append({"run": run.path.name, "kind": kind, "text": str(reason or UNFINISHED.get(kind, "no status"))})

@@ -1,10 +1,7 @@
 """Which runs an analysis is of: by query, by name, or in labelled sets."""
 
-import platform
 import shlex
-import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,8 +9,6 @@ from typing import Any, NamedTuple
 from asyncrl.errors import InputError
 from asyncrl.store import runs
 from asyncrl.store.runs import DOCUMENT, LOCK
-
-QUIET_SECONDS = 600  # without a row, after which a run on another machine is taken to have crashed
 
 
 @dataclass(frozen=True)
@@ -51,7 +46,7 @@ def choose(selection: Selection) -> list[Chosen]:
     wanted = [runs.find(selection.results, name) for name in selection.names]
     sets = [_set(text) for text in selection.compare]
     fulfils = runs.conditions(selection.where)
-    named = {path.resolve(): (path, runs.read_document(path)) for path in wanted}  # a path may lead to another store
+    named = {path.resolve(): (path, runs.known(path)) for path in wanted}  # a path may lead to another store
     found = [pair for pair in (named.values() if wanted else runs.select(selection.results)) if fulfils(*pair)]
     if not sets:
         return [Chosen(path, document, None) for path, document in found]
@@ -76,14 +71,3 @@ def without_document(results: Path) -> list[Path]:
         return []
     folders = [path for path in sorted(results.iterdir()) if path.is_dir() and not (path / DOCUMENT).exists()]
     return [path for path in folders if (path / LOCK).exists() or any(path.glob("*.jsonl"))]
-
-
-def is_live(run: Path) -> bool:
-    """Say whether a process still trains a run whose document says that it is running."""
-    if runs.is_held(run):
-        return True
-    with suppress(OSError):
-        if (run / LOCK).read_text().endswith(f" on {platform.node()}"):  # elsewhere a lock may not be seen from here
-            return False
-    times = [file.stat().st_mtime for file in run.glob("*.jsonl")]
-    return bool(times) and time.time() - max(times) < QUIET_SECONDS

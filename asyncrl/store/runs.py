@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -20,6 +21,8 @@ from asyncrl.text import played
 
 FORMAT = 1  # of run.json and the rows beside it
 DOCUMENT, LOCK = "run.json", "lock"
+QUIET_SECONDS = 600  # without a row, after which a run on another machine is taken to have crashed
+CRASHED = "its process is gone, and nothing says why; asyncrl resume goes on with it"
 Conditions = Callable[[Path, Mapping[str, Any]], bool]  # of a run with its document
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
@@ -108,6 +111,28 @@ def read_document(run: Path) -> dict[str, Any]:
     return document
 
 
+def known(run: Path) -> dict[str, Any]:
+    """Return what ``run.json`` says, but tell a run that crashed without a word from a live one: both say ``running``.
+
+    Raises:
+        InputError: as in read_document.
+    """
+    document = read_document(run)
+    if document.get("status") == "running" and not _is_live(run):
+        document |= {"status": "crashed", "reason": CRASHED}
+    return document
+
+
+def _is_live(run: Path) -> bool:
+    if is_held(run):
+        return True
+    with suppress(OSError):
+        if (run / LOCK).read_text().endswith(f" on {platform.node()}"):  # elsewhere a lock may not be seen from here
+            return False
+    times = [file.stat().st_mtime for file in run.glob("*.jsonl")]
+    return bool(times) and time.time() - max(times) < QUIET_SECONDS
+
+
 def list_runs(root: Path) -> list[Path]:
     """Return the runs in a directory, the last started first; an empty list where there is no such directory."""
     return sorted((file.parent for file in root.glob(f"*/{DOCUMENT}")), key=_started, reverse=True)
@@ -156,7 +181,7 @@ def select(root: Path, where: str | None = None) -> list[tuple[Path, dict[str, A
     fulfils, chosen = conditions(where), []
     for run in list_runs(root):
         try:
-            document = read_document(run)
+            document = known(run)
         except InputError as error:
             document = {"status": "damaged", "reason": str(error)}
         if fulfils(run, document):
