@@ -1,20 +1,37 @@
-"""Runs as a user would make them, for the learning suite: two real processes, and what an evaluation then says."""
+"""Runs as a user would make them, for the learning suite: two real processes, and what evaluations then say."""
 
+import os
+import signal
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from asyncrl import experiment
 from asyncrl.config import merge
+from asyncrl.endings import Stopped
+from asyncrl.events import Progress
 from asyncrl.store.rows import read_rows
 
 THREADS = 2
 ONCE = 10**12  # frames: longer than any run here
 
 
-def evaluated_means(results: Path, **settings: Any) -> list[float]:
-    """Train with two processes and return the mean score of each evaluation, the one after the last update last."""
+def evaluated_means(results: Path, enough: float = inf, **settings: Any) -> list[float]:
+    """Train with two processes, to the end or until a score is reached; return the mean score of each evaluation."""
+    asked = False
+
+    def show(progress: Progress) -> None:
+        nonlocal asked
+        reached = any(mean >= enough for _, mean, _ in progress.evaluations)
+        if progress.phase == "training" and reached and not asked:
+            asked = True
+            os.kill(os.getpid(), signal.SIGTERM)
+
     quiet = {"threads": THREADS, "evaluation": {"every": ONCE}, "checkpoints": {"every": ONCE}}
-    run = experiment.train(experiment.resolve(merge(quiet, settings)), results)
+    try:
+        run = experiment.train(experiment.resolve(merge(quiet, settings)), results, show=show)
+    except Stopped as stopped:
+        run = stopped.run
     return [row["mean"] for row in read_rows(run, "evaluations")]
 
 

@@ -24,7 +24,7 @@ def test_the_pole_is_balanced(tmp_path, algo, wanted, frames, envs_per_thread):
     settings |= {"evaluation": {"every": frames // 20, "episodes": 10}}
     best = []
     for seed in SEEDS:
-        best.append(max(evaluated_means(tmp_path, env="CartPole-v1", seed=seed, **settings)))
+        best.append(max(evaluated_means(tmp_path, wanted, env="CartPole-v1", seed=seed, **settings)))
         if sum(mean >= wanted for mean in best) == ENOUGH:
             return
     pytest.fail(f"reached too seldom: {best}")
