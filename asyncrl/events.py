@@ -27,6 +27,7 @@ class Interval(NamedTuple):
     skipped: int  # gradients that were not finite, and not applied
     sums: dict[str, float]  # learner's statistics summed over updates, e.g. "loss", "entropy", "grad_norm"
     T: int
+    applied: int  # updates, by all workers: those of one that died are among them, though it never told
     seconds: dict[str, float]  # in each phase of the worker's loop; empty where a run is not profiled
 
 

@@ -112,8 +112,7 @@ def _resume(run: Path, frames: int | None, show: Show) -> Path:
     preflight.check(job, len(saved.tensors["theta"]), len(final), run, config.checkpoints.keep, checkpoints.count(run))
     for name in ("episodes", "metrics", "evaluations"):
         rows.cut(run, name, saved.step)
-    if checkpoints.forget_best(run, saved.step):
-        document["best_score"] = None
+    checkpoints.forget_best(run, saved.step)
     shared = Shared.allocate(saved.tensors["theta"], job.workers, job.optimizer, job.has_target)
     shared.restore(saved.tensors)
     document |= {"config": config.model_dump(mode="json"), "sessions": sessions}

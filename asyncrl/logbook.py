@@ -108,8 +108,7 @@ class Logbook:
             SMOOTHING * worker.steps_per_second + (1 - SMOOTHING) * rate if worker.steps_per_second else rate
         )
         worker.heard = now
-        self.T = max(self.T, event.T)
-        self.updates += event.updates
+        self.T, self.updates = max(self.T, event.T), max(self.updates, event.applied)
         self.skipped += event.skipped
         self._counted += event.updates
         self._stepped += event.steps

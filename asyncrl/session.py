@@ -244,11 +244,8 @@ class Session:
         elif result is not None:
             self._evaluated = T
             row = self._log.write_evaluation(result, self._document["protocol"], "training")
-            best = self._document.get("best_score")
-            is_best = not math.isnan(row["mean"]) and (best is None or row["mean"] > best)
-            if is_best and self._writer.saved == T:
-                self._document["best_score"] = row["mean"]
-                self._writer.mark_best(T, row["mean"])
+            if self._writer.saved == T and not math.isnan(row["mean"]):
+                self._writer.mark_if_best(T, row["mean"])
 
     def _finish(self) -> None:
         """Save and evaluate the weights that training ended with, and say how it ended."""

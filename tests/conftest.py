@@ -34,12 +34,12 @@ def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="inflict every fault as often as the documentation says")
 
 
-def pytest_collection_modifyitems(config, items):
-    """At full length, run only what inflicts faults."""
-    if config.getoption("--full"):
-        chosen = [item for item in items if "faults" in item.fixturenames]
-        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
-        items[:] = chosen
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items):
+    """Have all that counts faults be among the fault tests."""
+    for item in items:
+        if "faults" in item.fixturenames:
+            item.add_marker("faults")
 
 
 class Tally:

@@ -452,6 +452,36 @@ ERRORS = [
         {" and not _is_live(run)": " and False"},
         "test_facts.py",
     ),
+    Error(
+        "a second Ctrl-C leaves those who do not go",
+        HOGWILD,
+        {"        finally:  # also": "        except ZeroDivisionError:  # also"},
+        "runtime/test_hogwild.py::test_ctrl_c_while_processes_are_waited_for_ends_those_that_do_not_go",
+    ),
+    Error(
+        "each who does not go is waited for in turn",
+        HOGWILD,
+        {"max(LEAST_GRACE, self._farewell - now)": "JOIN_SECONDS"},
+        "faults/test_commands.py::test_threads_that_environments_leave_behind_do_not_hold_up_the_end",
+    ),
+    Error(
+        "an evaluation that raises is never played again",
+        "runtime/evaluate.py",
+        {"return self._replace(said)": "return said"},
+        "runtime/test_evaluate.py::test_a_game_that_raises_is_played_again_but_not_for_ever",
+    ),
+    Error(
+        "whoever asks keeps the owner out",
+        "store/runs.py",
+        {"time.monotonic() > deadline:\n                raise": "True:\n                raise"},
+        "store/test_runs.py::test_whoever_asks_who_trains_a_run_keeps_nobody_from_it",
+    ),
+    Error(
+        "updates of the dead are forgotten",
+        "logbook.py",
+        {"max(self.updates, event.applied)": "self.updates + event.updates"},
+        "test_logbook.py",
+    ),
     # A full disk
     Error("a full disk loses rows", KEEPER, {"rows.append(row)": "rows.append(row) if not self.reason else 0"}, FULL),
     Error("rows wait without bound", KEEPER, {"if len(rows) < BACKLOG:": "if True:"}, FULL),

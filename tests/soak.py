@@ -18,6 +18,7 @@ import typer
 from asyncrl.store.checkpoint import load
 from asyncrl.store.rows import read_rows
 from asyncrl.store.runs import list_runs, read_document
+from tests.faults.launch import group
 from tests.runtime.setups import children, shared_memory
 
 WORKERS, T_MAX, ENVS = 2, 5, 8
@@ -53,7 +54,7 @@ def main(
     command += ["--frames", frames, "--results", str(results), *(word for s in SETTINGS for word in ("--set", s))]
     chance, memory, buried, kills = random.Random(1), [], 0, 0
     began = time.monotonic()
-    run = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
     while run.poll() is None:
         due = time.monotonic() + every
         while run.poll() is None and time.monotonic() < due:
@@ -75,6 +76,8 @@ def main(
     quarter = max(1, len(memory) // 4)
     early, late = memory[quarter : 2 * quarter], memory[-quarter:]  # less where the process that evaluates is dead
     told = " and ".join(f"{min(part):.0f} to {max(part):.0f} MiB" for part in (early, late))
+    left = group(run.pid)
+    print(f"{len(left)} processes left")
     print(f"memory in the second and in the last quarter {told}; {buried} zombies at most")
     print("evaluations: " + ", ".join(f"{row['frames'] / 1e6:.0f}M {row['mean']:.1f}" for row in rows))
     assert run.returncode == 0
@@ -82,6 +85,7 @@ def main(
     assert load(path).step == document["steps"]
     assert min(late) < 1.1 * min(early)
     assert max(late) < 1.1 * max(early)
+    assert not left
     assert buried <= 1  # an examiner, until the next process is started
     assert shared_memory() == names
 

@@ -31,8 +31,8 @@ def end(worker=0, score=1.0, length=10, T=50, updates=9, epsilon=None, completed
     return EpisodeEnd(worker, score, length, T, updates, epsilon, completed)
 
 
-def interval(worker=0, steps=100, updates=20, skipped=0, T=100, seconds=(), **sums):
-    return Interval(worker, steps, updates, skipped, sums, T, dict(seconds))
+def interval(worker=0, steps=100, updates=20, skipped=0, T=100, applied=20, seconds=(), **sums):
+    return Interval(worker, steps, updates, skipped, sums, T, applied, dict(seconds))
 
 
 def test_the_clock_counts_only_while_it_goes(time):
@@ -79,19 +79,19 @@ def test_what_went_wrong_in_earlier_sessions_counts_on(tmp_path):
 def test_a_row_of_metrics_holds_means_per_update_over_all_workers(book, tmp_path, time):
     book.clock.go()
     book.learning_rate = 7e-4
-    book.note(interval(0, updates=20, T=90, loss=40.0, entropy=20.0))
-    book.note(interval(1, updates=30, skipped=2, T=200, loss=10.0, entropy=30.0))
+    book.note(interval(0, updates=20, T=90, applied=20, loss=40.0, entropy=20.0))
+    book.note(interval(1, updates=30, skipped=2, T=200, applied=55, loss=10.0, entropy=30.0))
     time.now += 10
     book.write_metrics()
     time.now += 10
-    book.note(interval(0, updates=10, skipped=1, T=300, loss=5.0))
+    book.note(interval(0, updates=10, skipped=1, T=300, applied=65, loss=5.0))
     book.write_metrics()
     first, second = read_rows(tmp_path, "metrics")
     assert first == {
-        "frames": 800, "steps": 200, "updates": 50, "seconds": 10, "frames_per_second": 80,
+        "frames": 800, "steps": 200, "updates": 55, "seconds": 10, "frames_per_second": 80,
         "learning_rate": 7e-4, "skipped": 2, "restarts": 0, "loss": 1.0, "entropy": 1.0,
     }  # fmt: skip
-    assert (second["frames_per_second"], second["updates"], second["skipped"], second["loss"]) == (40, 60, 3, 0.5)
+    assert (second["frames_per_second"], second["updates"], second["skipped"], second["loss"]) == (40, 65, 3, 0.5)
     assert "entropy" not in second
 
 
@@ -156,7 +156,7 @@ def test_a_resumed_run_counts_on(tmp_path, time):
         book = Logbook(writer, 4, 1_000, 1, {"steps": 400, "updates": 80, "seconds": 33.0, "frames": 1_600})
         book.clock.go()
         time.now += 2
-        book.note(interval(T=500))
+        book.note(interval(T=500, applied=100))
         book.write_metrics()
     (row,) = read_rows(tmp_path, "metrics")
     assert {name: row[name] for name in STAMP} == {"frames": 2_000, "steps": 500, "updates": 100, "seconds": 35}
@@ -208,7 +208,7 @@ def test_the_view_before_anything_has_happened(book):
 def test_skipped_gradients_are_told_even_where_none_was_applied(book, tmp_path, time):
     book.clock.go()
     time.now += 10
-    book.note(interval(updates=0, skipped=20, T=100))
+    book.note(interval(updates=0, skipped=20, T=100, applied=0))
     book.write_metrics()
     (row,) = read_rows(tmp_path, "metrics")
     assert (row["skipped"], row["updates"], "loss" in row) == (20, 0, False)

@@ -2,9 +2,11 @@
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections import namedtuple
+from functools import partial
 
 import pytest
 
@@ -14,6 +16,10 @@ from asyncrl.runtime.shared import Shared
 from tests.runtime.setups import prepare, resolve
 
 Usage = namedtuple("Usage", "total used free")
+
+
+OWN_SHM = ("unshare", "--user", "--map-root-user", "--mount")  # a view of the file system that nobody else has
+MEGABYTE = 'mount -t tmpfs -o size=1m tmpfs /dev/shm && exec "$@"'
 
 
 @pytest.fixture
@@ -77,20 +83,41 @@ def test_a_crowd_of_threads_is_told_of_and_let_through(monkeypatch, tmp_path):
         preflight.check(job, len(shared.theta), 9, tmp_path, keep=3)
 
 
-def test_too_few_descriptors_for_the_workers_are_one_line_and_no_run(tmp_path, faults):
-    """The real limit, from a shell's point of view: ulimit -n 64."""
-    faults.inject("ulimit -n 64 with 16 workers")
-    command = [sys.executable, "-m", "asyncrl", "run", "--env", "CartPole-v1", "--threads", "16", "--results", "here"]
+def test_a_megabyte_of_shared_memory_is_one_line_and_no_run(tmp_path, faults):
+    """The real thing, as in a container that was started without --shm-size."""
+    within = [*OWN_SHM, "sh", "-c", MEGABYTE, "sh"]
+    if not shutil.which("unshare") or subprocess.run([*within, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody mount anything")
+    faults.inject("/dev/shm of 1 MB")
+    done = asyncrl_run(tmp_path, "--env", "pong", "--threads", "2", within=within)
+    assert done.returncode == Exit.BAD_INPUT, done.stderr
+    assert done.stderr.startswith("asyncrl: Shared memory: ")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "here").exists()
+    faults.survive("/dev/shm of 1 MB")
+
+
+def asyncrl_run(folder, *options, within=(), preexec_fn=None):
+    """Run the command in a folder, with results in ``here``."""
+    command = [*within, sys.executable, "-m", "asyncrl", "run", *options, "--results", "here"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
+    return subprocess.run(
         command,
         capture_output=True,
         text=True,
         timeout=60,
         env=environment,
-        cwd=tmp_path,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)),
+        cwd=folder,
+        check=False,
+        preexec_fn=preexec_fn,
     )
+
+
+def test_too_few_descriptors_for_the_workers_are_one_line_and_no_run(tmp_path, faults):
+    """The real limit, from a shell's point of view: ulimit -n 64."""
+    faults.inject("ulimit -n 64 with 16 workers")
+    few = partial(resource.setrlimit, resource.RLIMIT_NOFILE, (64, 64))
+    done = asyncrl_run(tmp_path, "--env", "CartPole-v1", "--threads", "16", preexec_fn=few)
     assert done.returncode == Exit.BAD_INPUT, done.stderr
     assert done.stderr.startswith("asyncrl: Open files: 64 at once, a run of 16 workers needs 88. Raise the limit")
     assert done.stderr.count("\n") == 1

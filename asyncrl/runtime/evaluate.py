@@ -20,7 +20,7 @@ from asyncrl.runtime.shared import bind
 from asyncrl.runtime.stream import forget
 
 MAX_TOGETHER = 16  # games played side by side
-RESTARTS = 3  # of a process that died or hung, for one evaluation
+RESTARTS = 3  # of a process that failed, died or hung, for one evaluation
 BEAT_SECONDS = 1.0
 PATIENCE = 5  # times hang_seconds without a step, before the process is taken to hang
 TRAINING_GAMES, LATER_GAMES = 2**32 - 2, 2**32 - 3  # spawn keys: the best of the first must not be judged by them again
@@ -90,7 +90,7 @@ def examine(exam: Exam, theta: Tensor, T: int) -> Evaluated:
 
 
 class Examiner:
-    """A process that evaluates the snapshots it is sent; another takes its place if it dies or hangs, a few times."""
+    """A process that evaluates the snapshots it is sent; another takes its place if it fails, dies or hangs, thrice."""
 
     def __init__(self, exam: Exam) -> None:
         """Start the process."""
@@ -119,25 +119,28 @@ class Examiner:
             if self._pipe.poll(timeout):
                 said = cast("Evaluated | Failure | None", self._pipe.recv())  # None: it has made a step
                 self._silent = 0.0
+                if isinstance(said, Failure):
+                    return self._replace(said)
                 self._restarts = self._restarts if said is None else RESTARTS
                 return said
         except (EOFError, OSError):
-            self.close()
-            return self._replace(f"died without a word (exit code {self._process.exitcode})")
+            self.close()  # only then there is an exit code
+            code = self._process.exitcode
+            return self._replace(Failure(-1, f"the evaluation died without a word (exit code {code})", ""))
         self._silent += timeout
         if self._silent <= PATIENCE * self._exam.hang_seconds:
             return None
-        self.close()
-        return self._replace(f"hung: it made no step for {self._silent:.0f} seconds")
+        return self._replace(Failure(-1, f"the evaluation hung: it made no step for {self._silent:.0f} seconds", ""))
 
-    def _replace(self, how: str) -> Failure:
+    def _replace(self, failure: Failure) -> Failure:
         """Have another process begin again, unless there were too many."""
+        self.close()
         self._restarts -= 1
         if self._restarts >= 0:
             self._begin()
             with suppress(OSError):
                 self._pipe.send(self._asked)
-        return Failure(-1, f"the evaluation {how}", "", is_final=self._restarts < 0)
+        return failure._replace(is_final=self._restarts < 0)
 
     def close(self) -> None:
         """End the process."""
@@ -165,5 +168,6 @@ def _main(exam: Exam, pipe: "Connection[Any, Any]") -> None:
             environments = environments or exam.make_environments(min(exam.episodes, MAX_TOGETHER))
             pipe.send(play(exam, torch.from_numpy(theta), environments, T, beat))
         except Exception as error:
-            pipe.send(Failure(-1, f"evaluation: {type(error).__name__}: {error}", traceback.format_exc()))
+            reason = " ".join(f"the evaluation failed: {type(error).__name__}: {error}".split())
+            pipe.send(Failure(-1, reason, traceback.format_exc()))
             return

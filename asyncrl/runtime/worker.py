@@ -153,6 +153,7 @@ class ActorLearner:
                 self.report()
         self.report()
         self.send_state()
+        self.tape.close()
         self.pipe.close()
 
     def is_wanted(self) -> bool:
@@ -211,7 +212,8 @@ class ActorLearner:
     def report(self) -> None:
         """Tell the parent what was done since the last report."""
         counts = self.steps, self.updates, self.skipped
-        self.pipe.send(Interval(self.worker, *counts, dict(self.sums), self.shared.T, self.stopwatch.take()))
+        everybody = self.shared.T, self.shared.updates
+        self.pipe.send(Interval(self.worker, *counts, dict(self.sums), *everybody, self.stopwatch.take()))
         self.sums.clear()
         self.steps = self.updates = self.skipped = 0
         self.reported = time.monotonic()

@@ -20,7 +20,7 @@ from asyncrl.store import manifest
 from asyncrl.store.files import read_object, replace_file, sync_directory
 from asyncrl.store.manifest import CheckpointError, DamagedError, NoCheckpointError
 
-__all__ = ["Checkpoint", "CheckpointError", "best_step", "count", "load", "mark_best", "save"]
+__all__ = ["Best", "Checkpoint", "CheckpointError", "best", "count", "forget_best", "load", "mark_best", "save"]
 
 STATE, WORKERS, BEST = "state.safetensors", "workers.json", "best.json"
 DISPLACED = "-displaced"  # by another of the same step, until that one has its name
@@ -33,6 +33,13 @@ class Checkpoint(NamedTuple):
     tensors: dict[str, Tensor]  # θ, θ⁻, g, counters; copied when saved
     workers: list[dict[str, Any]]  # one each; JSON, so tuples come back as lists
     meta: dict[str, Any]  # the rest: progress made, the configuration; JSON, too
+
+
+class Best(NamedTuple):
+    """The checkpoint with the highest mean score of an evaluation."""
+
+    step: int
+    score: float
 
 
 def save(run: Path, checkpoint: Checkpoint, keep: int = 3) -> Path:
@@ -75,9 +82,10 @@ def load(run: Path, which: str = "last") -> Checkpoint:
     if which == "last":
         return _load_last(run)
     if which == "best":
-        step = best_step(run)
-        if step is None:
+        named = best(run)
+        if named is None:
             raise CheckpointError(f"{run.name} has no best checkpoint yet: the first evaluation names one.")
+        step = named.step
     elif re.fullmatch(r"[0-9]+", which):
         step = int(which)
     else:
@@ -91,22 +99,20 @@ def mark_best(run: Path, step: int, score: float) -> None:
     replace_file(path.with_name(BEST), json.dumps({"step": step, "score": score}).encode() + b"\n")
 
 
-def forget_best(run: Path, step: int) -> bool:
-    """Name no checkpoint the best if that is one of a later step, and say whether it was."""
-    best = best_step(run)
-    if best is None or best <= step:
-        return False
-    (_folder(run) / BEST).unlink()
-    return True
+def forget_best(run: Path, step: int) -> None:
+    """Name no checkpoint the best if that is one of a later step."""
+    named = best(run)
+    if named is not None and named.step > step:
+        (_folder(run) / BEST).unlink()
 
 
-def best_step(run: Path) -> int | None:
-    """Return the step of the best checkpoint, or None where none was named."""
+def best(run: Path) -> Best | None:
+    """Return which checkpoint is the best so far, or None where none was named."""
     try:
-        step = read_object(_folder(run) / BEST).get("step")
-    except (OSError, ValueError):
+        entries = read_object(_folder(run) / BEST)
+        return Best(int(entries["step"]), float(entries["score"]))
+    except (OSError, KeyError, TypeError, ValueError):
         return None
-    return step if isinstance(step, int) else None
 
 
 def count(run: Path) -> int:
@@ -146,7 +152,8 @@ def _read(path: Path) -> Checkpoint:
 
 def _prune(run: Path, newest: int, keep: int) -> None:
     """Remove what is older than the ``keep`` newest that are whole, but never the best or the one just written."""
-    spared = (newest, best_step(run))
+    named = best(run)
+    spared = (newest, named.step if named else None)
     oldest = min([_step(path) for path in _paths(run) if _is_whole(path)][: max(keep, 2)], default=0)
     for path in _paths(run):
         if _step(path) < oldest and _step(path) not in spared:

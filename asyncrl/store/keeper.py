@@ -15,7 +15,7 @@ from typing import Any
 
 from asyncrl.errors import UNWRITABLE
 from asyncrl.store import checkpoint as checkpoints
-from asyncrl.store.checkpoint import Checkpoint, CheckpointError
+from asyncrl.store.checkpoint import Best, Checkpoint, CheckpointError
 from asyncrl.store.rows import Writer
 
 FIRST_RETRY, LONGEST_RETRY = 1.0, 60.0  # seconds between attempts, doubled by each that fails
@@ -57,7 +57,7 @@ class Keeper(Writer):
         self._patience = patience
         self._rows: dict[str, deque[Mapping[str, Any]]] = {}  # that wait
         self._changes: dict[str, object] = {}  # of the document, that wait
-        self._best: tuple[int, float] | None = None  # step and score of a checkpoint, that wait
+        self._best: Best | None = None  # that waits
         self._writing, self._saving = Trouble(), Trouble()
         self._began = 0.0
         self._mended: str | None = None
@@ -129,10 +129,12 @@ class Keeper(Writer):
         self._succeed(self._saving)
         return True
 
-    def mark_best(self, step: int, score: float) -> None:
-        """Name the checkpoint just saved the best so far, now or as soon as there is room."""
-        self._best = step, score
-        self.document(best_score=score)
+    def mark_if_best(self, step: int, score: float) -> None:
+        """Name the checkpoint just saved the best if none has a higher score, now or as soon as there is room."""
+        best = self._best or checkpoints.best(self.run)
+        if best is None or score > best.score:
+            self._best = Best(step, score)
+            self.retry()
 
     @property
     def wants_checkpoint(self) -> bool:

@@ -5,6 +5,7 @@ import json
 import operator
 import os
 import platform
+import random
 import re
 import secrets
 import time
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from asyncrl.config import field_names, flatten, parse_frames
 from asyncrl.errors import InputError, nearest
@@ -21,6 +22,7 @@ from asyncrl.text import played
 
 FORMAT = 1  # of run.json and the rows beside it
 DOCUMENT, LOCK = "run.json", "lock"
+INSTANT = 0.25  # seconds
 QUIET_SECONDS = 600  # without a row, after which a run on another machine is taken to have crashed
 CRASHED = "its process is gone, and nothing says why; asyncrl resume goes on with it"
 Conditions = Callable[[Path, Mapping[str, Any]], bool]  # of a run with its document
@@ -73,7 +75,7 @@ def hold(run: Path) -> Iterator[None]:
         raise InputError(f"Cannot write to {run}: {error.strerror}.") from None
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         except BlockingIOError:
             file.seek(0)
             raise InputError(f"{run.name} is being trained by {file.read() or 'another process'}.") from None
@@ -81,6 +83,18 @@ def hold(run: Path) -> Iterator[None]:
         with suppress(OSError):  # a full disk: nobody is told who it is, but it is held
             os.write(file.fileno(), f"process {os.getpid()} on {platform.node()}".encode())
         yield
+
+
+def _lock(file: TextIO) -> None:
+    """Lock a file; who only asks whether it is locked has it for an instant, and is waited for."""
+    deadline = time.monotonic() + INSTANT
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01 * random.random())
 
 
 def is_held(run: Path) -> bool:

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(3_600), pytest.mark.usefix
 
 def test_no_worker_outlives_a_parent_that_is_killed_at_any_time(faults, tmp_path):
     fault, chance = "SIGKILL to the parent, also while it starts", random.Random(1)
-    for i in range(faults.times(5, 20)):
+    for i in range(faults.times(3, 20)):
         with launched(arguments(tmp_path, f"run-{i}"), tmp_path / "said") as process:
             time.sleep(8 * chance.random())
             faults.inject(fault)
@@ -56,6 +56,18 @@ def test_a_signal_stops_a_run_with_a_checkpoint(faults, tmp_path, numbers, code)
         assert load(run).step > 0
         assert "Traceback" not in (tmp_path / "said").read_text()
         faults.survive(fault)
+
+
+def test_threads_that_environments_leave_behind_do_not_hold_up_the_end(faults, tmp_path):
+    fault, run = "SIGINT where processes do not end by themselves", tmp_path / "mine"
+    command = arguments(tmp_path, env="tests.runtime.toys:Lingering", threads=3)
+    with launched(command, tmp_path / "said") as process:
+        assert wait_until(lambda: read_rows(run, "metrics"), 60)
+        faults.inject(fault)
+        process.send_signal(signal.SIGINT)
+        assert wait_until(lambda: process.poll() == 130, seconds=20), "each was waited for in turn"
+        assert wait_until(lambda: not group(process.pid), seconds=2)
+    faults.survive(fault)
 
 
 def test_an_environment_that_fails_in_every_reset_ends_the_run_and_is_named(faults, tmp_path):

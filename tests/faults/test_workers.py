@@ -59,7 +59,7 @@ class Watch:
             assert time.monotonic() < end
 
 
-@pytest.mark.parametrize(("number", "few", "full"), [(signal.SIGKILL, 20, 200), (signal.SIGSTOP, 4, 10)])
+@pytest.mark.parametrize(("number", "few", "full"), [(signal.SIGKILL, 20, 200), (signal.SIGSTOP, 2, 10)])
 def test_workers_that_are_killed_or_frozen_at_random_instants_are_replaced_while_the_others_go_on(
     faults, number, few, full
 ):

@@ -158,16 +158,19 @@ def test_a_process_that_hangs_is_replaced_and_one_that_is_slow_is_not(monkeypatc
         examiner.close()
 
 
-def test_a_game_that_raises_is_reported():
+def test_a_game_that_raises_is_played_again_but_not_for_ever(monkeypatch):
+    monkeypatch.setattr(evaluate, "RESTARTS", 1)
     exam, theta = setup(env="tests.toys:Crashing")
     examiner = Examiner(exam)
     try:
         examiner.send(theta, 0)
-        failure = hear(examiner)
+        failures = [hear(examiner), hear(examiner)]
     finally:
         examiner.close()
-    assert failure.reason == "evaluation: RuntimeError: the floor gave way"
-    assert "toys.py" in failure.traceback
+    assert [failure.is_final for failure in failures] == [False, True]
+    for failure in failures:
+        assert failure.reason == "the evaluation failed: RuntimeError: the floor gave way"
+        assert "toys.py" in failure.traceback
 
 
 def hear(examiner) -> Evaluated | Failure | None:

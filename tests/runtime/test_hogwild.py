@@ -1,8 +1,10 @@
 """The crew: real processes that start, speak, stand still, stop and die as they should, and leave nothing behind."""
 
+import multiprocessing
 import os
 import random
 import signal
+import threading
 import time
 from contextlib import suppress
 from types import SimpleNamespace
@@ -51,6 +53,29 @@ def test_two_workers_share_a_budget_and_draw_different_actions():
     assert crew.states[0].state != crew.states[1].state
     first = [next(game.score for game in every(EpisodeEnd, heard) if game.worker == i) for i in (0, 1)]
     assert first[0] != first[1]  # sixteen actions, spelt in binary
+
+
+@pytest.mark.faults
+def test_ctrl_c_while_processes_are_waited_for_ends_those_that_do_not_go():
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    def work():
+        with Crew(*prepare(env="tests.runtime.toys:Lingering", threads=2, frames=200)) as crew:
+            crew._farewell = time.monotonic()
+            listen(crew)
+            crew._farewell = time.monotonic() + 60
+            threading.Timer(1, os.kill, (os.getpid(), signal.SIGUSR2)).start()
+
+    old = signal.signal(signal.SIGUSR2, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work()
+        assert not multiprocessing.active_children()
+    finally:
+        for process in multiprocessing.active_children():
+            process.kill()
+        signal.signal(signal.SIGUSR2, old)
 
 
 def test_a_worker_computes_with_one_thread_whatever_the_parent_does(monkeypatch):

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 import time
 
 import gymnasium
@@ -43,6 +44,19 @@ class Spelling(Toy):
     def act(self, action: int) -> tuple[float, bool]:
         """Gain the action's bit."""
         return float(action << (self.t - 1)), self.t == self.LENGTH
+
+
+class Lingering(Corridor):
+    """Leaves a thread behind that does not end, as simulators may."""
+
+    thread = None
+
+    def begin(self) -> None:
+        """Start it, where this is a worker."""
+        super().begin()
+        if self.thread is None and multiprocessing.parent_process():
+            self.thread = threading.Thread(target=time.sleep, args=(1_000,))
+            self.thread.start()
 
 
 class Threads(Toy):

@@ -16,11 +16,11 @@ import torch
 
 from asyncrl.errors import InputError
 from asyncrl.store import manifest
-from asyncrl.store.checkpoint import Checkpoint, CheckpointError, best_step, load, mark_best, save
+from asyncrl.store.checkpoint import Best, Checkpoint, CheckpointError, best, forget_best, load, mark_best, save
 
 FILES = ["state.safetensors", "workers.json", "manifest.json"]
 TRUNCATED, FLIPPED = "the newest checkpoint truncated", "one bit of the newest checkpoint flipped"
-KILLED = "SIGKILL at every system call of saving a checkpoint"
+KILLED = "SIGKILL at every line and system call of saving a checkpoint"
 BOMB = "a pickle in the place of a checkpoint's file"
 
 
@@ -103,7 +103,7 @@ def test_the_last_few_and_the_best_are_kept(tmp_path):
         if step == 100:
             mark_best(tmp_path, step, -3.5)
     assert names(tmp_path) == [f"{step:012d}" for step in (100, 300, 400, 500)] + ["best.json"]
-    assert best_step(tmp_path) == 100
+    assert best(tmp_path) == (100, -3.5)
     assert_same(load(tmp_path, "best"), make(100))
 
 
@@ -278,9 +278,18 @@ def test_what_is_missing_is_said(run, tmp_path_factory):
         load(run, "latest")
     with pytest.raises(CheckpointError, match="no checkpoint of step 150"):
         mark_best(run, 150, 0.0)
-    assert best_step(run) is None
-    (run / "checkpoints" / "best.json").write_text("{")
-    assert best_step(run) is None
+    assert best(run) is None
+    for damaged in ("{", "[]", '{"step": 100}', '{"step": [], "score": 1.0}'):
+        (run / "checkpoints" / "best.json").write_text(damaged)
+        assert best(run) is None
+
+
+def test_the_best_is_forgotten_where_it_is_later_than_what_a_run_goes_back_to(run):
+    mark_best(run, 200, 1.0)
+    forget_best(run, 200)
+    assert best(run) == Best(200, 1.0)
+    forget_best(run, 100)
+    assert best(run) is None
 
 
 @pytest.mark.parametrize("limit", [0, 10, 300, 5_000, 100_000])
@@ -301,7 +310,7 @@ def test_a_full_disk_leaves_the_best_as_it_was(run, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: os.write(-1, b""))  # an OSError
     with pytest.raises(OSError, match="Bad file descriptor"):
         mark_best(run, 200, 2.0)
-    assert best_step(run) == 100
+    assert best(run) == (100, 1.0)
     assert names(run) == ["000000000100", "000000000200", "best.json"]
 
 
@@ -319,19 +328,29 @@ def test_everything_is_synced_before_it_has_its_name(run, monkeypatch):
 KILL = """
 import os, signal, sys
 from pathlib import Path
+import asyncrl.store
 import tests.store.test_checkpoint as here
 
-def die_at(instant, run):
+def die_at(instant, run, every_line):
     count = 0
-    def hook(event, arguments):
+    def tick():
         nonlocal count
+        count += 1
+        if count > instant:
+            os.kill(os.getpid(), signal.SIGKILL)
+    def hook(event, arguments):
         if event in ("os.mkdir", "os.rename", "os.rmdir", "os.remove", "os.fsync") or (
             event == "open" and str(arguments[0]).startswith(str(run))
         ):
-            count += 1
-            if count > instant:
-                os.kill(os.getpid(), signal.SIGKILL)
+            tick()
+    def trace(frame, event, argument):
+        if frame.f_code.co_filename.startswith(asyncrl.store.__path__[0]):
+            if event == "line":
+                tick()
+            return trace
     sys.addaudithook(hook)
+    if every_line:
+        sys.settrace(trace)
 
 os.fsync = lambda descriptor: sys.audit("os.fsync")  # what the kernel has outlives a process
 for case, steps in enumerate(here.BEFORE):
@@ -341,7 +360,7 @@ for case, steps in enumerate(here.BEFORE):
         for step in steps:
             here.save(run, here.make(step))
         if (child := os.fork()) == 0:
-            die_at(instant, run)
+            die_at(instant, run, len(sys.argv) > 2)
             here.save(run, here.make(300, scale=3.0), keep=2)
             os._exit(0)
         if os.waitpid(child, 0)[1] == 0:
@@ -352,11 +371,11 @@ BEFORE = [[100, 200], [300]]
 
 def test_sigkill_at_any_instant_of_saving_leaves_the_old_or_the_new(tmp_path, monkeypatch, faults):
     command = [sys.executable, "-W", "ignore", "-c", KILL, str(tmp_path)]
-    subprocess.run(command, check=True, cwd=Path(__file__).parents[2])
+    subprocess.run(command + faults.times([], ["at every line"]), check=True, cwd=Path(__file__).parents[2])
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     for case, steps in enumerate(BEFORE):
         runs = list((tmp_path / str(case)).iterdir())
-        assert 15 < len(runs) < 100
+        assert faults.times(15, 100) < len(runs) < 1_000
         faults.inject(KILLED, len(runs))
         assert {assert_survived(run, steps[-1]) for run in runs} == {"old", "new"}
         faults.survive(KILLED, len(runs))

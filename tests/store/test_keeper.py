@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from asyncrl.store import keeper
-from asyncrl.store.checkpoint import Checkpoint, best_step, load
+from asyncrl.store.checkpoint import Checkpoint, best, load
 from asyncrl.store.keeper import Keeper
 from asyncrl.store.rows import read_rows
 from asyncrl.store.runs import read_document
@@ -138,12 +138,15 @@ def test_it_is_hopeless_only_where_a_checkpoint_has_failed_for_as_long_as_there_
 def test_the_best_checkpoint_is_named_as_soon_as_there_is_room(hand, time):
     hand.save(make(100), 3)
     with full(0):
-        hand.mark_best(100, 7.5)
-        assert best_step(hand.run) is None
+        hand.mark_if_best(100, 7.5)
+        hand.mark_if_best(50, 7.0)  # better than none, were it not for what waits
+        assert best(hand.run) is None
     time.now += 1
     hand.retry()
-    assert best_step(hand.run) == 100
-    assert read_document(hand.run)["best_score"] == 7.5
+    assert best(hand.run) == (100, 7.5)
+    for score in (7.0, 7.5):
+        hand.mark_if_best(50, score)
+    assert best(hand.run) == (100, 7.5)
 
 
 def test_what_is_no_full_disk_is_not_waited_out(hand, monkeypatch):

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -265,6 +266,25 @@ def assert_owned_by_one(tmp_path, number):
             assert (tmp_path / "lock").read_text() == f"process {os.getpid()} on {platform.node()}"
     assert refusal(tmp_path) is None
     assert not is_held(tmp_path)
+
+
+def test_whoever_asks_who_trains_a_run_keeps_nobody_from_it(tmp_path):
+    """`asyncrl ls` may ask at any instant."""
+    (tmp_path / "lock").touch()
+    stop = threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            is_held(tmp_path)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        for _ in range(200):
+            assert refusal(tmp_path) is None
+    finally:
+        stop.set()
+        asking.join()
 
 
 def test_a_run_can_be_owned_on_a_full_disk(tmp_path):
