@@ -144,4 +144,5 @@ def make_exam(config: RunConfig, spec: Spec, episodes: int, seed: int, stream: i
         threads=cores(),
         stream=stream,
         hang_seconds=config.workers.hang_seconds,
+        restarts=config.workers.restarts,
     )

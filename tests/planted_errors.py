@@ -467,7 +467,7 @@ ERRORS = [
     Error(
         "an evaluation that raises is never played again",
         "runtime/evaluate.py",
-        {"return self._replace(said)": "return said"},
+        {"return self._replace(said, REPEATS)": "return said"},
         "runtime/test_evaluate.py::test_a_game_that_raises_is_played_again_but_not_for_ever",
     ),
     Error(

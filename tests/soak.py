@@ -22,7 +22,7 @@ from tests.faults.launch import group
 from tests.runtime.setups import children, shared_memory
 
 WORKERS, T_MAX, ENVS = 2, 5, 8
-SETTINGS = ("optimizer.lr=2e-3", "initial_weights=orthogonal", "evaluation.every=1M", "workers.restarts=1000")
+SETTINGS = ("optimizer.lr=2e-3", "initial_weights=orthogonal", "evaluation.every=2M", "workers.restarts=1000")
 
 
 def resident(pid: int) -> float:

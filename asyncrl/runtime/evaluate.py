@@ -20,7 +20,7 @@ from asyncrl.runtime.shared import bind
 from asyncrl.runtime.stream import forget
 
 MAX_TOGETHER = 16  # games played side by side
-RESTARTS = 3  # of a process that failed, died or hung, for one evaluation
+REPEATS = 3  # of an evaluation that raised or hung, in a row: it may well do so again
 BEAT_SECONDS = 1.0
 PATIENCE = 5  # times hang_seconds without a step, before the process is taken to hang
 TRAINING_GAMES, LATER_GAMES = 2**32 - 2, 2**32 - 3  # spawn keys: the best of the first must not be judged by them again
@@ -38,6 +38,7 @@ class Exam:
     threads: int
     stream: int  # TRAINING_GAMES, or LATER_GAMES of ``asyncrl eval``
     hang_seconds: float = 60.0  # of a worker's; here games start, and many are stepped in turn
+    restarts: int = 10  # of a process that died, in a row
 
 
 def play(
@@ -90,11 +91,11 @@ def examine(exam: Exam, theta: Tensor, T: int) -> Evaluated:
 
 
 class Examiner:
-    """A process that evaluates the snapshots it is sent; another takes its place if it fails, dies or hangs, thrice."""
+    """A process that evaluates the snapshots it is sent; another takes its place if it fails, dies or hangs."""
 
     def __init__(self, exam: Exam) -> None:
         """Start the process."""
-        self._exam, self._restarts = exam, RESTARTS
+        self._exam, self._failures = exam, 0  # in a row
         self._begin()
 
     def _begin(self) -> None:
@@ -120,27 +121,30 @@ class Examiner:
                 said = cast("Evaluated | Failure | None", self._pipe.recv())  # None: it has made a step
                 self._silent = 0.0
                 if isinstance(said, Failure):
-                    return self._replace(said)
-                self._restarts = self._restarts if said is None else RESTARTS
+                    return self._replace(said, REPEATS)
+                self._failures = self._failures if said is None else 0
                 return said
         except (EOFError, OSError):
             self.close()  # only then there is an exit code
             code = self._process.exitcode
-            return self._replace(Failure(-1, f"the evaluation died without a word (exit code {code})", ""))
+            died = Failure(-1, f"the evaluation died without a word (exit code {code})", "")
+            return self._replace(died, self._exam.restarts)
         self._silent += timeout
         if self._silent <= PATIENCE * self._exam.hang_seconds:
             return None
-        return self._replace(Failure(-1, f"the evaluation hung: it made no step for {self._silent:.0f} seconds", ""))
+        hung = Failure(-1, f"the evaluation hung: it made no step for {self._silent:.0f} seconds", "")
+        return self._replace(hung, REPEATS)
 
-    def _replace(self, failure: Failure) -> Failure:
-        """Have another process begin again, unless there were too many."""
+    def _replace(self, failure: Failure, limit: int) -> Failure:
+        """Have another process begin again, unless it has failed more often than that."""
         self.close()
-        self._restarts -= 1
-        if self._restarts >= 0:
+        self._failures += 1
+        is_final = self._failures > limit
+        if not is_final:
             self._begin()
             with suppress(OSError):
                 self._pipe.send(self._asked)
-        return failure._replace(is_final=self._restarts < 0)
+        return failure._replace(is_final=is_final)
 
     def close(self) -> None:
         """End the process."""

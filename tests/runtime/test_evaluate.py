@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -118,10 +119,10 @@ def test_an_evaluation_does_not_touch_the_weights():
     assert torch.equal(theta, before)
 
 
-def test_a_process_of_its_own_finds_the_same_and_is_replaced_if_it_dies_but_not_for_ever(monkeypatch):
-    monkeypatch.setattr(evaluate, "RESTARTS", 1)
+def test_a_process_of_its_own_finds_the_same_and_is_replaced_if_it_dies_but_not_for_ever():
     before = children(os.getpid())
     exam, theta = setup(env="CartPole-v1")
+    exam = replace(exam, restarts=1)
     examiner = Examiner(exam)
     try:
         for T in (10, 20, 10):
@@ -159,7 +160,7 @@ def test_a_process_that_hangs_is_replaced_and_one_that_is_slow_is_not(monkeypatc
 
 
 def test_a_game_that_raises_is_played_again_but_not_for_ever(monkeypatch):
-    monkeypatch.setattr(evaluate, "RESTARTS", 1)
+    monkeypatch.setattr(evaluate, "REPEATS", 1)
     exam, theta = setup(env="tests.toys:Crashing")
     examiner = Examiner(exam)
     try:
