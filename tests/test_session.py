@@ -275,7 +275,7 @@ def test_training_goes_on_while_the_disk_is_full_and_a_run_that_ends_on_a_full_o
         return read_rows(run, "metrics")[-1]["steps"]
 
     run, said = launched.run, launched.said
-    assert wait_until(lambda: (run / "checkpoints").is_dir() and saved_steps(run))
+    assert wait_until(lambda: (run / "checkpoints").is_dir() and saved_steps(run) and read_rows(run, "metrics"))
     faults.inject("the disk is full", 2)
     allow(ROOM)
     assert wait_until(lambda: "Training goes on" in said.read_text())
