@@ -50,7 +50,7 @@ def _summary(run: Path, document: Mapping[str, Any]) -> Facts:
 
 def details(run: Path) -> Facts:
     """Return all that ``asyncrl show`` tells about a run: run.json and what its rows come to."""
-    document = runs.known(run)
+    document = runs.current_document(run)
     metrics = rows.read_rows(run, "metrics")
     return {
         "path": str(run),

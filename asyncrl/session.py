@@ -220,7 +220,7 @@ class Session:
     def _save(self) -> bool:
         self._view("saving", now=True)
         T = self._shared.T
-        counts = self._log.counts(T)
+        counts = self._log.counts(T) | {"updates": self._shared.updates}  # some of the dead may have told nobody
         meta = {"counts": counts, "health": self._log.health(), "config": self._document["config"]}
         taken = snapshot.take(self._shared, self._crew.states, meta)
         is_saved = self._writer.save(taken, self._config.checkpoints.keep)

@@ -461,13 +461,19 @@ ERRORS = [
     Error(
         "each who does not go is waited for in turn",
         HOGWILD,
-        {"max(LEAST_GRACE, self._farewell - now)": "JOIN_SECONDS"},
+        {"GOING_SECONDS if self._is_ending else JOIN_SECONDS": "2 * JOIN_SECONDS"},
         "faults/test_commands.py::test_threads_that_environments_leave_behind_do_not_hold_up_the_end",
+    ),
+    Error(
+        "environments stay open",
+        WORKER,
+        {"learner.tape.close()": "pass"},
+        CREW + "at_the_end_environments_are_closed_and_if_that_fails_nothing_is_lost",
     ),
     Error(
         "an evaluation that raises is never played again",
         "runtime/evaluate.py",
-        {"return self._replace(said, REPEATS)": "return said"},
+        {"return self._replace(said, is_accident=False)": "return said"},
         "runtime/test_evaluate.py::test_a_game_that_raises_is_played_again_but_not_for_ever",
     ),
     Error(

@@ -18,8 +18,7 @@ import typer
 from asyncrl.store.checkpoint import load
 from asyncrl.store.rows import read_rows
 from asyncrl.store.runs import list_runs, read_document
-from tests.faults.launch import group
-from tests.runtime.setups import children, shared_memory
+from tests.runtime.setups import children, is_alive, shared_memory, wait_until
 
 WORKERS, T_MAX, ENVS = 2, 5, 8
 SETTINGS = ("optimizer.lr=2e-3", "initial_weights=orthogonal", "evaluation.every=2M", "workers.restarts=1000")
@@ -52,9 +51,9 @@ def main(
     names = shared_memory()
     command = [sys.executable, "-m", "asyncrl", "run", "--threads", str(WORKERS), "--envs-per-thread", str(ENVS)]
     command += ["--frames", frames, "--results", str(results), *(word for s in SETTINGS for word in ("--set", s))]
-    chance, memory, buried, kills = random.Random(1), [], 0, 0
+    chance, memory, last, buried, kills = random.Random(1), [], [], 0, 0
     began = time.monotonic()
-    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     while run.poll() is None:
         due = time.monotonic() + every
         while run.poll() is None and time.monotonic() < due:
@@ -62,6 +61,7 @@ def main(
             buried = max(buried, zombies(run.pid) if time.monotonic() > due - 0.3 else 0)
         workers = sorted(children(run.pid))
         if run.poll() is None and workers:
+            last = workers
             memory.append(resident(run.pid))
             os.kill(chance.choice(workers), signal.SIGKILL)
             kills += 1
@@ -76,8 +76,8 @@ def main(
     quarter = max(1, len(memory) // 4)
     early, late = memory[quarter : 2 * quarter], memory[-quarter:]  # less where the process that evaluates is dead
     told = " and ".join(f"{min(part):.0f} to {max(part):.0f} MiB" for part in (early, late))
-    left = group(run.pid)
-    print(f"{len(left)} processes left")
+    left = not wait_until(lambda: not any(map(is_alive, last)), seconds=5)
+    print("processes were left" if left else "no process was left")
     print(f"memory in the second and in the last quarter {told}; {buried} zombies at most")
     print("evaluations: " + ", ".join(f"{row['frames'] / 1e6:.0f}M {row['mean']:.1f}" for row in rows))
     assert run.returncode == 0

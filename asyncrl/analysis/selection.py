@@ -46,7 +46,7 @@ def choose(selection: Selection) -> list[Chosen]:
     wanted = [runs.find(selection.results, name) for name in selection.names]
     sets = [_set(text) for text in selection.compare]
     fulfils = runs.conditions(selection.where)
-    named = {path.resolve(): (path, runs.known(path)) for path in wanted}  # a path may lead to another store
+    named = {path.resolve(): (path, runs.current_document(path)) for path in wanted}  # a path may lead to another store
     found = [pair for pair in (named.values() if wanted else runs.select(selection.results)) if fulfils(*pair)]
     if not sets:
         return [Chosen(path, document, None) for path, document in found]

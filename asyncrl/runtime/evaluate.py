@@ -2,6 +2,7 @@
 
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -95,7 +96,8 @@ class Examiner:
 
     def __init__(self, exam: Exam) -> None:
         """Start the process."""
-        self._exam, self._failures = exam, 0  # in a row
+        self._exam = exam
+        self._failures: Counter[bool] = Counter()  # in a row; of processes that died, and others
         self._begin()
 
     def _begin(self) -> None:
@@ -121,25 +123,26 @@ class Examiner:
                 said = cast("Evaluated | Failure | None", self._pipe.recv())  # None: it has made a step
                 self._silent = 0.0
                 if isinstance(said, Failure):
-                    return self._replace(said, REPEATS)
-                self._failures = self._failures if said is None else 0
+                    return self._replace(said, is_accident=False)
+                if said is not None:
+                    self._failures.clear()
                 return said
         except (EOFError, OSError):
             self.close()  # only then there is an exit code
             code = self._process.exitcode
             died = Failure(-1, f"the evaluation died without a word (exit code {code})", "")
-            return self._replace(died, self._exam.restarts)
+            return self._replace(died, is_accident=True)
         self._silent += timeout
         if self._silent <= PATIENCE * self._exam.hang_seconds:
             return None
         hung = Failure(-1, f"the evaluation hung: it made no step for {self._silent:.0f} seconds", "")
-        return self._replace(hung, REPEATS)
+        return self._replace(hung, is_accident=False)
 
-    def _replace(self, failure: Failure, limit: int) -> Failure:
-        """Have another process begin again, unless it has failed more often than that."""
+    def _replace(self, failure: Failure, is_accident: bool) -> Failure:
+        """Have another process begin again, unless there were too many of that kind."""
         self.close()
-        self._failures += 1
-        is_final = self._failures > limit
+        self._failures[is_accident] += 1
+        is_final = self._failures[is_accident] > (self._exam.restarts if is_accident else REPEATS)
         if not is_final:
             self._begin()
             with suppress(OSError):

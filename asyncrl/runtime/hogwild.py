@@ -23,7 +23,7 @@ RECENT_SECONDS = 600.0  # in which a worker's failures are counted
 FIRST_DELAY, LONGEST_DELAY = 0.25, 5.0  # seconds before a failed worker is replaced, doubled by each recent failure
 STARTING = 5  # times as long as a rollout may take, the first one may: a process starts, environments open
 SLOW = 50  # rollouts of the usual length that a worker may stand still, if that is longer
-LEAST_GRACE = 0.05  # seconds, for one that is just going
+GOING_SECONDS = 0.05  # for a process that is just dying
 STOP_SECONDS = 8.0  # for the rollout in hand, once all were asked to end
 
 
@@ -106,7 +106,6 @@ class Crew:
         self._pauses = 0
         self._heard = threading.Event()
         self._stopping = False
-        self._farewell: float | None = None  # until when those that have said all may take to go
         self._looked = time.monotonic()
 
     def __enter__(self) -> "Crew":
@@ -144,9 +143,10 @@ class Crew:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         """End every worker: at its own pace where it was asked to stop or is done, at once after an error."""
         processes = [seat.process for seat in self._seats if seat.process is not None]
+        deadline = time.monotonic() + (JOIN_SECONDS if kind is None else 0.0)
         try:
             for process in processes:
-                process.join(0.0 if kind else self._grace())
+                process.join(max(0.0, deadline - time.monotonic()))
         finally:  # also where a second Ctrl-C comes in between
             for process in processes:
                 process.kill()
@@ -155,13 +155,6 @@ class Crew:
         for seat in self._seats:
             if seat.ear is not None:
                 seat.ear.close()
-
-    def _grace(self) -> float:
-        """Return for how many seconds a worker that has said all may still take to go: all have the same time."""
-        now = time.monotonic()
-        if self._farewell is None:
-            self._farewell = now + JOIN_SECONDS
-        return max(LEAST_GRACE, self._farewell - now)
 
     @property
     def is_running(self) -> bool:
@@ -211,7 +204,7 @@ class Crew:
 
     def _bury(self, seat: Seat) -> Iterator[Event]:
         assert seat.process is not None
-        seat.process.join(self._grace() if self._is_ending else JOIN_SECONDS)
+        seat.process.join(GOING_SECONDS if self._is_ending else JOIN_SECONDS)  # the end waits for all together
         code = seat.process.exitcode
         was_let_go = seat.hung is not None and self._stopping  # it had its time
         if was_let_go or (not code and self._is_ending):  # or it has said all, though it may be slow to go
@@ -238,9 +231,9 @@ class Crew:
         seat.process.kill()
         seat.process.join()
         self._leave(seat)
-        self.states.pop(seat.i, None)  # the next process does not go on from there
         if self._is_ending:
             return failure._replace(is_final=False)
+        self.states.pop(seat.i, None)  # the next process does not go on from there
         now, restarts = time.monotonic(), self._job.restarts
         window = max(RECENT_SECONDS, (restarts + 2) * seat.patience(self._job.hang_seconds))  # hangs are slow to count
         failures = seat.count_failure(now, window)

@@ -14,7 +14,7 @@ from asyncrl.birth import Sealed, begin, unheard
 from asyncrl.errors import STOPS
 
 CONTEXT = multiprocessing.get_context("spawn")  # a forked torch deadlocks in its thread pools
-JOIN_SECONDS = 5.0  # for a process that has said all, such as to close what an environment has opened
+JOIN_SECONDS = 5.0  # for a process that has said all, such as to close its environments
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 LIBRARY_VARIABLES = {
     "OMP_WAIT_POLICY": "PASSIVE",  # a thread that spins while it waits takes the core that it waits for

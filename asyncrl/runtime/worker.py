@@ -54,6 +54,8 @@ def main(
         gc.freeze()  # what is here stays: the collector need not go through it again and again
         learner.run()
         gc.unfreeze()  # or the emulator's library would list on stderr, as leaks, all that was never collected
+        with suppress(Exception):  # all has been said
+            learner.tape.close()
     except (Exception, SystemExit) as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         reason = f"{type(error).__name__}: {error} ({os.path.basename(last.filename)}:{last.lineno})"
@@ -153,7 +155,6 @@ class ActorLearner:
                 self.report()
         self.report()
         self.send_state()
-        self.tape.close()
         self.pipe.close()
 
     def is_wanted(self) -> bool:

@@ -111,7 +111,7 @@ def best(run: Path) -> Best | None:
     try:
         entries = read_object(_folder(run) / BEST)
         return Best(int(entries["step"]), float(entries["score"]))
-    except (OSError, KeyError, TypeError, ValueError):
+    except (FileNotFoundError, KeyError, TypeError, ValueError, OverflowError):  # none was named, or it is damaged
         return None
 
 

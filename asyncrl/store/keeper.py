@@ -130,7 +130,7 @@ class Keeper(Writer):
         return True
 
     def mark_if_best(self, step: int, score: float) -> None:
-        """Name the checkpoint just saved the best if none has a higher score, now or as soon as there is room."""
+        """Name the checkpoint just saved the best if none has as high a score, now or as soon as there is room."""
         best = self._best or checkpoints.best(self.run)
         if best is None or score > best.score:
             self._best = Best(step, score)

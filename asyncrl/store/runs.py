@@ -22,7 +22,7 @@ from asyncrl.text import played
 
 FORMAT = 1  # of run.json and the rows beside it
 DOCUMENT, LOCK = "run.json", "lock"
-INSTANT = 0.25  # seconds
+INSTANT = 0.25  # seconds, for which somebody may only be asking whether a lock is taken
 QUIET_SECONDS = 600  # without a row, after which a run on another machine is taken to have crashed
 CRASHED = "its process is gone, and nothing says why; asyncrl resume goes on with it"
 Conditions = Callable[[Path, Mapping[str, Any]], bool]  # of a run with its document
@@ -125,7 +125,7 @@ def read_document(run: Path) -> dict[str, Any]:
     return document
 
 
-def known(run: Path) -> dict[str, Any]:
+def current_document(run: Path) -> dict[str, Any]:
     """Return what ``run.json`` says, but tell a run that crashed without a word from a live one: both say ``running``.
 
     Raises:
@@ -133,7 +133,9 @@ def known(run: Path) -> dict[str, Any]:
     """
     document = read_document(run)
     if document.get("status") == "running" and not _is_live(run):
-        document |= {"status": "crashed", "reason": CRASHED}
+        document = read_document(run)  # it may have ended in between
+        if document.get("status") == "running":
+            document |= {"status": "crashed", "reason": CRASHED}
     return document
 
 
@@ -143,8 +145,8 @@ def _is_live(run: Path) -> bool:
     with suppress(OSError):
         if (run / LOCK).read_text().endswith(f" on {platform.node()}"):  # elsewhere a lock may not be seen from here
             return False
-    times = [file.stat().st_mtime for file in run.glob("*.jsonl")]
-    return bool(times) and time.time() - max(times) < QUIET_SECONDS
+    times = [file.stat().st_mtime for file in (run / DOCUMENT, *run.glob("*.jsonl"))]
+    return time.time() - max(times) < QUIET_SECONDS
 
 
 def list_runs(root: Path) -> list[Path]:
@@ -195,7 +197,7 @@ def select(root: Path, where: str | None = None) -> list[tuple[Path, dict[str, A
     fulfils, chosen = conditions(where), []
     for run in list_runs(root):
         try:
-            document = known(run)
+            document = current_document(run)
         except InputError as error:
             document = {"status": "damaged", "reason": str(error)}
         if fulfils(run, document):

@@ -11,7 +11,7 @@ import torch
 
 from asyncrl.store.checkpoint import load
 from asyncrl.store.rows import read_rows
-from asyncrl.store.runs import known, list_runs, read_document
+from asyncrl.store.runs import current_document, list_runs, read_document
 from tests.faults.launch import arguments, group, launched
 from tests.runtime.setups import wait_until
 
@@ -27,7 +27,7 @@ def test_no_worker_outlives_a_parent_that_is_killed_at_any_time(faults, tmp_path
             process.kill()
             assert wait_until(lambda: not group(process.pid), seconds=2), "a process outlived its parent"
         for run in list_runs(tmp_path):
-            assert known(run)["status"] == "crashed"
+            assert current_document(run)["status"] == "crashed"
             read_rows(run, "episodes")
         faults.survive(fault)
 

@@ -59,12 +59,14 @@ class Watch:
             assert time.monotonic() < end
 
 
-@pytest.mark.parametrize(("number", "few", "full"), [(signal.SIGKILL, 20, 200), (signal.SIGSTOP, 2, 10)])
+@pytest.mark.parametrize(
+    ("number", "hang_seconds", "few", "full"), [(signal.SIGKILL, 60.0, 20, 200), (signal.SIGSTOP, 4.0, 2, 10)]
+)
 def test_workers_that_are_killed_or_frozen_at_random_instants_are_replaced_while_the_others_go_on(
-    faults, number, few, full
+    faults, number, hang_seconds, few, full
 ):
     fault = f"{number.name} to a random worker, at random instants"
-    job, shared = prepare(threads=4, frames=ENDLESS, workers=PATIENT | {"hang_seconds": 2.0})
+    job, shared = prepare(threads=4, frames=ENDLESS, workers=PATIENT | {"hang_seconds": hang_seconds})
     chance, times = random.Random(1), faults.times(few, full)
     with Crew(job, shared) as crew:
         watch = Watch(crew, shared)

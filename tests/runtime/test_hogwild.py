@@ -56,15 +56,15 @@ def test_two_workers_share_a_budget_and_draw_different_actions():
 
 
 @pytest.mark.faults
-def test_ctrl_c_while_processes_are_waited_for_ends_those_that_do_not_go():
+def test_ctrl_c_while_processes_are_waited_for_ends_those_that_do_not_go(monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(hogwild, "JOIN_SECONDS", 60)
+
     def work():
         with Crew(*prepare(env="tests.runtime.toys:Lingering", threads=2, frames=200)) as crew:
-            crew._farewell = time.monotonic()
             listen(crew)
-            crew._farewell = time.monotonic() + 60
             threading.Timer(1, os.kill, (os.getpid(), signal.SIGUSR2)).start()
 
     old = signal.signal(signal.SIGUSR2, interrupt)
@@ -76,6 +76,15 @@ def test_ctrl_c_while_processes_are_waited_for_ends_those_that_do_not_go():
         for process in multiprocessing.active_children():
             process.kill()
         signal.signal(signal.SIGUSR2, old)
+
+
+def test_at_the_end_environments_are_closed_and_if_that_fails_nothing_is_lost(monkeypatch, tmp_path):
+    monkeypatch.setenv("CLOSED", str(tmp_path))
+    with Crew(*prepare(env="tests.runtime.toys:Closing", threads=2, frames=200)) as crew:
+        heard = listen(crew)
+    assert len(list(tmp_path.iterdir())) == 2
+    assert not every(Failure, heard)
+    assert sorted(crew.states) == [0, 1]
 
 
 def test_a_worker_computes_with_one_thread_whatever_the_parent_does(monkeypatch):

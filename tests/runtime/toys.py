@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -57,6 +58,17 @@ class Lingering(Corridor):
         if self.thread is None and multiprocessing.parent_process():
             self.thread = threading.Thread(target=time.sleep, args=(1_000,))
             self.thread.start()
+
+
+class Closing(Corridor):
+    """Leaves a file where it is closed, and raises, where this is a worker."""
+
+    def close(self) -> None:
+        """Leave the file."""
+        if multiprocessing.parent_process() is None:
+            return
+        Path(os.environ["CLOSED"], str(os.getpid())).touch()
+        raise RuntimeError("it has gone already")
 
 
 class Threads(Toy):
