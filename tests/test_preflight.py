@@ -89,19 +89,16 @@ def test_a_megabyte_of_shared_memory_is_one_line_and_no_run(tmp_path, faults):
     if not shutil.which("unshare") or subprocess.run([*within, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this machine lets nobody mount anything")
     faults.inject("/dev/shm of 1 MB")
-    done = asyncrl_run(tmp_path, "--env", "pong", "--threads", "2", within=within)
-    assert done.returncode == Exit.BAD_INPUT, done.stderr
-    assert done.stderr.startswith("asyncrl: Shared memory: ")
-    assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "here").exists()
+    said = said_of_no_run(tmp_path, "--env", "pong", "--threads", "2", within=within)
+    assert said.startswith("asyncrl: Shared memory: ")
     faults.survive("/dev/shm of 1 MB")
 
 
-def asyncrl_run(folder, *options, within=(), preexec_fn=None):
-    """Run the command in a folder, with results in ``here``."""
+def said_of_no_run(folder, *options, within=(), preexec_fn=None):
+    """Run the command in a folder; see that it is refused and nothing written, and return the one line that it says."""
     command = [*within, sys.executable, "-m", "asyncrl", "run", *options, "--results", "here"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
+    done = subprocess.run(
         command,
         capture_output=True,
         text=True,
@@ -111,15 +108,16 @@ def asyncrl_run(folder, *options, within=(), preexec_fn=None):
         check=False,
         preexec_fn=preexec_fn,
     )
+    assert done.returncode == Exit.BAD_INPUT, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (folder / "here").exists()
+    return done.stderr
 
 
 def test_too_few_descriptors_for_the_workers_are_one_line_and_no_run(tmp_path, faults):
     """The real limit, from a shell's point of view: ulimit -n 64."""
     faults.inject("ulimit -n 64 with 16 workers")
     few = partial(resource.setrlimit, resource.RLIMIT_NOFILE, (64, 64))
-    done = asyncrl_run(tmp_path, "--env", "CartPole-v1", "--threads", "16", preexec_fn=few)
-    assert done.returncode == Exit.BAD_INPUT, done.stderr
-    assert done.stderr.startswith("asyncrl: Open files: 64 at once, a run of 16 workers needs 88. Raise the limit")
-    assert done.stderr.count("\n") == 1
-    assert not (tmp_path / "here").exists()
+    said = said_of_no_run(tmp_path, "--env", "CartPole-v1", "--threads", "16", preexec_fn=few)
+    assert said.startswith("asyncrl: Open files: 64 at once, a run of 16 workers needs 88. Raise the limit")
     faults.survive("ulimit -n 64 with 16 workers")

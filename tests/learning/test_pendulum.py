@@ -14,4 +14,4 @@ ENOUGH = RANDOM + 300  # a mean of 20 games has a standard error of 70
 def test_the_pendulum_swings_up(tmp_path):
     settings = {"env": "Pendulum-v1", "algo": "a3c", "frames": FRAMES, "envs_per_thread": 4}
     means = evaluated_means(tmp_path, ENOUGH, **settings, evaluation={"every": FRAMES // 5, "episodes": 20})
-    assert max(means) >= ENOUGH, means
+    assert max(means) > ENOUGH, means
