@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(3_600), pytest.mark.usefix
 
 def test_no_worker_outlives_a_parent_that_is_killed_at_any_time(faults, tmp_path):
     fault, chance = "SIGKILL to the parent, also while it starts", random.Random(1)
-    for i in range(faults.times(5, 20)):
+    for i in range(faults.times(3, 20)):
         with launched(arguments(tmp_path, f"run-{i}"), tmp_path / "said") as process:
             time.sleep(8 * chance.random())
             faults.inject(fault)

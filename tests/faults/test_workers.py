@@ -60,7 +60,7 @@ class Watch:
 
 
 @pytest.mark.parametrize(
-    ("number", "hang_seconds", "few", "full"), [(signal.SIGKILL, 60.0, 20, 200), (signal.SIGSTOP, 4.0, 4, 10)]
+    ("number", "hang_seconds", "few", "full"), [(signal.SIGKILL, 60.0, 20, 200), (signal.SIGSTOP, 4.0, 2, 10)]
 )
 def test_workers_that_are_killed_or_frozen_at_random_instants_are_replaced_while_the_others_go_on(
     faults, number, hang_seconds, few, full
@@ -100,7 +100,7 @@ def test_workers_that_are_killed_or_frozen_at_random_instants_are_replaced_while
 
 
 def test_environments_that_raise_in_a_step_are_replaced_with_their_traceback(faults):
-    fault, times = "the environment raises in a step", faults.times(10, 20)
+    fault, times = "the environment raises in a step", faults.times(5, 20)
     job, shared = prepare(env="tests.runtime.toys:Fragile", threads=3, frames=ENDLESS, workers=PATIENT)
     with Crew(job, shared) as crew:
         watch = Watch(crew, shared)
