@@ -118,6 +118,12 @@ def run(
             "\\[default: pong]"
         ),
     ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="The values under your own: 'paper', or 'fast', which learns sooner on few cores. \\[default: paper]"
+        ),
+    ] = None,
     network: Annotated[
         str | None, typer.Option(help=f"{', '.join(NETWORKS)}. \\[default: what fits the observations]")
     ] = None,
@@ -154,6 +160,7 @@ def run(
     options = {
         "algo": algo,
         "env": env,
+        "preset": preset,
         "network": network,
         "threads": threads,
         "frames": frames,

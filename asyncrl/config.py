@@ -1,7 +1,7 @@
 """A run's configuration: every number with its unit and source, and where the values come from.
 
-Values are taken from the defaults below, then the presets for the kind of environment, then a TOML file, then the
-command line, each over the last. Everything that counts time here counts emulator *frames*, as the paper does.
+Values are taken from the defaults below, then the preset for the kind of environment and the method, then a TOML file,
+then the command line, each over the last. Everything that counts time here counts emulator *frames*, as the paper does.
 """
 
 import re
@@ -49,8 +49,9 @@ class Optimizer(Part):
     """Supplement 7 and the authors' e-mails."""
 
     name: Literal["shared-rmsprop", "rmsprop", "momentum", "adam"] = "shared-rmsprop"
-    lr: Positive = 7e-4  # annealed linearly to 0 over the run (Setup B)
+    lr: Positive = 7e-4  # annealed linearly to 0 (Setup B)
     anneal: bool = True
+    anneal_frames: Annotated[Annotated[Frames, Field(gt=0)] | None, BeforeValidator(parse_none)] = None  # None: the budget
     alpha: Annotated[float, Field(ge=0, lt=1)] = 0.99  # decay of g, and of the momentum
     eps: Positive = 0.1  # inside the root
     clip: Annotated[Positive | None, BeforeValidator(parse_none)] = 40.0  # norm of the whole gradient; "none": never
@@ -105,6 +106,7 @@ class RunConfig(Part):
     """Everything that decides what a run does."""
 
     algo: Literal["one-step-q", "one-step-sarsa", "n-step-q", "a3c", "a2c"] = "a3c"
+    preset: Literal["paper", "fast"] = "paper"  # which values stand under the user's own; see presets.toml
     env: str = "pong"  # a game, a Gymnasium id, or pkg.module:factory
     threads: Annotated[int, Field(ge=1, le=1024)] = 16  # actor-learners, one process each
     envs_per_thread: Annotated[int, Field(ge=1, le=1024)] = 1  # B; the paper's 1
@@ -117,6 +119,7 @@ class RunConfig(Part):
     target_frames: Annotated[Frames, Field(gt=0)] = 40_000  # I_target, value methods only
     entropy: Annotated[float, Field(ge=0)] = 0.01  # β, policy methods only
     value_weight: Annotated[float, Field(ge=0)] = 0.5  # of ½(R−V)²: the gradient of V is halved
+    averaging: Annotated[int, Field(ge=0)] = 0  # updates in the running average of θ that is evaluated; 0: θ itself
     log_seconds: Positive = 5.0  # between rows of metrics
     profile: bool = False  # whether those rows say where the workers' time goes
     optimizer: Optimizer = Optimizer()
@@ -137,11 +140,19 @@ def _presets() -> dict[str, Any]:
     return tomllib.loads(files("asyncrl").joinpath("presets.toml").read_text())
 
 
-def preset(kind: str, algo: str) -> dict[str, Any]:
-    """Return what differs from the defaults for a kind of environment (``atari``, ``vector``, ``continuous``)."""
-    block = _presets().get(kind, {})
-    own = {key: value for key, value in block.items() if key not in ALGOS}
-    return merge(own, block.get(algo, {}))
+def preset(name: str, kind: str, algo: str) -> dict[str, Any]:
+    """Return what a preset changes for a kind of environment (``atari``, ``vector``, ``continuous``) and a method.
+
+    ``fast`` starts from ``paper`` and changes only what its own block names.
+    """
+    layers = [_presets()["paper"].get(kind, {})]
+    if name != "paper":
+        layers.append(_presets()[name].get(kind, {}))
+    merged: dict[str, Any] = {}
+    for block in layers:
+        general = {key: value for key, value in block.items() if key not in ALGOS}
+        merged = merge(merged, general, block.get(algo, {}))
+    return merged
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:

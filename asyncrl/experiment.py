@@ -56,7 +56,7 @@ def train(config: RunConfig, results: Path, name: str | None = None, show: Show 
     theta = flatten(parts.make_network(config, spec))
     job = parts.make_job(config, spec, final, session=0)
     preflight.check(job, len(theta), len(final), results, config.checkpoints.keep)
-    shared = Shared.allocate(theta, job.workers, job.optimizer, job.has_target)
+    shared = Shared.allocate(theta, job.workers, job.optimizer, job.has_target, job.has_average)
     game = config.env.rpartition(":")[2].rpartition("/")[2].lower()
     origin = provenance.collect()
     run = runs.claim(results, f"{game}-{config.algo}-{config.threads}t-s{config.seed}", name)
@@ -113,7 +113,7 @@ def _resume(run: Path, frames: int | None, show: Show) -> Path:
     for name in ("episodes", "metrics", "evaluations"):
         rows.cut(run, name, saved.step)
     checkpoints.forget_best(run, saved.step)
-    shared = Shared.allocate(saved.tensors["theta"], job.workers, job.optimizer, job.has_target)
+    shared = Shared.allocate(saved.tensors["theta"], job.workers, job.optimizer, job.has_target, job.has_average)
     shared.restore(saved.tensors)
     document |= {"config": config.model_dump(mode="json"), "sessions": sessions}
     document |= saved.meta["counts"] | saved.meta.get("health", {})
@@ -134,7 +134,7 @@ def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) 
     config = _config_of(run, document)
     spec = environments.describe(config.env, config.atari)
     saved = checkpoints.load(run, which)
-    result = examine(parts.make_exam(config, spec, episodes, seed, LATER_GAMES), saved.tensors["theta"], saved.step)
+    result = examine(parts.make_exam(config, spec, episodes, seed, LATER_GAMES), saved.evaluated, saved.step)
     row: dict[str, Any] = saved.meta["counts"] | evaluation_row(result, document["protocol"], "eval") | {"seed": seed}
     with Writer(run) as writer:
         writer.append("evaluations", row)
@@ -150,7 +150,7 @@ def play(run: Path, which: str = "last", seed: int = 1) -> Iterator[tuple[NDArra
     exam = parts.make_exam(config, spec, 1, seed, LATER_GAMES)
     score = 0.0
     try:
-        for step in steps(exam, saved.tensors["theta"], stage, saved.step):
+        for step in steps(exam, saved.evaluated, stage, saved.step):
             score += float(step.reward[0])
             yield stage.frame(), score
             if step.games:

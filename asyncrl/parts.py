@@ -47,7 +47,7 @@ def resolve(table: Mapping[str, Any]) -> RunConfig:
     spec = environments.describe(asked.env, asked.atari)
     if isinstance(spec.actions, Box) and not asked.is_policy_method:
         raise InputError(f"{asked.env} has continuous actions, which {asked.algo} cannot choose from; use a3c or a2c.")
-    preset = configuration.preset(environments.kind(spec), asked.algo)
+    preset = configuration.preset(asked.preset, environments.kind(spec), asked.algo)
     merged = configuration.build(configuration.merge(preset, table))
     return merged.model_copy(update={"network": networks.fit(merged.network, spec.obs_shape)})
 
@@ -92,6 +92,12 @@ def steps(frames: int, spec: Spec) -> int:
     return max(1, frames // spec.frames_per_step)
 
 
+def anneal_steps(config: RunConfig, spec: Spec) -> int | None:
+    """Return after how many steps the learning rate is 0; None where it stays as it is."""
+    frames = config.optimizer.anneal_frames or config.frames
+    return steps(frames, spec) if config.optimizer.anneal else None
+
+
 class Schedule(NamedTuple):
     """Who steps what: many workers with B environments each, or for A2C one worker with all of them."""
 
@@ -118,7 +124,8 @@ def make_job(config: RunConfig, spec: Spec, final: tuple[float, ...], session: i
         make_environments=partial(make_environments, config, plan.threads, True, plan.envs),
         optimizer=make_optimizer(config),
         lr=config.optimizer.lr,
-        anneal=config.optimizer.anneal,
+        anneal_steps=anneal_steps(config, spec),
+        averaging=config.averaging,
         clip=config.optimizer.clip,
         t_max=config.t_max,
         gamma=config.gamma,

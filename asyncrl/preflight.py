@@ -25,7 +25,7 @@ def check(job: Job, parameters: int, num_envs: int, place: Path, keep: int, save
     Raises:
         InputError: it does not fit: one line for each thing that there is too little of.
     """
-    shared = Shared.size(parameters, job.workers, job.optimizer, job.has_target)
+    shared = Shared.size(parameters, job.workers, job.optimizer, job.has_target, job.has_average)
     checkpoint = shared + STATE_OF_AN_ENVIRONMENT * num_envs
     checks = (
         machine.shared_memory(shared),

@@ -231,7 +231,7 @@ class Session:
     def _evaluate(self) -> None:
         assert self._examiner is not None
         T = self._shared.T
-        self._examiner.send(self._shared.theta, T)
+        self._examiner.send(self._shared.evaluated, T)
         result = None
         while result is None and self._ears.heard is None:
             result = self._examiner.hear(POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""The memory that actor-learners share: θ, θ⁻, the optimiser's state, and counters. Nothing in it has a lock.
+"""The memory that actor-learners share: θ, θ⁻, the average of θ, the optimiser's state, counters. It has no lock.
 
 Each counter has one writer. T is the sum of the workers' own counts, so a reader may be a few steps behind but no step
 is ever lost, and a worker that is killed leaves nothing held.
@@ -21,6 +21,7 @@ N = TypeVar("N", bound=nn.Module)
 STEPS, UPDATES, PARKED, TURN, CORE, BEATS = range(6)  # columns of a worker's row
 ROW = 8  # int64 in a row: one cache line, so that no two workers write to the same
 STOP, PARK = range(2)  # what the parent asks of all
+AVERAGE_EVERY = 10  # updates between two steps of the running average of θ, each of which is a pass over θ
 
 
 @dataclass(frozen=True)
@@ -29,31 +30,38 @@ class Shared:
 
     theta: Tensor  # [P]
     target: Tensor  # [P]; [0] without θ⁻
+    average: Tensor  # [P], a running average of θ; [0] without one
     optimizer_state: Tensor  # [1, slots, P] of one state for all, or [W, slots, P]
     counters: Tensor  # [W, 8] int64
     orders: Tensor  # [2] int64; the parent writes
 
     @classmethod
-    def allocate(cls, theta: Tensor, workers: int, optimizer: Optimizer, has_target: bool) -> "Shared":
-        """Put ``[P]`` initial weights into shared memory, θ⁻ equal to θ, everything else 0."""
+    def allocate(
+        cls, theta: Tensor, workers: int, optimizer: Optimizer, has_target: bool, has_average: bool = False
+    ) -> "Shared":
+        """Put ``[P]`` initial weights into shared memory, θ⁻ and the average equal to θ, everything else 0."""
         states = 1 if optimizer.shared else workers
         return cls(
             theta=_share(theta.clone()),
             target=_share(theta[: len(theta) if has_target else 0].clone()),
+            average=_share(theta[: len(theta) if has_average else 0].clone()),
             optimizer_state=_share(torch.zeros(states, optimizer.slots, len(theta))),
             counters=_share(torch.zeros(workers, ROW, dtype=torch.int64)),
             orders=_share(torch.zeros(2, dtype=torch.int64)),
         )
 
     @staticmethod
-    def size(parameters: int, workers: int, optimizer: Optimizer, has_target: bool) -> int:
+    def size(
+        parameters: int, workers: int, optimizer: Optimizer, has_target: bool, has_average: bool = False
+    ) -> int:
         """Return how many bytes ``allocate`` will take."""
-        vectors = 1 + has_target + (1 if optimizer.shared else workers) * optimizer.slots
+        vectors = 1 + has_target + has_average + (1 if optimizer.shared else workers) * optimizer.slots
         return 4 * vectors * parameters + 8 * (ROW * workers + 2)
 
     def vectors(self) -> dict[str, Tensor]:
         """Return what learning changes, by name."""
-        return {"theta": self.theta, "target": self.target, "optimizer_state": self.optimizer_state}
+        vectors = {"theta": self.theta, "target": self.target, "optimizer_state": self.optimizer_state}
+        return vectors | ({"average": self.average} if self.has_average else {})
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what a checkpoint must hold, by name."""
@@ -73,6 +81,16 @@ class Shared:
     def poisoned(self) -> list[str]:
         """Return which of the vectors hold a number that is not finite."""
         return [name for name, vector in self.vectors().items() if not vector.isfinite().all()]
+
+    @property
+    def has_average(self) -> bool:
+        """Say whether there is a running average of θ."""
+        return len(self.average) > 0
+
+    @property
+    def evaluated(self) -> Tensor:
+        """Return the ``[P]`` weights that evaluations play with: the average of θ where there is one."""
+        return self.average if self.has_average else self.theta
 
     @property
     def workers(self) -> int:
@@ -106,6 +124,17 @@ class Shared:
         seen = self.updates if optimizer.shared else int(self._counts[worker, UPDATES])
         state = self.optimizer_state[0 if optimizer.shared else worker]
         optimizer.apply(self.theta, grad, state, lr, seen)
+
+    def update_average(self, worker: int, horizon: int) -> None:
+        """Move the average towards θ, after every tenth update of a worker's own.
+
+        Args:
+            worker: which has just applied an update.
+            horizon: updates of all workers over which the average forgets θ to 1/e. Before so many were applied all
+                are weighted alike, so that the initial weights do not count.
+        """
+        if self._counts[worker, UPDATES] % AVERAGE_EVERY == 0:
+            self.average.lerp_(self.theta, min(1.0, AVERAGE_EVERY / min(horizon, self.updates)))
 
     def sync_target(self, before: int, after: int, period: int | None) -> None:
         """θ⁻ ← θ where T has crossed a multiple of I_target."""

@@ -192,6 +192,8 @@ class ActorLearner:
         is_finite = math.isfinite(norm)
         if is_finite:
             shared.apply(self.worker, job.optimizer, self.grad, job.learning_rate(before))  # θ ← θ − …, no lock
+            if job.averaging:
+                shared.update_average(self.worker, job.averaging)
         shared.sync_target(before, after, learner.target_period)  # if T mod I_target = 0: θ⁻ ← θ
         lap("apply")
         self.steps += steps

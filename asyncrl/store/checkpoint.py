@@ -34,6 +34,11 @@ class Checkpoint(NamedTuple):
     workers: list[dict[str, Any]]  # one each; JSON, so tuples come back as lists
     meta: dict[str, Any]  # the rest: progress made, the configuration; JSON, too
 
+    @property
+    def evaluated(self) -> Tensor:
+        """Return the ``[P]`` weights to play with: the running average of θ where the run kept one, else θ."""
+        return self.tensors.get("average", self.tensors["theta"])
+
 
 class Best(NamedTuple):
     """The checkpoint with the highest mean score of an evaluation."""
