@@ -51,7 +51,9 @@ class Optimizer(Part):
     name: Literal["shared-rmsprop", "rmsprop", "momentum", "adam"] = "shared-rmsprop"
     lr: Positive = 7e-4  # annealed linearly to 0 (Setup B)
     anneal: bool = True
-    anneal_frames: Annotated[Annotated[Frames, Field(gt=0)] | None, BeforeValidator(parse_none)] = None  # None: the budget
+    anneal_frames: Annotated[Annotated[Frames, Field(gt=0)] | None, BeforeValidator(parse_none)] = (
+        None  # None: the budget
+    )
     alpha: Annotated[float, Field(ge=0, lt=1)] = 0.99  # decay of g, and of the momentum
     eps: Positive = 0.1  # inside the root
     clip: Annotated[Positive | None, BeforeValidator(parse_none)] = 40.0  # norm of the whole gradient; "none": never

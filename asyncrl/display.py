@@ -1,5 +1,6 @@
 """A run as it goes: a live view on a terminal, elsewhere a plain line now and then."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,13 +14,16 @@ from rich.text import Text
 
 from asyncrl.config import RunConfig
 from asyncrl.events import Progress, WorkerView
-from asyncrl.text import NOTHING, clock, count, number, score, sparkline
+from asyncrl.text import NOTHING, bars, clock, count, number, score, sparkline
 
 Show = Callable[[Progress], None]
 
 WIDTH = 78  # wider terminals keep their margins: eyes need not travel
 COLUMN = 8  # workers one above the other
 SHOWN = 2 * COLUMN  # any others are summed up in the last place
+ROWS = 22  # of text, so that with its margin the view fits into 24
+CURVE_ROWS = 6  # of the curve of scores, where there is room
+AXIS = 9  # columns left of it
 STATISTICS = ("loss", "entropy", "q", "value", "grad_norm", "policy_lag")  # in this order, any others after them
 SHORT = {"grad_norm": "grad", "policy_lag": "lag"}
 LONGEST = 60.0  # seconds between plain lines, however long the run
@@ -89,13 +93,17 @@ def line(progress: Progress) -> str:
 
 def view(config: RunConfig, progress: Progress) -> RenderableType:
     """Return the whole live view, within 80 columns and 24 rows."""
+    scores, shown = list(_scores(progress)), min(len(progress.workers), COLUMN)
+    taken = 7 + len(scores) + shown  # header, bar, rates, the table's head, and blank rows between
+    curve = list(_curve(progress.scores, min(CURVE_ROWS, ROWS - taken - 1)))
     parts = [
         _header(config, progress),
         BLANK,
         _row(ProgressBar(progress.budget, min(progress.frames, progress.budget), WIDTH, complete_style="cyan")),
         _rates(progress),
         BLANK,
-        *_scores(progress),
+        *scores,
+        *([BLANK, *curve] if curve else []),
         BLANK,
         *_workers(progress.workers),
     ]
@@ -136,6 +144,17 @@ def _scores(progress: Progress) -> Iterator[RenderableType]:
         health = Text.assemble(("health   ", "dim"), (", ".join(troubles), "yellow"))
         health.truncate(WIDTH, overflow="ellipsis")
         yield health
+
+
+def _curve(scores: Sequence[float], height: int) -> Iterator[RenderableType]:
+    """Draw the mean score of training games over the session, its highest and lowest value beside it."""
+    if len(scores) < 2 or height < 2:
+        return
+    rows = bars(scores, WIDTH - AXIS, height)
+    finite = [value for value in scores if math.isfinite(value)] or [math.nan]
+    marks = [score(max(finite)), *[""] * (height - 2), score(min(finite))]
+    for mark, row in zip(marks, rows, strict=True):
+        yield Text.assemble((f"{mark:>{AXIS - 2}}  ", "dim"), (row, "green"))
 
 
 def _health(progress: Progress) -> list[str]:

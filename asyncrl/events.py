@@ -88,6 +88,7 @@ class Progress(NamedTuple):
     statistics: dict[str, float]  # means of the last interval: "loss", "entropy", "q", "grad_norm" …
     workers: tuple[WorkerView, ...]
     evaluations: tuple[tuple[int, float, float], ...]  # frames, mean, std
+    scores: tuple[float, ...] = ()  # mean_score as it was, at equal intervals from this session's start
     skipped: int = 0  # updates whose gradient was not finite
     restarts: int = 0  # workers that failed and were replaced
     trouble: str = ""  # why the run cannot be written at present; empty: it can

@@ -1,5 +1,6 @@
 """What a person can do with a run: train, resume, evaluate, play."""
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,8 @@ def resume(run: Path, frames: int | None = None, show: Show = ignore) -> Path:
 
     Args:
         run: its directory.
-        frames: a new budget, in frames; the learning rate is then annealed to that. None: as it was.
+        frames: a new budget, in frames; the learning rate is then annealed to that, unless optimizer.anneal_frames is set.
+            None: as it was.
         show: the view.
 
     Raises:
@@ -97,6 +99,7 @@ def resume(run: Path, frames: int | None = None, show: Show = ignore) -> Path:
 def _resume(run: Path, frames: int | None, show: Show) -> Path:
     document = runs.read_document(run)
     config = _config_of(run, document)
+    old_budget = config.frames
     if frames is not None:
         config = configuration.build(config.model_dump() | {"frames": frames})
     spec = environments.describe(config.env, config.atari)
@@ -110,6 +113,13 @@ def _resume(run: Path, frames: int | None, show: Show) -> Path:
     sessions = int(document["sessions"]) + 1
     job = parts.make_job(config, spec, final, sessions)
     preflight.check(job, len(saved.tensors["theta"]), len(final), run, config.checkpoints.keep, checkpoints.count(run))
+    if config.frames != old_budget and config.optimizer.anneal and config.optimizer.anneal_frames is None:
+        rate = job.learning_rate(saved.step)
+        warnings.warn(
+            f"The learning rate is annealed to 0 over the new budget of {config.frames:,} frames; "
+            f"it goes on at {rate:.3g}. A run with optimizer.anneal_frames set keeps its schedule.",
+            stacklevel=2,
+        )
     for name in ("episodes", "metrics", "evaluations"):
         rows.cut(run, name, saved.step)
     checkpoints.forget_best(run, saved.step)

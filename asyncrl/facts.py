@@ -1,6 +1,8 @@
 """What is known of runs, as plain tables: from the store, for scripts and for pages."""
 
 import json
+import math
+import statistics
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -52,6 +54,7 @@ def details(run: Path) -> Facts:
     """Return all that ``asyncrl show`` tells about a run: run.json and what its rows come to."""
     document = runs.current_document(run)
     metrics = rows.read_rows(run, "metrics")
+    episodes = rows.read_rows(run, "episodes")
     return {
         "path": str(run),
         **document,
@@ -62,7 +65,8 @@ def details(run: Path) -> Facts:
         "profile": _profile(metrics),
         "evaluations": rows.read_rows(run, "evaluations"),
         "failures": rows.read_rows(run, "failures"),
-        "workers": _by_worker(rows.read_rows(run, "episodes")),
+        "learning": learning([row["score"] for row in episodes]),
+        "workers": _by_worker(episodes),
     }
 
 
@@ -104,6 +108,27 @@ def _counts(run: Path, document: Mapping[str, Any]) -> Facts:
     known = {name: document.get(name, 0) for name in COUNTS}
     metrics = rows.read_rows(run, "metrics") if document.get("status") in ("running", "crashed") else []
     return {name: metrics[-1][name] for name in COUNTS} if metrics else known
+
+
+def learning(scores: list[float]) -> Facts | None:
+    """Return how training games went: the mean of the first 100 and the last 100, and whether they got better."""
+    scores = [score for score in scores if math.isfinite(score)]
+    if len(scores) < 3 * RECENT:
+        return None
+    first, before, last = scores[:RECENT], scores[-2 * RECENT : -RECENT], scores[-RECENT:]
+    return {
+        "games": len(scores),
+        "first": statistics.fmean(first),
+        "last": statistics.fmean(last),
+        "has_improved": _is_above(last, first),
+        "is_rising": _is_above(last, before),
+    }
+
+
+def _is_above(scores: list[float], others: list[float]) -> bool:
+    """Say whether a mean is above another by more than two standard errors."""
+    error = math.sqrt(statistics.pvariance(scores) / len(scores) + statistics.pvariance(others) / len(others))
+    return statistics.fmean(scores) - statistics.fmean(others) > 2 * error
 
 
 def _by_worker(episodes: list[Facts]) -> list[Facts]:

@@ -10,6 +10,7 @@ from asyncrl.events import EpisodeEnd, Evaluated, Event, Failure, Interval, Prog
 from asyncrl.store.rows import Writer
 
 RECENT = 100  # games in a mean score
+CURVE = 480  # points in the curve of mean scores, at most
 SMOOTHING = 0.8  # of the rates shown
 
 
@@ -33,6 +34,24 @@ class Clock:
     def halt(self) -> None:
         """Stand still."""
         self._before, self._since = self.seconds, None
+
+
+class Curve:
+    """Values at equal intervals, in bounded memory: when it is full, every second one is dropped."""
+
+    def __init__(self, most: int) -> None:
+        """Keep at most ``most`` points."""
+        self.points: list[float] = []
+        self._most, self._every, self._seen = most, 1, 0
+
+    def append(self, value: float) -> None:
+        """Take in the next value."""
+        if self._seen % self._every == 0:
+            self.points.append(value)
+            if len(self.points) == self._most:
+                del self.points[1::2]
+                self._every *= 2
+        self._seen += 1
 
 
 class _Worker:
@@ -80,6 +99,7 @@ class Logbook:
         self._marked = (self.T, self.clock.seconds)  # of the last row of metrics
         self._rate = 0.0
         self._evaluations: list[tuple[int, float, float]] = []
+        self._curve = Curve(CURVE)
 
     def note(self, event: Event) -> None:
         """Take in what a worker said."""
@@ -124,6 +144,8 @@ class Logbook:
         """Write a row for the time since the last one."""
         if self.T == self._marked[0]:
             return
+        if self._scores:
+            self._curve.append(statistics.fmean(self._scores))
         (steps, seconds), self._marked = self._marked, (self.T, self.clock.seconds)
         self._rate = (self.T - steps) * self._frames_per_step / max(self.clock.seconds - seconds, 1e-3)
         self._statistics = {name: value / self._counted for name, value in sorted(self._sums.items())}
@@ -172,6 +194,7 @@ class Logbook:
             statistics=self._statistics,
             workers=workers,
             evaluations=tuple(self._evaluations),
+            scores=tuple(self._curve.points),
             skipped=self.skipped,
             restarts=self.restarts,
         )

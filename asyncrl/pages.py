@@ -171,7 +171,20 @@ def outcome(facts: Facts) -> RenderableType:
     }
     width = max(map(len, commands))
     steps = (Text.assemble(f"  {command:{width}}  ", (what, "dim")) for command, what in commands.items())
-    return Group(*map(Text, lines), Text("Next:"), *steps)
+    learned = [Text(_learned(facts["learning"]))] if facts["learning"] else []
+    return Group(*map(Text, lines), Text("Next:"), *steps, *learned)
+
+
+def _learned(learning: Facts) -> str:
+    """Say what training games show was learned, and what more frames would bring."""
+    if not learning["has_improved"]:
+        trend = "no better than at first: it needs more frames, or other settings"
+    elif learning["is_rising"]:
+        trend = "still rising: more frames should raise it further"
+    else:
+        trend = "level at the end: more frames may bring little"
+    means = f"{score(learning['first'])} in the first 100, {score(learning['last'])} in the last 100"
+    return f"Mean score of training games: {means}; {trend}."
 
 
 def _evaluation(row: Facts) -> str:

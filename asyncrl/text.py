@@ -1,6 +1,8 @@
 """Numbers as a person reads them, in the fewest characters that say enough."""
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 NOTHING = "–"
 
@@ -56,6 +58,26 @@ def score(value: float | None) -> str:
     if abs(value) >= 100_000:
         return count(value)
     return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:.1f}"
+
+
+def thinned(values: Sequence[float], width: int) -> list[float]:
+    """Return at most ``width`` values: where there are more, means of neighbours, each of as many as the others."""
+    edges = [i * len(values) // width for i in range(width + 1)] if len(values) > width else range(len(values) + 1)
+    return [sum(values[low:high]) / (high - low) for low, high in pairwise(edges)]
+
+
+def bars(values: Sequence[float], width: int, height: int) -> list[str]:
+    """Draw values as bars of ``height`` rows, the top row first.
+
+    The lowest value has an eighth of a row, and one that is not finite has none.
+    """
+    shown = thinned(values, width)
+    finite = [value for value in shown if math.isfinite(value)]
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
+    span = (high - low) or 1.0
+    eighths = [1 + round((8 * height - 1) * (value - low) / span) if math.isfinite(value) else 0 for value in shown]
+    rows = range(height - 1, -1, -1)
+    return ["".join(" ▁▂▃▄▅▆▇█"[max(0, min(8, eighth - 8 * row))] for eighth in eighths) for row in rows]
 
 
 def sparkline(values: Sequence[float], width: int = 40) -> str:

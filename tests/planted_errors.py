@@ -269,7 +269,7 @@ ERRORS = [
         {"born, T = shared.updates, shared.T": "born, T = shared.updates, int(shared.counters[self.worker, 0])"},
         RUNS,
     ),
-    Error("the learning rate stays", "runtime/job.py", {" if self.anneal else": " if not self.anneal else"}, RUNS),
+    Error("the learning rate stays", "runtime/job.py", {"self.anneal_steps is None": "self.anneal_steps"}, RUNS),
     Error(
         "ε is not annealed",
         EXPLORATION,

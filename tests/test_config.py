@@ -64,27 +64,45 @@ def test_nothing_changes_once_built():
 
 @pytest.mark.parametrize("algo", ALGOS)
 @pytest.mark.parametrize("kind", ["atari", "vector", "continuous"])
-def test_every_preset_is_valid(kind, algo):
-    run = build(merge(preset(kind, algo), {"algo": algo}))
+@pytest.mark.parametrize("name", ["paper", "fast"])
+def test_every_preset_is_valid(name, kind, algo):
+    run = build(merge(preset(name, kind, algo), {"algo": algo}))
     assert run.algo == algo
 
 
-def test_presets_know_no_other_kinds_and_no_other_algos():
+def test_presets_know_no_other_names_kinds_and_algos():
     text = Path(config.__file__).with_name("presets.toml").read_text()
-    blocks = tomllib.loads(text)
-    assert set(blocks) == {"atari", "vector", "continuous"}
-    for block in blocks.values():
-        assert {key for key, value in block.items() if isinstance(value, dict)} - set(ALGOS) <= {
-            "optimizer", "exploration", "evaluation", "checkpoints", "atari"
-        }  # fmt: skip
+    presets = tomllib.loads(text)
+    assert set(presets) == {"paper", "fast"}
+    for blocks in presets.values():
+        assert set(blocks) <= {"atari", "vector", "continuous"}
+        for block in blocks.values():
+            assert {key for key, value in block.items() if isinstance(value, dict)} - set(ALGOS) <= {
+                "optimizer", "exploration", "evaluation", "checkpoints", "atari"
+            }  # fmt: skip
+
+
+@pytest.mark.parametrize("algo", ALGOS)
+def test_preset_paper_on_atari_equals_the_defaults(algo):
+    assert build(merge(preset("paper", "atari", algo), {"algo": algo})) == RunConfig(algo=algo)
+
+
+@pytest.mark.parametrize("algo", ALGOS)
+@pytest.mark.parametrize("kind", ["vector", "continuous"])
+def test_preset_fast_off_atari_equals_paper(kind, algo):
+    assert preset("fast", kind, algo) == preset("paper", kind, algo)
 
 
 def test_a_methods_own_preset_lies_over_its_kinds(monkeypatch):
-    blocks = {"vector": {"gamma": 0.9, "t_max": 7, "a3c": {"gamma": 0.8, "optimizer": {"lr": 1e-3}}}}
-    monkeypatch.setattr(config, "_presets", lambda: blocks)
-    assert preset("vector", "a3c") == {"gamma": 0.8, "t_max": 7, "optimizer": {"lr": 1e-3}}
-    assert preset("vector", "n-step-q") == {"gamma": 0.9, "t_max": 7}
-    assert preset("unheard-of", "a3c") == {}
+    paper = {"vector": {"gamma": 0.9, "t_max": 7, "a3c": {"gamma": 0.8, "optimizer": {"lr": 1e-3}}}}
+    fast = {"vector": {"gamma": 0.7, "entropy": 0.5, "a3c": {"optimizer": {"eps": 1e-5}}}}
+    monkeypatch.setattr(config, "_presets", lambda: {"paper": paper, "fast": fast})
+    assert preset("paper", "vector", "a3c") == {"gamma": 0.8, "t_max": 7, "optimizer": {"lr": 1e-3}}
+    assert preset("paper", "vector", "n-step-q") == {"gamma": 0.9, "t_max": 7}
+    assert preset("fast", "vector", "n-step-q") == {"gamma": 0.7, "t_max": 7, "entropy": 0.5}
+    both = {"gamma": 0.7, "t_max": 7, "entropy": 0.5, "optimizer": {"lr": 1e-3, "eps": 1e-5}}
+    assert preset("fast", "vector", "a3c") == both
+    assert preset("paper", "unheard-of", "a3c") == {}
 
 
 def test_layers_lie_over_each_other_table_by_table():

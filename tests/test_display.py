@@ -1,4 +1,5 @@
 import io
+import math
 
 import pytest
 from rich.console import Console
@@ -41,12 +42,15 @@ def workers(n):
     return PROGRESS._replace(workers=tuple(WorkerView(i, 10.0, 2, -21.0, float(i), None) for i in range(n)))
 
 
-@pytest.mark.parametrize("n", [0, 1, 8, 9, 16, 17, 1024])
-def test_the_view_fits_80_columns_and_24_rows(n):
+@pytest.mark.parametrize("scores", [(), (1.0, math.nan, math.inf), tuple(range(480))])
+@pytest.mark.parametrize("n", [0, 1, 2, 5, 6, 7, 8, 9, 16, 17, 1024])
+def test_the_view_fits_80_columns_and_24_rows(n, scores):
     long = {"statistics_of_no_small_length": 1.23456e-7, **PROGRESS.statistics, "another_long_one": -1e9}
     config = RunConfig(env="some.rather.long.package.name:make_the_environment", threads=max(n, 1), envs_per_thread=16)
     progress = workers(n)._replace(statistics=long, evaluations=tuple((i, i * 1e4, 1e5) for i in range(99)))
-    progress = progress._replace(skipped=10**9, restarts=10**9, lost=10**9, trouble="Disk quota exceeded " * 5)
+    progress = progress._replace(
+        skipped=10**9, restarts=10**9, lost=10**9, scores=scores, trouble="Disk quota exceeded " * 5
+    )
     lines = render(progress, config).splitlines()
     assert len(lines) <= 23  # a terminal's last row is the cursor's
     assert max(map(len, lines)) <= 80
@@ -69,6 +73,15 @@ def test_the_view_and_the_line_say_what_went_wrong():
     full = PROGRESS._replace(trouble="No space left on device", lost=3)
     assert "health   3 rows lost, cannot save: No space left on device" in render(full)
     assert display.line(full).endswith("3 rows lost  cannot save: No space left on device")
+
+
+def test_the_view_draws_the_scores_of_training_games():
+    rows = render(workers(2)._replace(scores=tuple(range(-21, 22)))).splitlines()
+    top, bottom = (next(row for row in rows if row.lstrip(" ").startswith(mark)) for mark in ("21  ", "-21  "))
+    assert rows.index(bottom) - rows.index(top) == display.CURVE_ROWS - 1
+    assert top.rstrip().endswith("█")
+    assert top.count("█") < bottom.count("█")
+    assert "▁" in bottom
 
 
 def test_the_view_of_a_run_that_has_not_begun():

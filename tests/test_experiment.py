@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from asyncrl import experiment, machine
+from asyncrl import experiment, machine, parts
 from asyncrl.config import build
 from asyncrl.errors import Exit, InputError
+from asyncrl.events import Evaluated
 from asyncrl.learners.exploration import EpsilonGreedy
 from asyncrl.runtime.shared import STEPS
 from asyncrl.store.checkpoint import CheckpointError, load, save
 from asyncrl.store.rows import Writer, read_rows
 from asyncrl.store.runs import read_document
-from tests.runtime.setups import resolve
+from tests.runtime.setups import describe, resolve
 
 ONE = {"env": "CartPole-v1", "threads": 1, "frames": 600, "algo": "one-step-q", "network": "mlp-lstm"}
 ONE |= {"target_frames": 100, "exploration": {"anneal_frames": 500}, "log_seconds": 0.3}
@@ -105,6 +106,64 @@ def test_a_setting_beats_the_preset_and_the_preset_the_default():
     assert config.network == "mlp"
     assert experiment.resolve({"env": "Pendulum-v1", "gamma": 0.5}).gamma == 0.5
     assert experiment.resolve({"env": "Pendulum-v1"}).gamma == 0.9
+
+
+def test_resolve_a_setting_beats_preset_fast_and_that_beats_paper():
+    fast = experiment.resolve({"preset": "fast", "algo": "n-step-q", "optimizer": {"clip": 7}})
+    assert (fast.preset, fast.network, fast.envs_per_thread) == ("fast", "nature", 8)
+    assert (fast.optimizer.clip, fast.optimizer.eps, fast.optimizer.alpha) == (7, 1e-5, 0.99)
+    assert experiment.resolve({"algo": "n-step-q"}).optimizer.eps == 0.1
+    assert experiment.resolve({"preset": "fast", "env": "CartPole-v1"}).optimizer.eps == 0.1
+
+
+AVERAGED = ONE | {"network": "mlp", "averaging": 50, "frames": 1_200}
+
+
+@pytest.mark.parametrize("algo", ["n-step-q", "a3c", "one-step-q"])
+def test_averaging_leaves_training_as_it_is(tmp_path, algo):
+    runs = [experiment.train(resolve(**AVERAGED | {"algo": algo, "averaging": n}), tmp_path) for n in (0, 50)]
+    assert same(*runs)
+    plain, averaged = (load(run) for run in runs)
+    assert "average" not in plain.tensors
+    assert plain.evaluated is plain.tensors["theta"]
+    assert averaged.evaluated is averaged.tensors["average"]
+    distance = (averaged.evaluated - averaged.tensors["theta"]).norm()
+    assert 0 < distance < (averaged.tensors["theta"]).norm()
+
+
+def test_resume_goes_on_with_the_average_bit_for_bit(tmp_path):
+    """A stop at 600 of 1,200 frames, with a schedule that does not depend on the budget."""
+    fixed = AVERAGED | {"optimizer": {"anneal_frames": 1_000}}
+    whole = experiment.train(resolve(**fixed), tmp_path)
+    half = experiment.train(resolve(**fixed | {"frames": 600}), tmp_path)
+    experiment.resume(half, frames=1_200)
+    assert same(whole, half)
+    assert torch.equal(load(whole).evaluated, load(half).evaluated)
+
+
+def test_evaluate_plays_with_the_average(tmp_path, monkeypatch):
+    run = experiment.train(resolve(**AVERAGED), tmp_path)
+    played = []
+    monkeypatch.setattr(
+        experiment, "examine", lambda exam, theta, T: played.append(theta) or Evaluated(T, (1.0,), (1,))
+    )
+    experiment.evaluate(run, episodes=1)
+    assert torch.equal(played[0], load(run).tensors["average"])
+
+
+def test_resume_with_a_larger_budget_says_that_the_rate_is_annealed_anew(run, sitting):
+    with pytest.warns(UserWarning, match=r"annealed to 0 over the new budget of 1,200 frames; it goes on at 0\.0007"):
+        experiment.resume(run, frames=1_200)
+
+
+@pytest.mark.filterwarnings("error")
+def test_resume_with_anneal_frames_keeps_the_schedule(tmp_path, sitting):
+    config = resolve(**ONE, optimizer={"anneal_frames": 1_000, "lr": 1.0})
+    assert experiment.train(config, tmp_path)
+    job = sitting.last.job
+    assert [job.learning_rate(T) for T in (0, 500, 1_000, 2_000)] == [1.0, 0.5, 0.0, 0.0]
+    assert parts.make_job(resolve(**ONE | {"frames": 9_000}, optimizer=config.optimizer.model_dump()),
+                          describe(config), (0.1,), 0).learning_rate(500) == 0.5  # fmt: skip
 
 
 class Sitting:

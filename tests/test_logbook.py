@@ -1,12 +1,13 @@
 """The logbook: rows that add up, rates that mean what they say, and a clock that stands still while the workers do."""
 
 import math
+from itertools import pairwise
 
 import pytest
 
 from asyncrl import logbook
 from asyncrl.events import EpisodeEnd, Evaluated, Failure, Interval
-from asyncrl.logbook import Clock, Logbook, evaluation_row
+from asyncrl.logbook import Clock, Curve, Logbook, evaluation_row
 from asyncrl.store.rows import Writer, read_rows
 from tests.clock import Time
 
@@ -51,6 +52,16 @@ def test_the_clock_counts_only_while_it_goes(time):
     clock.go()
     time.now += 1
     assert clock.seconds == 9
+
+
+def test_curve_when_full_keeps_every_second_point():
+    curve = Curve(8)
+    for value in range(100):
+        curve.append(float(value))
+        assert len(curve.points) < 8
+    steps = {after - before for before, after in pairwise(curve.points)}
+    assert curve.points[0] == 0
+    assert steps == {16.0}
 
 
 def test_a_game_is_one_row_in_frames_and_steps(book, tmp_path, time):

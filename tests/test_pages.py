@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,23 @@ def test_the_outcome_says_where_results_are_and_what_to_try_next(tmp_path):
     assert f"The run is in {run}\n" in text
     for command in (f"asyncrl show {run}", f"asyncrl record {run}", f"asyncrl resume {run} --frames 800k"):
         assert command in text
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        ([-21.0] * 299, None),
+        ([-21.0] * 300, "-21 in the first 100, -21 in the last 100; no better than at first"),
+        ([-21.0] * 200 + [3.0] * 100, "-21 in the first 100, 3 in the last 100; still rising"),
+        ([-21.0] * 100 + [3.0, 4.0] * 100, "3.5 in the last 100; level at the end"),
+        ([-21.0, math.nan] * 200, "no better than at first"),
+    ],
+)
+def test_outcome_last_line_says_what_was_learned(tmp_path, scores, said):
+    found = facts.details(make_run(tmp_path, "pong-1")) | {"learning": facts.learning(scores)}
+    last = render(pages.outcome(found)).splitlines()[-1]
+    assert last.startswith("Mean score of training games") == (said is not None)
+    assert said is None or said in last
 
 
 def test_an_evaluation_in_one_line():

@@ -35,12 +35,13 @@ def free(monkeypatch):
     return replace
 
 
+@pytest.mark.parametrize("averaging", [0, 100])
 @pytest.mark.parametrize("name", ["shared-rmsprop", "rmsprop", "adam"])
 @pytest.mark.parametrize("algo", ["a3c", "one-step-q"])
-def test_the_size_of_the_shared_memory_is_known_before_it_is_taken(name, algo):
-    job, shared = prepare(threads=3, algo=algo, optimizer={"name": name})
+def test_the_size_of_the_shared_memory_is_known_before_it_is_taken(name, algo, averaging):
+    job, shared = prepare(threads=3, algo=algo, optimizer={"name": name}, averaging=averaging)
     parts = (*shared.tensors().values(), shared.orders)
-    needed = Shared.size(len(shared.theta), job.workers, job.optimizer, job.has_target)
+    needed = Shared.size(len(shared.theta), job.workers, job.optimizer, job.has_target, job.has_average)
     assert needed == sum(part.numel() * part.element_size() for part in parts)
 
 

@@ -56,5 +56,18 @@ def test_a_sparkline_spans_its_values_and_shows_the_last_ones():
     assert text.sparkline([100, 1, 2, 3], width=3) == "▁▅█"
 
 
+def test_bars_span_their_values_from_an_eighth_of_a_row_to_all_rows():
+    assert text.bars([0, 7, 15], 3, 2) == ["  █", "▁██"]
+    assert text.bars([5, 5], 9, 2) == ["  ", "▁▁"]
+    assert text.bars([], 9, 2) == ["", ""]
+    assert text.bars([0, float("nan"), 1, float("inf")], 9, 1) == ["▁ █ "]
+
+
+def test_thinned_means_of_neighbours_keep_the_width():
+    assert text.thinned([1, 3, 5, 7], 2) == [2, 6]
+    assert text.thinned([1, 2, 3], 3) == [1, 2, 3]
+    assert len(text.thinned(list(range(1000)), 69)) == 69
+
+
 def test_one_thing_is_not_several():
     assert [text.counted(n, "run") for n in (0, 1, 2, 1000)] == ["0 runs", "1 run", "2 runs", "1,000 runs"]

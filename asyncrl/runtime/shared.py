@@ -51,9 +51,7 @@ class Shared:
         )
 
     @staticmethod
-    def size(
-        parameters: int, workers: int, optimizer: Optimizer, has_target: bool, has_average: bool = False
-    ) -> int:
+    def size(parameters: int, workers: int, optimizer: Optimizer, has_target: bool, has_average: bool = False) -> int:
         """Return how many bytes ``allocate`` will take."""
         vectors = 1 + has_target + has_average + (1 if optimizer.shared else workers) * optimizer.slots
         return 4 * vectors * parameters + 8 * (ROW * workers + 2)

@@ -41,7 +41,7 @@ def prepare(session: int = 0, **table) -> tuple[Job, Shared]:
 
 def share(job: Job) -> Shared:
     """Return a run's memory."""
-    return Shared.allocate(flatten(job.make_network()), job.workers, job.optimizer, job.has_target)
+    return Shared.allocate(flatten(job.make_network()), job.workers, job.optimizer, job.has_target, job.has_average)
 
 
 class Pipe:

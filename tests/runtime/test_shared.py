@@ -101,6 +101,32 @@ def test_the_target_is_copied_wherever_t_jumps_over_a_multiple():
         assert torch.equal(shared.target, shared.theta if copied else old)
 
 
+def test_update_average_early_weights_all_alike():
+    """Until ``horizon`` updates were applied it is the plain mean of θ at every tenth update, without the first θ."""
+    shared = Shared.allocate(torch.full((2,), 1e6), 1, ONE_G, has_target=False, has_average=True)
+    for k in range(1, 31):
+        shared.apply(0, ONE_G, torch.zeros(2), lr=0.0)
+        shared.theta.fill_(float(k))
+        shared.update_average(0, horizon=1_000)
+    assert shared.average.tolist() == pytest.approx([20.0, 20.0])  # of 10, 20, 30
+
+
+def test_update_average_later_forgets_over_the_horizon():
+    shared = Shared.allocate(torch.zeros(1), 2, ONE_G, has_target=False, has_average=True)
+    for k in range(40):  # two workers in turn: each averages at its own tenth update
+        shared.apply(k % 2, ONE_G, torch.zeros(1), lr=0.0)
+        shared.theta.fill_(1.0 if k >= 20 else 0.0)
+        shared.update_average(k % 2, horizon=20)
+    assert shared.average.item() == pytest.approx(0.75)  # two steps of 10/20 towards 1
+    assert shared.evaluated is shared.average
+
+
+def test_evaluated_without_an_average_is_theta():
+    shared = allocate()
+    assert shared.evaluated is shared.theta
+    assert "average" not in shared.tensors()
+
+
 def test_a_network_bound_to_a_vector_changes_with_it():
     net = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
     vector = flatten(net)

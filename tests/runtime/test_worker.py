@@ -400,7 +400,7 @@ def test_acting_learning_and_bootstrapping_count_the_steps_alike(learner, envs):
         make_network=lambda: CountingNet(isinstance(learner, A3C)),
         make_environments=lambda: GymEnvironments("toys", envs()),
         optimizer=RMSProp(shared=True, alpha=0.99, eps=0.1),
-        lr=0.01, anneal=False, clip=None, t_max=5, gamma=0.9, budget=10**9, seed=1,
+        lr=0.01, anneal_steps=None, clip=None, t_max=5, gamma=0.9, budget=10**9, seed=1,
     )  # fmt: skip
     subject = actor(job, share(job))
     for _ in range(20):
