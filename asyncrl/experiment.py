@@ -82,8 +82,8 @@ def resume(run: Path, frames: int | None = None, show: Show = ignore) -> Path:
 
     Args:
         run: its directory.
-        frames: a new budget, in frames; the learning rate is then annealed to that, unless optimizer.anneal_frames is set.
-            None: as it was.
+        frames: a new budget, in frames; the learning rate is then annealed to that, unless
+            optimizer.anneal_frames is set. None: as it was.
         show: the view.
 
     Raises:
