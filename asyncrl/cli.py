@@ -13,10 +13,11 @@ import typer
 from rich.console import Console
 
 from asyncrl import config as configuration
-from asyncrl import display, facts, machine, pages
 from asyncrl.config import ALGOS, NETWORKS, RunConfig
 from asyncrl.errors import UNWRITABLE, Exit, InputError
-from asyncrl.store import provenance, runs
+from asyncrl.store import provenance, runs, summary
+from asyncrl.system import machine
+from asyncrl.terminal import live, rendering
 
 # Everything that imports torch is imported by the command that needs it: --help and ls answer at once.
 
@@ -177,7 +178,7 @@ def run(
 
     resolved = experiment.resolve(table)
     if dry_run:
-        print(_json(resolved.model_dump(mode="json")) if as_json else facts.settings(resolved))
+        print(_json(resolved.model_dump(mode="json")) if as_json else summary.settings(resolved))
     else:
         _train(resolved, lambda show: experiment.train(resolved, results, name, show))
 
@@ -197,12 +198,12 @@ def resume(
     _train(config, lambda show: experiment.resume(path, budget, show))
 
 
-def _train(config: RunConfig, start: Callable[[display.Show], Path]) -> None:
-    from asyncrl.endings import RunFailed, Stopped
+def _train(config: RunConfig, start: Callable[[live.Show], Path]) -> None:
+    from asyncrl.system.stop_signals import RunFailed, Stopped
 
     console = Console()
     try:
-        with display.live(config, console) as show:
+        with live.live(config, console) as show:
             path = start(show)
     except RunFailed as failed:
         text = f"The run failed: {failed.reason}. See: asyncrl show {failed.run}"
@@ -211,7 +212,7 @@ def _train(config: RunConfig, start: Callable[[display.Show], Path]) -> None:
         text = f"The run was {stopped}. Go on with: asyncrl resume {stopped.run}"
         raise typer.Exit(_say(text, stopped.code)) from None
     with suppress(OSError):
-        console.print(pages.outcome(facts.details(path)), highlight=False, soft_wrap=True)
+        console.print(rendering.outcome(summary.details(path)), highlight=False, soft_wrap=True)
 
 
 @app.command("eval", epilog="Example: asyncrl eval last --checkpoint best --episodes 100")
@@ -229,7 +230,7 @@ def evaluate(
         from asyncrl import experiment
 
         row = experiment.evaluate(path, which, episodes, seed)
-    print(_json(row) if as_json else pages.evaluated(row))
+    print(_json(row) if as_json else rendering.evaluated(row))
 
 
 @app.command(epilog="Example: asyncrl record last --checkpoint best --out pong.gif --max-seconds 60")
@@ -250,7 +251,7 @@ def record(
         from asyncrl import video
 
         scores = video.record(path, which, file, episodes, max_seconds)
-    print(pages.filmed(file, scores))
+    print(rendering.filmed(file, scores))
 
 
 @app.command("ls", epilog="Example: asyncrl ls --where 'algo=a3c and threads>=4'")
@@ -260,21 +261,21 @@ def list_runs(
     as_json: AsJson = False,
 ) -> None:
     """List the runs there are, the last started first."""
-    found, console = facts.summaries(results, where), Console()
+    found, console = summary.summaries(results, where), Console()
     if as_json:
         print(_json(found))
     else:
-        console.print(pages.runs_table(found, console.width) if found else pages.no_runs(results, where))
+        console.print(rendering.runs_table(found, console.width) if found else rendering.no_runs(results, where))
 
 
 @app.command(epilog="Example: asyncrl show last")
 def show(run: RunName = "last", results: Results = DEFAULT_RESULTS, as_json: AsJson = False) -> None:
     """Show what a run is, how it went, and how it ended."""
-    found = facts.details(runs.find(results, run))
+    found = summary.details(runs.find(results, run))
     if as_json:
         print(_json(found))
     else:
-        Console().print(pages.page(found), highlight=False)
+        Console().print(rendering.page(found), highlight=False)
 
 
 @app.command(epilog="Example: asyncrl report --where 'env=pong' --out pong-report")
@@ -298,18 +299,18 @@ def report(
     itself.
     """
     with _extra("analysis"):
-        from asyncrl.analysis import report as reporting
         from asyncrl.analysis.selection import Selection
+        from asyncrl.report import gather as reporting
     selection = Selection(results, tuple(names or ()), where, tuple(compare or ()))
     request = reporting.Request(selection, out or results / "report", tuple(reference or ()), unfinished)
     with Console(stderr=True).status("Reading runs"):
         found = reporting.gather(request)
     with Console(stderr=True).status("Drawing"):
         with _extra("analysis"):
-            from asyncrl.analysis import publish  # late: what draws is slow to import, and a mistake needs none of it
+            from asyncrl.report import publish  # late: what draws is slow to import, and a mistake needs none of it
         page = publish.publish(found, machine.cores())
     console = Console()
-    console.print(pages.report(reporting.lines(found), found.notes, page, console.width), highlight=False)
+    console.print(rendering.report(reporting.lines(found), found.notes, page, console.width), highlight=False)
 
 
 @app.command(epilog="Example: asyncrl export --where env=pong --format csv --out pong/")

@@ -14,9 +14,10 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from asyncrl import machine, native
 from asyncrl.config import RunConfig
-from asyncrl.machine import Check, Verdict
+from asyncrl.kernels import native
+from asyncrl.system import machine
+from asyncrl.system.machine import Check, Verdict
 
 if TYPE_CHECKING:
     from torch import Tensor

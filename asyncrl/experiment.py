@@ -10,21 +10,21 @@ import torch
 from numpy.typing import NDArray
 
 from asyncrl import config as configuration
-from asyncrl import parts, preflight, snapshot
 from asyncrl.config import RunConfig
 from asyncrl.envs import make as environments
 from asyncrl.envs.base import Spec
-from asyncrl.envs.film import film
+from asyncrl.envs.render import film
 from asyncrl.errors import InputError
 from asyncrl.events import Progress
 from asyncrl.learners.exploration import draw_final
-from asyncrl.logbook import evaluation_row
-from asyncrl.runtime.evaluate import LATER_GAMES, TRAINING_GAMES, Exam, examine, steps
-from asyncrl.runtime.shared import Shared, flatten
-from asyncrl.session import Session
+from asyncrl.runtime.evaluator import LATER_GAMES, TRAINING_GAMES, Exam, examine, steps
+from asyncrl.runtime.parameters import Shared, flatten
 from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store import provenance, rows, runs
 from asyncrl.store.rows import Writer
+from asyncrl.training import checkpointing, job_builder, preflight
+from asyncrl.training.metrics import evaluation_row
+from asyncrl.training.session import Session
 
 Show = Callable[[Progress], None]
 
@@ -37,8 +37,8 @@ def ignore(progress: Progress) -> None:
 
 
 def resolve(table: Mapping[str, Any]) -> RunConfig:
-    """Return the whole configuration for what a user has set; see ``parts.resolve``."""
-    return parts.resolve(table)
+    """Return the whole configuration for what a user has set; see ``job_builder.resolve``."""
+    return job_builder.resolve(table)
 
 
 def train(config: RunConfig, results: Path, name: str | None = None, show: Show = ignore) -> Path:
@@ -50,12 +50,12 @@ def train(config: RunConfig, results: Path, name: str | None = None, show: Show 
         Stopped: by a signal; the run can be resumed.
     """
     spec = environments.describe(config.env, config.atari)
-    plan = parts.schedule(config)
+    plan = job_builder.schedule(config)
     rng = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(PARENT_STREAM,)))
     torch.manual_seed(int(rng.integers(2**63)))  # first: initial weights do not depend on the number of threads
     final = draw_final(plan.workers * plan.envs, config.exploration.final, config.exploration.probability, rng)
-    theta = flatten(parts.make_network(config, spec))
-    job = parts.make_job(config, spec, final, session=0)
+    theta = flatten(job_builder.make_network(config, spec))
+    job = job_builder.make_job(config, spec, final, session=0)
     preflight.check(job, len(theta), len(final), results, config.checkpoints.keep)
     shared = Shared.allocate(theta, job.workers, job.optimizer, job.has_target, job.has_average)
     game = config.env.rpartition(":")[2].rpartition("/")[2].lower()
@@ -104,14 +104,14 @@ def _resume(run: Path, frames: int | None, show: Show) -> Path:
         config = configuration.build(config.model_dump() | {"frames": frames})
     spec = environments.describe(config.env, config.atari)
     saved = checkpoints.load(run)
-    if saved.step >= parts.steps(config.frames, spec):
+    if saved.step >= job_builder.steps(config.frames, spec):
         done, asked = saved.step * spec.frames_per_step, config.frames
         raise InputError(f"{run.name} has done {done:,} of {asked:,} frames; give it more with --frames.")
     _refuse_changes(run, configuration.build(saved.meta["config"]), config)
-    plan = parts.schedule(config)
+    plan = job_builder.schedule(config)
     final = tuple(document["exploration"] or (0.0,) * (plan.workers * plan.envs))
     sessions = int(document["sessions"]) + 1
-    job = parts.make_job(config, spec, final, sessions)
+    job = job_builder.make_job(config, spec, final, sessions)
     preflight.check(job, len(saved.tensors["theta"]), len(final), run, config.checkpoints.keep, checkpoints.count(run))
     if config.frames != old_budget and config.optimizer.anneal and config.optimizer.anneal_frames is None:
         rate = job.learning_rate(saved.step)
@@ -128,7 +128,7 @@ def _resume(run: Path, frames: int | None, show: Show) -> Path:
     document |= {"config": config.model_dump(mode="json"), "sessions": sessions}
     document |= saved.meta["counts"] | saved.meta.get("health", {})
     exam = _training_exam(config, spec)
-    return Session(run, config, job, exam, shared, document, show, snapshot.states(saved)).run()
+    return Session(run, config, job, exam, shared, document, show, checkpointing.states(saved)).run()
 
 
 def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) 
     config = _config_of(run, document)
     spec = environments.describe(config.env, config.atari)
     saved = checkpoints.load(run, which)
-    result = examine(parts.make_exam(config, spec, episodes, seed, LATER_GAMES), saved.evaluated, saved.step)
+    result = examine(job_builder.make_exam(config, spec, episodes, seed, LATER_GAMES), saved.evaluated, saved.step)
     row: dict[str, Any] = saved.meta["counts"] | evaluation_row(result, document["protocol"], "eval") | {"seed": seed}
     with Writer(run) as writer:
         writer.append("evaluations", row)
@@ -157,7 +157,7 @@ def play(run: Path, which: str = "last", seed: int = 1) -> Iterator[tuple[NDArra
     spec = environments.describe(config.env, config.atari)
     saved = checkpoints.load(run, which)
     stage = film(config.env, config.atari)
-    exam = parts.make_exam(config, spec, 1, seed, LATER_GAMES)
+    exam = job_builder.make_exam(config, spec, 1, seed, LATER_GAMES)
     score = 0.0
     try:
         for step in steps(exam, saved.evaluated, stage, saved.step):
@@ -180,7 +180,7 @@ def _refuse_changes(run: Path, before: RunConfig, now: RunConfig) -> None:
 
 def _training_exam(config: RunConfig, spec: Spec) -> Exam | None:
     episodes = config.evaluation.episodes
-    return parts.make_exam(config, spec, episodes, config.seed, TRAINING_GAMES) if episodes else None
+    return job_builder.make_exam(config, spec, episodes, config.seed, TRAINING_GAMES) if episodes else None
 
 
 def _config_of(run: Path, document: Mapping[str, Any]) -> RunConfig:

@@ -11,7 +11,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from asyncrl import native
+from asyncrl.kernels import native
 
 
 class Optimizer(Protocol):

@@ -8,7 +8,8 @@ from importlib.metadata import PackageNotFoundError
 import pytest
 from rich.console import Console
 
-from asyncrl import doctor, machine
+from asyncrl import doctor
+from asyncrl.system import machine
 
 Usage = namedtuple("Usage", "total used free")
 

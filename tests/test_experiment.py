@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from asyncrl import experiment, machine, parts
+from asyncrl import experiment
 from asyncrl.config import build
 from asyncrl.errors import Exit, InputError
 from asyncrl.events import Evaluated
 from asyncrl.learners.exploration import EpsilonGreedy
-from asyncrl.runtime.shared import STEPS
+from asyncrl.runtime.parameters import STEPS
 from asyncrl.store.checkpoint import CheckpointError, load, save
 from asyncrl.store.rows import Writer, read_rows
 from asyncrl.store.runs import read_document
+from asyncrl.system import machine
+from asyncrl.training import job_builder
 from tests.runtime.setups import describe, resolve
 
 ONE = {"env": "CartPole-v1", "threads": 1, "frames": 600, "algo": "one-step-q", "network": "mlp-lstm"}
@@ -162,7 +164,7 @@ def test_resume_with_anneal_frames_keeps_the_schedule(tmp_path, sitting):
     assert experiment.train(config, tmp_path)
     job = sitting.last.job
     assert [job.learning_rate(T) for T in (0, 500, 1_000, 2_000)] == [1.0, 0.5, 0.0, 0.0]
-    assert parts.make_job(resolve(**ONE | {"frames": 9_000}, optimizer=config.optimizer.model_dump()),
+    assert job_builder.make_job(resolve(**ONE | {"frames": 9_000}, optimizer=config.optimizer.model_dump()),
                           describe(config), (0.1,), 0).learning_rate(500) == 0.5  # fmt: skip
 
 

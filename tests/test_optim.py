@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from asyncrl import native
+from asyncrl.kernels import native
 from asyncrl.optim import Adam, Momentum, RMSProp, clip_
 
 ALPHA, LR = 0.9, 0.05

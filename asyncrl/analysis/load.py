@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from asyncrl.analysis import compact
-from asyncrl.analysis.published import game
+from asyncrl.analysis import cache
+from asyncrl.analysis.reference_data import game
 from asyncrl.analysis.selection import Chosen, Selection, choose, without_document
 from asyncrl.errors import InputError
 from asyncrl.text import counted
@@ -124,12 +124,12 @@ def _plain(value: object) -> object:
 
 def _number(value: object) -> float:
     """Return a number, and NaN for what is none."""
-    return float(value) if compact.is_number(value) else math.nan
+    return float(value) if cache.is_number(value) else math.nan
 
 
 def _whole(value: object) -> int | None:
     """Return a whole number to its last digit, and None for what is none."""
-    return value if compact.is_number(value) and isinstance(value, int) else None
+    return value if cache.is_number(value) and isinstance(value, int) else None
 
 
 def _table(table: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -163,7 +163,7 @@ def _rows(
         status = runs.at[run, "status"]
         if status == "damaged":
             continue
-        found = compact.rows(path, name, status == "finished")
+        found = cache.rows(path, name, status == "finished")
         if found.damaged:
             text = f"left out: {counted(found.damaged, 'damaged row')} of {name}.jsonl"
             problems.append({"run": run, "kind": "rows", "text": text})
@@ -185,7 +185,7 @@ def _rows(
 
 
 def _nothing(name: str) -> pd.DataFrame:
-    columns = (*compact.STAMPS, *compact.COLUMNS[name], *EXTRA.get(name, ()))
+    columns = (*cache.STAMPS, *cache.COLUMNS[name], *EXTRA.get(name, ()))
     return pd.DataFrame({column: pd.Series(dtype=float) for column in columns} | {"run": pd.Series(dtype="category")})
 
 
@@ -198,7 +198,7 @@ def _thinned(table: pa.Table, rows: int) -> pa.Table:
     columns = {}
     for name in table.column_names:
         kind = table[name].type
-        if name in compact.STAMPS:
+        if name in cache.STAMPS:
             columns[name] = table[name].to_numpy()[ends]
         elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
             values = table[name].to_numpy().astype(float)

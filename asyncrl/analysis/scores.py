@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from asyncrl.analysis import published
-from asyncrl.analysis.checks import Study
+from asyncrl.analysis import reference_data
+from asyncrl.analysis.validity import Study
 
 BELOW_RANDOM = "100 × score ÷ human, since human < random"  # Video Pinball by human starts
 USUAL = "100 × (score − random) ÷ (human − random)"
@@ -35,7 +35,7 @@ def normalise(scores: pd.DataFrame) -> pd.DataFrame:
     Args:
         scores: columns ``game``, ``starts`` ("no-op", "human" or missing) and ``score``.
     """
-    tables = published.references().drop(columns="title").rename(columns={"source": "reference"})
+    tables = reference_data.references().drop(columns="title").rename(columns={"source": "reference"})
     known = scores.reset_index(drop=True).merge(tables, on=["game", "starts"], how="left", validate="many_to_one")
     random, human = known["random"], known["human"]
     above = 100 * (known["score"] - random) / (human - random)
@@ -64,7 +64,7 @@ def of_runs(study: Study) -> pd.DataFrame:
     )
     runs = study.runs.loc[table.index]
     table = pd.concat([runs[list(OF_A_RUN)], table], axis=1)
-    table["starts"] = table["protocol"].map(published.STARTS)
+    table["starts"] = table["protocol"].map(reference_data.STARTS)
     for column, name in (("final", "percent"), ("best", "best_percent")):
         normal = normalise(table[["game", "starts"]].assign(score=table[column]))
         table[name] = normal["percent"]

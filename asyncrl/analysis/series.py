@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from asyncrl.analysis import intervals
-from asyncrl.analysis.checks import Study
+from asyncrl.analysis import bootstrap
+from asyncrl.analysis.validity import Study
 
 COLUMNS = ("panel", "series", "x", "y", "low", "high", "runs", "statistic")
 POINTS = 40  # of a curve
@@ -58,7 +58,7 @@ def _best_rates(runs: pd.DataFrame, finals: pd.Series) -> list[float]:
     if runs["lr"].nunique() <= RATES:
         return list(runs["lr"].unique())
     runs = runs[runs["id"].isin(finals.index)]
-    return intervals.best_rates({rate: list(finals[group["id"]]) for rate, group in runs.groupby("lr")}, RATES)
+    return bootstrap.best_rates({rate: list(finals[group["id"]]) for rate, group in runs.groupby("lr")}, RATES)
 
 
 def _threads(threads: pd.Series) -> pd.Series:
@@ -106,7 +106,7 @@ def _mean_curves(panel: object, series: object, runs: list[Curve], statistic: st
         alone = [(f"{series}, run {i} of {len(runs)}", [run]) for i, run in enumerate(runs, 1)]
         return [each for name, run in alone for each in _mean_curves(panel, name, run, "one run")]
     grid = runs[0][0] if len(runs) == 1 else np.linspace(start, end, POINTS) if start < end else np.array([end])
-    found = intervals.curve(np.stack([np.interp(grid, x, y) for x, y in runs]))
+    found = bootstrap.curve(np.stack([np.interp(grid, x, y) for x, y in runs]))
     columns = {"x": grid, "y": found[:, 0], "low": found[:, 1], "high": found[:, 2]}
     return [pd.DataFrame({"panel": panel, "series": series, **columns, "runs": len(runs), "statistic": statistic})]
 
@@ -167,7 +167,7 @@ def profiles(runs: pd.DataFrame) -> pd.DataFrame:
         levels = np.linspace(min(0.0, group["percent"].min()), max(100.0, group["percent"].max()), 101)
         for label, each in group.groupby("label", sort=True):
             by_game = {game: list(one["percent"]) for game, one in each.groupby("game")}
-            found = intervals.profile(by_game, levels)
+            found = bootstrap.profile(by_game, levels)
             statistic = f"fraction of runs over {len(by_game)} games"
             rows += [
                 {"panel": protocol, "series": label, "x": level, "y": y, "low": low, "high": high}
@@ -191,7 +191,7 @@ def aggregates(summary: pd.DataFrame) -> pd.DataFrame:
             "runs": row["runs"],
             "statistic": f"% of a human over {row['games']:g} games",
         }
-        for name in intervals.AGGREGATES
+        for name in bootstrap.AGGREGATES
         for _, row in ours.iterrows()
     )
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from asyncrl.analysis import intervals, published, scores, series
-from asyncrl.analysis.checks import Study
+from asyncrl.analysis import bootstrap, reference_data, scores, series
+from asyncrl.analysis.validity import Study
 
-STARTS_NAMES = {published.NO_OP: "no-op starts", published.HUMAN: "human starts"}
+STARTS_NAMES = {reference_data.NO_OP: "no-op starts", reference_data.HUMAN: "human starts"}
 INVENTORY = (
     "id", "status", "algo", "env", "protocol", "network", "threads", "envs_per_thread", "seed", "lr", "optimizer",
     "frames", "hours", "frames_per_second", "cpu", "usable_cores", "compiled", "asyncrl", "python", "torch", "numpy",
@@ -29,7 +29,7 @@ def overview(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _scores(runs: pd.DataFrame) -> dict[str, float]:
     """Return how many runs there are, and their final and best scores."""
-    found = intervals.aggregate({"": list(runs["final"])}, intervals.mean)
+    found = bootstrap.aggregate({"": list(runs["final"])}, bootstrap.mean)
     final = {"runs": found.runs, "final": found.value, "low": found.low, "high": found.high}
     return final | {"best": runs["best"].mean()}
 
@@ -45,7 +45,7 @@ def per_game(runs: pd.DataFrame) -> pd.DataFrame:
     A published column says in its name how its games start; only those that start as ours do can be compared.
     """
     rows = []
-    known = runs[runs["game"].isin(published.references()["game"])]
+    known = runs[runs["game"].isin(reference_data.references()["game"])]
     for (game, protocol, label), group in known.groupby(["game", "protocol", "label"], sort=True):
         row = {"game": game, "protocol": protocol, "label": label} | _scores(group)
         rows.append(row | {"percent": group["percent"].mean(), "reference": group["reference"].iloc[0]})
@@ -57,10 +57,10 @@ PER_GAME = ("game", "protocol", "label", "runs", "final", "low", "high", "best",
 
 
 def _published_columns() -> pd.DataFrame:
-    references = published.references().melt(
+    references = reference_data.references().melt(
         id_vars=["game", "starts"], value_vars=["random", "human"], var_name="method", value_name="score"
     )
-    table = pd.concat([references, published.scores()[["game", "starts", "method", "score"]]])
+    table = pd.concat([references, reference_data.scores()[["game", "starts", "method", "score"]]])
     table["column"] = table["method"] + ", " + table["starts"].map(STARTS_NAMES)
     order = table.sort_values("starts", ascending=False, kind="stable")["column"].unique()  # those like ours first
     return table.pivot(index="game", columns="column", values="score")[list(order)].reset_index()
@@ -78,13 +78,13 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
         row = {"method": label, "made": "here", "protocol": protocol, "starts": group["starts"].iloc[0]}
         rows.append(row | _aggregates(fractions) | {"reference": group["reference"].iloc[0]})
     games = set(known["game"])
-    percent = scores.normalise(published.scores())
-    ours = percent[percent["game"].isin(games) & (percent["starts"] == published.NO_OP)]
+    percent = scores.normalise(reference_data.scores())
+    ours = percent[percent["game"].isin(games) & (percent["starts"] == reference_data.NO_OP)]
     for method, group in ours.groupby("method", sort=True):
         fractions = {game: [score / 100] for game, score in zip(group["game"], group["percent"], strict=True)}
-        row = {"method": method, "made": "published, over the games of this report", "starts": published.NO_OP}
+        row = {"method": method, "made": "published, over the games of this report", "starts": reference_data.NO_OP}
         rows.append(row | _aggregates(fractions) | {"runs": np.nan, "reference": group["source"].iloc[0]})
-    for _, printed in published.summary().iterrows():
+    for _, printed in reference_data.summary().iterrows():
         row = {"method": printed["method"], "made": "published, as printed", "starts": printed["starts"], "games": 57}
         rows.append(row | {"mean": printed["mean"], "median": printed["median"], "reference": printed["source"]})
     return pd.DataFrame(rows, columns=[*SUMMARY])
@@ -100,8 +100,8 @@ SUMMARY = (
 def _aggregates(fractions: Mapping[str, list[float]]) -> dict[str, float]:
     """Return each aggregate and its interval in %, from scores as fractions by game."""
     row: dict[str, float] = {}
-    for name, statistic in intervals.AGGREGATES.items():
-        found = intervals.aggregate(fractions, statistic)
+    for name, statistic in bootstrap.AGGREGATES.items():
+        found = bootstrap.aggregate(fractions, statistic)
         row |= {name: 100 * found.value, f"{name}_low": 100 * found.low, f"{name}_high": 100 * found.high}
         row |= {"games": found.games, "runs": found.runs}
     return row
@@ -118,7 +118,7 @@ def improvements(runs: pd.DataFrame) -> pd.DataFrame:
         both = finals[x].keys() & finals[y].keys()
         if both:
             ours, theirs = ({task: finals[label][task] for task in sorted(both)} for label in (x, y))
-            found = intervals.improvement(ours, theirs)
+            found = bootstrap.improvement(ours, theirs)
             row = {"label": x, "over": y, "probability": found.value, "low": found.low, "high": found.high}
             rows.append(row | {"tasks": found.games, "runs": found.runs})
     return pd.DataFrame(rows, columns=["label", "over", "probability", "low", "high", "tasks", "runs"])
@@ -130,12 +130,12 @@ def best_of(runs: pd.DataFrame) -> pd.DataFrame:
     for (task, label), group in runs.groupby(["task", "label"], sort=True):
         row = {"task": task, "label": label}
         if len(group) >= series.OF:
-            found = intervals.best(list(group["final"]), series.BEST)
+            found = bootstrap.best(list(group["final"]), series.BEST)
             name = f"mean of the best {series.BEST} of {len(group)} runs"
             rows.append(row | {"statistic": name, "final": found.value, "low": found.low, "high": found.high})
         by_rate = {rate: list(each["final"]) for rate, each in group.groupby("lr")}
         if len(by_rate) > series.RATES:
-            best = intervals.best_rates(by_rate, series.RATES)
+            best = bootstrap.best_rates(by_rate, series.RATES)
             kept = [score for rate in best for score in by_rate[rate]]
             name = f"mean of {len(kept)} runs with the best {series.RATES} of {len(by_rate)} learning rates"
             rates = ", ".join(f"{rate:.2g}" for rate in best)
@@ -195,7 +195,7 @@ def speedup(by_game: pd.DataFrame) -> pd.DataFrame:
     ours = known.groupby(["variant", "algo", "machine", "threads"], as_index=False).agg(
         speedup=("speedup", "mean"), games=("task", "nunique"), runs=("runs", "sum")
     )
-    paper = published.speedup().rename(columns={"source": "machine"}).assign(games=7.0, runs=np.nan)
+    paper = reference_data.speedup().rename(columns={"source": "machine"}).assign(games=7.0, runs=np.nan)
     paper["variant"] = "paper: " + paper["algo"]
     columns = ["variant", "algo", "machine", "threads", "speedup", "games", "runs"]
     if ours.empty:

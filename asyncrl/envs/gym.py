@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 
 from asyncrl.envs.base import Array, Game, Spec, Step
-from asyncrl.envs.names import Factory, Registered
+from asyncrl.envs.registry import Factory, Registered
 from asyncrl.envs.spaces import actions, observations
 from asyncrl.errors import InputError, nearest
 

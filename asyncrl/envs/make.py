@@ -4,7 +4,7 @@ from asyncrl import config
 from asyncrl.envs.atari import AtariEnvironments
 from asyncrl.envs.base import Box, Environments, Spec
 from asyncrl.envs.gym import GymEnvironments, build
-from asyncrl.envs.names import Rom, resolve
+from asyncrl.envs.registry import Rom, resolve
 
 
 def make(env: str, num_envs: int, *, training: bool, atari: config.Atari, num_threads: int = 1) -> Environments:

@@ -5,8 +5,8 @@ from typing import NamedTuple, Protocol, TypeVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from asyncrl.networks.bodies import Body
-from asyncrl.networks.policy import Gaussian, Policy, Softmax
+from asyncrl.networks.distributions import Gaussian, Policy, Softmax
+from asyncrl.networks.torsos import Body
 from asyncrl.rollout import Carry
 
 Out = TypeVar("Out", covariant=True)

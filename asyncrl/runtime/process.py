@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from asyncrl import native
-from asyncrl.birth import Sealed, begin, unheard
 from asyncrl.errors import STOPS
+from asyncrl.kernels import native
+from asyncrl.system.child_process import Sealed, begin, unheard
 
 CONTEXT = multiprocessing.get_context("spawn")  # a forked torch deadlocks in its thread pools
 JOIN_SECONDS = 5.0  # for a process that has said all, such as to close its environments

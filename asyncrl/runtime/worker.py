@@ -17,16 +17,16 @@ from torch import Tensor
 from asyncrl.envs.base import Array
 from asyncrl.events import EpisodeEnd, Failure, Interval, WorkerState
 from asyncrl.learners.base import Act
-from asyncrl.networks.bodies import cache_activations
+from asyncrl.networks.torsos import cache_activations
 from asyncrl.optim import clip_
 from asyncrl.rollout import Carry
+from asyncrl.runtime.action_log import Record, Tape
+from asyncrl.runtime.core_scheduler import Turns
 from asyncrl.runtime.job import Job
+from asyncrl.runtime.parameters import PARK, STEPS, STOP, Shared, bind, bind_gradients
 from asyncrl.runtime.process import enter
-from asyncrl.runtime.shared import PARK, STEPS, STOP, Shared, bind, bind_gradients
-from asyncrl.runtime.stopwatch import Stopwatch
+from asyncrl.runtime.profiler import Stopwatch
 from asyncrl.runtime.stream import Stream
-from asyncrl.runtime.tape import Record, Tape
-from asyncrl.runtime.turns import Turns
 
 REPORT_SECONDS = 0.5
 PARKED_SECONDS = 0.002

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from asyncrl.store import manifest
-from asyncrl.store.files import read_object, replace_file, sync_directory
+from asyncrl.store.atomic import read_object, replace_file, sync_directory
 from asyncrl.store.manifest import CheckpointError, DamagedError, NoCheckpointError
 
 __all__ = ["Best", "Checkpoint", "CheckpointError", "best", "count", "forget_best", "load", "mark_best", "save"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from asyncrl.errors import Exit, InputError
-from asyncrl.store.files import read_object, sync_directory, write_synced
+from asyncrl.store.atomic import read_object, sync_directory, write_synced
 from asyncrl.store.provenance import versions
 
 FORMAT = 1

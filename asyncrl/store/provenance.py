@@ -9,7 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from asyncrl import machine, native
+from asyncrl.kernels import native
+from asyncrl.system import machine
 
 PACKAGES = ("asyncrl", "torch", "numpy", "gymnasium", "ale-py")
 

@@ -13,7 +13,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Self
 
-from asyncrl.store.files import plain, replace_file
+from asyncrl.store.atomic import plain, replace_file
 from asyncrl.store.runs import DOCUMENT, FORMAT, read_document
 
 BLOCK = 1 << 16  # bytes looked at together for the last newline

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 from asyncrl.config import field_names, flatten, parse_frames
 from asyncrl.errors import InputError, nearest
-from asyncrl.store.files import read_object
+from asyncrl.store.atomic import read_object
 from asyncrl.text import played
 
 FORMAT = 1  # of run.json and the rows beside it

@@ -5,7 +5,7 @@ import platform
 import pandas as pd
 import pytest
 
-from asyncrl.analysis import compact
+from asyncrl.analysis import cache
 from asyncrl.analysis.export import export
 from asyncrl.analysis.load import load
 from asyncrl.analysis.selection import Selection
@@ -199,7 +199,7 @@ def test_a_compact_copy_is_made_of_finished_runs_alone_and_of_their_latest_rows(
     run = write(tmp_path, "done", straight(0, 10))
     write(tmp_path, "stopped", [1.0], status="interrupted")
     first = load(Selection(tmp_path))
-    copies = {path.name for path in (tmp_path / compact.FOLDER).iterdir()}
+    copies = {path.name for path in (tmp_path / cache.FOLDER).iterdir()}
     assert copies == {f"done.{name}.arrow" for name in ("evaluations", "metrics", "episodes")}
     again = load(Selection(tmp_path))
     for name in first._fields:
@@ -215,16 +215,16 @@ def test_a_copy_is_what_is_read_and_a_broken_one_is_not(tmp_path, monkeypatch):
     write(tmp_path, "done", straight(0, 10))
     load(Selection(tmp_path))
     with monkeypatch.context() as patch:
-        patch.setattr(compact, "_parse", lambda *_: pytest.fail("the plain file was read"))
+        patch.setattr(cache, "_parse", lambda *_: pytest.fail("the plain file was read"))
         assert len(load(Selection(tmp_path)).metrics) == 10
-    for copy in (tmp_path / compact.FOLDER).iterdir():
+    for copy in (tmp_path / cache.FOLDER).iterdir():
         copy.write_bytes(copy.read_bytes()[:100])
     assert len(load(Selection(tmp_path)).metrics) == 10
 
 
 def test_a_store_that_cannot_be_written_to_is_read(tmp_path):
     write(tmp_path, "done", straight(0, 10))
-    (tmp_path / compact.FOLDER).write_text("in the way")
+    (tmp_path / cache.FOLDER).write_text("in the way")
     assert len(load(Selection(tmp_path)).metrics) == 10
 
 

@@ -4,7 +4,7 @@ from itertools import product
 import pandas as pd
 import pytest
 
-from asyncrl.analysis import checks, scores, tables
+from asyncrl.analysis import scores, tables, validity
 from asyncrl.analysis.load import load
 from asyncrl.analysis.selection import Selection
 from tests.analysis.stores import straight, write
@@ -13,7 +13,7 @@ PONG = "pong, atari-paper-noop"
 
 
 def study(root):
-    return checks.study(load(Selection(root)))
+    return validity.study(load(Selection(root)))
 
 
 def frame(*rows):

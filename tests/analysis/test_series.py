@@ -1,16 +1,17 @@
 import numpy as np
 import pytest
 
-from asyncrl.analysis import checks, ink, scores, series, tables
+from asyncrl.analysis import scores, series, tables, validity
 from asyncrl.analysis.load import load
 from asyncrl.analysis.selection import Selection
+from asyncrl.report import plot
 from tests.analysis.stores import straight, write
 
 PONG = "pong, atari-paper-noop"
 
 
 def study(root):
-    return checks.study(load(Selection(root)))
+    return validity.study(load(Selection(root)))
 
 
 def test_a_learning_curve_is_the_mean_of_runs_where_all_of_them_are(tmp_path):
@@ -29,11 +30,11 @@ def test_runs_without_a_common_stretch_stand_alone(tmp_path, unit):
     """A mean of them would say something of frames where one of them never was."""
     write(tmp_path, "short", [5.0, 6.0], frames=200_000, seed=1)
     write(tmp_path, "long", [0.0, 10.0], frames=2_000_000, seed=2)
-    runs = checks.study(load(Selection(tmp_path, compare=("mine: algo=a3c",))))
+    runs = validity.study(load(Selection(tmp_path, compare=("mine: algo=a3c",))))
     curves = series.learning(runs, unit).groupby("series")
     assert set(curves["runs"].max()) == {1}
     assert sorted(curves["y"].agg(list)) == [[0.0, 10.0], [5.0, 6.0]]
-    assert len({ink.palette(series.learning(runs, unit))[name] for name in curves.groups}) == 1
+    assert len({plot.palette(series.learning(runs, unit))[name] for name in curves.groups}) == 1
 
 
 def test_against_hours_a_faster_run_is_to_the_left(tmp_path):

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from asyncrl.analysis import checks, published, scores, tables
+from asyncrl.analysis import reference_data, scores, tables, validity
 from asyncrl.analysis.load import load
 from asyncrl.analysis.selection import Selection
 from tests.analysis.stores import straight, write
 
 
 def study(root):
-    return checks.study(load(Selection(root)))
+    return validity.study(load(Selection(root)))
 
 
 @pytest.fixture
@@ -141,4 +141,4 @@ def test_tables_of_nothing_have_their_columns_and_the_published_rows(tmp_path):
     assert tables.improvements(runs).empty
     assert tables.inventory(nothing).empty
     assert len(tables.summary(runs)) == 8
-    assert len(tables.speedup(tables.speed_by_game(nothing, {}))) == len(published.speedup())
+    assert len(tables.speedup(tables.speed_by_game(nothing, {}))) == len(reference_data.speedup())

@@ -10,7 +10,7 @@ from itertools import product
 import pandas as pd
 import pytest
 
-from asyncrl.analysis import published
+from asyncrl.analysis import reference_data
 from asyncrl.analysis.load import load
 from asyncrl.analysis.selection import Selection
 from asyncrl.config import ALGOS
@@ -41,7 +41,7 @@ def rows(threads, count, more):
 def thousand(tmp_path_factory):
     """Write the store; the rows of runs with the same number of threads differ in their evaluations alone."""
     root = tmp_path_factory.mktemp("thousand")
-    tables = published.references().query("starts == 'no-op'").set_index("game")
+    tables = reference_data.references().query("starts == 'no-op'").set_index("game")
     health = {"frames_per_second": 0.0, "learning_rate": 1e-4, "entropy": 1.5, "grad_norm": 2.0, "policy_lag": 0.5}
     game_row = {"worker": 0, "score": 1.0, "length": 100, "epsilon": None, "completed": True}
     for threads in THREADS:

@@ -9,7 +9,7 @@ from asyncrl.config import Atari
 from asyncrl.envs.base import Box, Discrete, Game
 from asyncrl.envs.gym import GymEnvironments, build
 from asyncrl.envs.make import make
-from asyncrl.envs.names import Factory, Registered
+from asyncrl.envs.registry import Factory, Registered
 from asyncrl.errors import InputError
 from tests import toys
 

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from asyncrl.events import Failure
-from asyncrl.runtime.hogwild import Crew
-from asyncrl.runtime.shared import STEPS
+from asyncrl.runtime.parameters import STEPS
+from asyncrl.runtime.supervisor import Crew
 from tests.runtime.setups import prepare
 
 pytestmark = [

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from asyncrl.envs.base import Box, Discrete, Spec, Step
 from asyncrl.learners.base import Act
-from asyncrl.networks.bodies import Body, Vectors
-from asyncrl.networks.build import build
+from asyncrl.networks.factory import build
 from asyncrl.networks.heads import ActionValues, GaussianHead, SeparateActorCritic, SharedActorCritic, SoftmaxHead
+from asyncrl.networks.torsos import Body, Vectors
 from asyncrl.rollout import Rollout
 from asyncrl.runtime.stream import Stream
 from tests.pseudocode import Path, forgotten, remember

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from asyncrl import parts
 from asyncrl.config import RunConfig
 from asyncrl.envs.base import Discrete, Spec
 from asyncrl.learners import one_step_q, one_step_sarsa
@@ -18,6 +17,7 @@ from asyncrl.learners.n_step_q import NStepQ
 from asyncrl.learners.one_step_q import OneStepQ
 from asyncrl.learners.one_step_sarsa import OneStepSarsa
 from asyncrl.rollout import Rollout
+from asyncrl.training import job_builder
 from tests.learners import script as scripts
 
 GREEDY = EpsilonGreedy((0.0,), 0)
@@ -190,7 +190,7 @@ def test_a3c_samples_its_policy(continuous):
 
 def test_a2c_is_a3cs_learner():
     spec = Spec((4,), "float32", Discrete(2), 1)
-    a3c, a2c = (parts.make_learner(RunConfig(algo=algo), spec, (), 0) for algo in ("a3c", "a2c"))
+    a3c, a2c = (job_builder.make_learner(RunConfig(algo=algo), spec, (), 0) for algo in ("a3c", "a2c"))
     assert a3c == a2c == A3C(entropy=0.01, value_weight=0.5)
 
 

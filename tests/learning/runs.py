@@ -8,9 +8,9 @@ from typing import Any
 
 from asyncrl import experiment
 from asyncrl.config import merge
-from asyncrl.endings import Stopped
 from asyncrl.events import Progress
 from asyncrl.store.rows import read_rows
+from asyncrl.system.stop_signals import Stopped
 
 THREADS = 2
 ONCE = 10**12  # frames: longer than any run here

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from asyncrl.networks.build import build
+from asyncrl.networks.factory import build
 
 
 def make(kind):

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import torch
 
-from asyncrl import parts
 from asyncrl.config import RunConfig
 from asyncrl.envs import make as environments
 from asyncrl.envs.base import Spec
 from asyncrl.events import WorkerState
 from asyncrl.runtime.job import Job
-from asyncrl.runtime.shared import Shared, flatten
+from asyncrl.runtime.parameters import Shared, flatten
 from asyncrl.runtime.worker import ActorLearner
+from asyncrl.training import job_builder
 
 torch.set_num_threads(1)  # as in every actor-learner
 
@@ -22,7 +22,7 @@ FINAL = 0.1  # ε of every environment here
 
 def resolve(**table) -> RunConfig:
     """Return a small configuration: Corridor, one thread, no evaluation."""
-    return parts.resolve({"env": "tests.toys:Corridor", "threads": 1, "evaluation": {"episodes": 0}} | table)
+    return job_builder.resolve({"env": "tests.toys:Corridor", "threads": 1, "evaluation": {"episodes": 0}} | table)
 
 
 def describe(config: RunConfig) -> Spec:
@@ -33,8 +33,8 @@ def describe(config: RunConfig) -> Spec:
 def prepare(session: int = 0, **table) -> tuple[Job, Shared]:
     """Return a run's parts and its memory, with weights that its seed alone decides."""
     config = resolve(**table)
-    spec, plan = describe(config), parts.schedule(config)
-    job = parts.make_job(config, spec, (FINAL,) * (plan.workers * plan.envs), session)
+    spec, plan = describe(config), job_builder.schedule(config)
+    job = job_builder.make_job(config, spec, (FINAL,) * (plan.workers * plan.envs), session)
     torch.manual_seed(config.seed)
     return job, share(job)
 

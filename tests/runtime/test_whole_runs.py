@@ -14,7 +14,7 @@ from asyncrl.learners.one_step_q import OneStepQ
 from asyncrl.learners.one_step_sarsa import OneStepSarsa
 from asyncrl.optim import RMSProp
 from asyncrl.runtime.job import Job
-from asyncrl.runtime.shared import Shared, flatten
+from asyncrl.runtime.parameters import Shared, flatten
 from asyncrl.runtime.worker import ActorLearner
 from tests import pseudocode
 from tests.learners import script as scripts

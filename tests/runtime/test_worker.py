@@ -17,12 +17,12 @@ from asyncrl.learners.exploration import EpsilonGreedy
 from asyncrl.learners.n_step_q import NStepQ
 from asyncrl.learners.one_step_q import OneStepQ
 from asyncrl.learners.one_step_sarsa import OneStepSarsa
+from asyncrl.networks.distributions import Softmax
 from asyncrl.networks.heads import PolicyValue
-from asyncrl.networks.policy import Softmax
 from asyncrl.optim import RMSProp
 from asyncrl.runtime import worker
 from asyncrl.runtime.job import Job
-from asyncrl.runtime.shared import STOP, Shared
+from asyncrl.runtime.parameters import STOP, Shared
 from tests.runtime.setups import actor, prepare, share
 from tests.runtime.toys import counting
 
@@ -76,7 +76,15 @@ class Plain:
 
 def build(learner, *lengths, workers=1, **changes):
     """Return worker 0 of a crew of stubs, its environments' episodes as long as told."""
-    settings = {"lr": 1.0, "anneal": True, "clip": None, "t_max": 4, "gamma": 0.9, "budget": 100, "seed": 1} | changes
+    settings = {
+        "lr": 1.0,
+        "anneal_steps": 100,
+        "clip": None,
+        "t_max": 4,
+        "gamma": 0.9,
+        "budget": 100,
+        "seed": 1,
+    } | changes
     job = Job(
         learners=(learner,) * workers,
         make_network=Weights,

@@ -1,0 +1,46 @@
+"""Scores that others published, each with how its games start and where it stands: ``reference/*.csv``."""
+
+from functools import cache
+from importlib.resources import files
+
+import pandas as pd
+
+from asyncrl.text import letters, played
+
+NO_OP, HUMAN = "no-op", "human"  # how games start: after up to 30 no-ops, or at points a person had reached
+STARTS = {"atari-paper-noop": NO_OP, "atari-sticky-noop": NO_OP}  # by a run's protocol; no other has references
+
+
+@cache
+def _table(name: str) -> pd.DataFrame:
+    return pd.read_csv(str(files("asyncrl").joinpath("analysis", "reference", f"{name}.csv")))
+
+
+def references() -> pd.DataFrame:
+    """Return random and human scores: columns game, title, starts, random, human, source."""
+    return _table("references").copy()
+
+
+def scores() -> pd.DataFrame:
+    """Return scores of published agents: columns game, starts, method, score, source."""
+    return _table("scores").copy()
+
+
+def summary() -> pd.DataFrame:
+    """Return Table 1 as printed: mean and median % over 57 games, human starts."""
+    return _table("table1").copy()
+
+
+def speedup() -> pd.DataFrame:
+    """Return Table 2 as printed: columns algo, threads, speedup."""
+    return _table("table2").copy()
+
+
+def game(env: str) -> str:
+    """Return the ROM that an ``--env`` means (``ALE/Pong-v5`` is ``pong``), or the name itself where it is no game."""
+    return _roms().get(played(env), env)
+
+
+@cache
+def _roms() -> dict[str, str]:
+    return {letters(rom): rom for rom in _table("references")["game"]}

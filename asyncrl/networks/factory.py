@@ -1,0 +1,71 @@
+"""Networks by name, fitted to an environment's spaces."""
+
+import math
+from collections.abc import Sequence
+
+from torch import nn
+
+from asyncrl.errors import InputError
+from asyncrl.networks.heads import ActionValues, GaussianHead, SeparateActorCritic, SharedActorCritic, SoftmaxHead
+from asyncrl.networks.torsos import LSTM_CELLS, Body, Frames, Vectors, convolved
+
+HIDDEN = 200  # the paper's width for vectors
+CONVOLUTIONS = {
+    "nips": ([(16, 8, 4), (32, 4, 2)], 256),  # Setup A
+    "nature": ([(32, 8, 4), (64, 4, 2), (64, 3, 1)], 512),  # Setup B
+}
+# orthogonal weights: rectifiers halve a signal's variance, and a policy should begin near uniform
+GAINS = {"body": math.sqrt(2), "actor": math.sqrt(2), "critic": math.sqrt(2), "policy": 0.01, "value": 1.0, "q": 1.0}
+
+
+def fit(network: str, obs_shape: Sequence[int]) -> str:
+    """Return the network's name with ``auto`` resolved; raise InputError where it does not fit the observations."""
+    frames = len(obs_shape) == 3
+    if network == "auto":
+        network = "nips" if frames else "mlp"
+    wants = "vectors" if network.startswith("mlp") else "frames"
+    if frames != (wants == "frames"):
+        right = "nips or nature" if frames else "mlp"
+        raise InputError(f"Network {network!r} is for {wants}, but observations are {tuple(obs_shape)}; use {right}.")
+    if frames and min(convolved(size, CONVOLUTIONS[network.partition("-")[0]][0]) for size in obs_shape[1:]) < 1:
+        raise InputError(f"Frames {tuple(obs_shape)} are too small for network {network!r}; resize them to 84 × 84.")
+    return network
+
+
+def build(network: str, obs_shape: Sequence[int], *, actions: int, continuous: bool, policy: bool) -> nn.Module:
+    """Build a fitted network with fresh weights from torch's generator.
+
+    Args:
+        network: a name out of ``config.NETWORKS``.
+        obs_shape: ``[C, H, W]`` or ``[n]``.
+        actions: how many actions there are, or the size of a continuous one.
+        continuous: whether actions are vectors; the policy is then Gaussian, and shares nothing with the value.
+        policy: whether it is an actor-critic rather than action values.
+    """
+    if not policy:
+        return ActionValues(_body(network, obs_shape), actions)
+    if continuous:
+        actor, critic = _body(network, obs_shape), _body(network, obs_shape)
+        return SeparateActorCritic(actor, critic, GaussianHead(actor.features, actions))
+    body = _body(network, obs_shape)
+    return SharedActorCritic(body, SoftmaxHead(body.features, actions))
+
+
+def orthogonal(net: nn.Module) -> nn.Module:
+    """Draw a built network's weights anew: orthogonal (Saxe et al., 2014), with biases of 0; return the network.
+
+    A signal then keeps its size from layer to layer, where uniform weights in ±1/√fan_in halve it and more. Gains are
+    those of OpenAI's A2C: √2 before a rectifier, 0.01 for a policy's outputs, 1 for values and LSTM cells.
+    """
+    for name, weights in net.named_parameters():
+        if weights.dim() == 1:
+            nn.init.zeros_(weights)
+        else:
+            nn.init.orthogonal_(weights, 1.0 if ".lstm." in name else GAINS[name.partition(".")[0]])
+    return net
+
+
+def _body(network: str, obs_shape: Sequence[int]) -> Body:
+    name, _, recurrent = network.partition("-")
+    torso = Vectors(obs_shape, HIDDEN) if name == "mlp" else Frames(obs_shape, *CONVOLUTIONS[name], compiled=name)
+    return Body(torso, LSTM_CELLS if recurrent else 0)

@@ -1,0 +1,137 @@
+"""Torsos and the recurrent core: from observations to features.
+
+Initial weights are uniform in ±1/√fan_in, the default of Torch7 that the paper used and of today's ``nn.Linear``;
+``build.orthogonal`` draws others.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from asyncrl.kernels import torso
+from asyncrl.rollout import Carry
+
+LSTM_CELLS = 256  # Setup B
+
+
+def convolved(size: int, convolutions: Sequence[tuple[int, int, int]]) -> int:
+    """Return what convolutions leave of a side of ``size`` pixels; nothing sensible, below 1, of one too small."""
+    for _, kernel, stride in convolutions:
+        size = (size - kernel) // stride + 1
+    return size
+
+
+class Frames(nn.Module):
+    """uint8 frames scaled to [0, 1], convolutions, one hidden layer, all rectified."""
+
+    def __init__(
+        self, shape: Sequence[int], convolutions: Sequence[tuple[int, int, int]], hidden: int, compiled: str
+    ) -> None:
+        """Build for ``[C, H, W]`` frames.
+
+        Args:
+            shape: of the frames.
+            convolutions: (channels, kernel, stride) of each.
+            hidden: units of the hidden layer.
+            compiled: the name of this architecture's compiled kernels, used for four 84 × 84 frames.
+        """
+        super().__init__()
+        self._compiled = compiled if tuple(shape) == torso.STATE else None
+        channels, height, width = shape
+        layers: list[nn.Module] = []
+        for out, kernel, stride in convolutions:
+            layers += [nn.Conv2d(channels, out, kernel, stride), nn.ReLU()]
+            channels = out
+        height, width = (convolved(size, convolutions) for size in (height, width))
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * height * width, hidden), nn.ReLU())
+        self._weights = tuple(self.layers.parameters())
+        self.cache: torso.ActivationCache | None = None
+        self.features = hidden
+
+    @property
+    def kernels(self) -> torso.Kernels | None:
+        """The compiled kernels that do the layers' work; None where there are none."""
+        is_single = self._weights[0].dtype == torch.float32
+        return torso.kernels(self._compiled) if self._compiled and is_single else None
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """Map ``[N, C, H, W]`` uint8 to ``[N, F]``."""
+        if obs.dtype == torch.uint8 and (kernels := self.kernels):
+            return torso.features(kernels, self.cache, obs.contiguous(), self._weights)
+        features: Tensor = self.layers(obs.float().div_(255))
+        return features
+
+
+def cache_activations(net: nn.Module, capacity: int) -> Callable[[], None]:
+    """Let a network use, when it learns from states, what it computed when it acted on them.
+
+    Args:
+        net: the network.
+        capacity: states between two changes of its weights, at most.
+
+    Returns:
+        What clears the cache, and must be called whenever the weights change.
+    """
+    caches = []
+    for module in net.modules():
+        if isinstance(module, Frames) and (kernels := module.kernels):
+            module.cache = torso.ActivationCache(kernels, capacity)
+            caches.append(module.cache)
+
+    def clear() -> None:
+        for cache in caches:
+            cache.clear()
+
+    return clear
+
+
+class Vectors(nn.Module):
+    """One rectified hidden layer (Supplement 9)."""
+
+    def __init__(self, shape: Sequence[int], hidden: int) -> None:
+        """Build for ``[n]`` vectors."""
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(shape[0], hidden), nn.ReLU())
+        self.features = hidden
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """Map ``[N, n]`` float32 to ``[N, F]``."""
+        features: Tensor = self.layers(obs)
+        return features
+
+
+class Body(nn.Module):
+    """A torso, and behind it an LSTM where the network is recurrent."""
+
+    def __init__(self, torso: Frames | Vectors, cells: int = 0) -> None:
+        """Put ``cells`` LSTM cells behind the torso; 0 for a feed-forward network."""
+        super().__init__()
+        self.torso = torso
+        self.lstm = nn.LSTMCell(torso.features, cells) if cells else None
+        self.features = cells or torso.features
+
+    def initial_carry(self, batch: int) -> Carry:
+        """Return (h, c), each ``[B, cells]`` of zeros, or ``()``."""
+        return (torch.zeros(batch, self.features), torch.zeros(batch, self.features)) if self.lstm else ()
+
+    def forward(self, obs: Tensor, carry: Carry, keep: Tensor | None) -> tuple[Tensor, Carry]:
+        """Map ``[T, B, *O]`` to ``[T, B, F]`` and the carry after the last of them.
+
+        Args:
+            obs: observations.
+            carry: the state before ``obs[0]``.
+            keep: ``[T, B]`` bool, False where the carry must be forgotten before a step; None where it never is.
+        """
+        features: Tensor = self.torso(obs.flatten(0, 1)).view(*obs.shape[:2], -1)  # [T, B, F]
+        if self.lstm is None:
+            return features, carry
+        h, c = carry
+        outputs = []
+        for t, feature in enumerate(features):
+            if keep is not None:
+                fresh = ~keep[t, :, None]  # [B, 1]
+                h, c = h.masked_fill(fresh, 0.0), c.masked_fill(fresh, 0.0)  # a product would keep a NaN
+            h, c = self.lstm(feature, (h, c))
+            outputs.append(h)
+        return torch.stack(outputs), (h, c)

@@ -1,0 +1,221 @@
+"""Ink: tables of ``series`` become pictures, one a panel, each small enough for a phone."""
+
+import io
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
+
+from asyncrl.report.figures import Picture
+
+WIDTH, HEIGHT, LEGEND_ROW = 4.4, 2.7, 0.19  # inches
+LEGEND_CHARACTERS = 70  # a row of the legend
+COLOURS = 10  # that can be told apart
+BEST, ALONE = r", best \d+ of \d+(?=$|, )", r", run \d+ of \d+$"  # in names of series
+THREADS = r", (\d+) threads?(?=$|, | \()"
+SHOWN = 12  # series in a legend; the rest are in the table
+TICKS = 8
+DPI = 160
+PATH = re.compile(rb' d="[^"]*"')
+STYLE: Any = {
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "asyncrl",  # the same figure is the same file
+    "text.parse_math": False,  # a run may be named $a$
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 9,
+    "legend.fontsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.formatter.useoffset": False,
+}
+
+
+class Panel(NamedTuple):
+    """What there is to draw."""
+
+    title: str
+    data: pd.DataFrame  # the part of a table of ``series``
+    picture: Picture
+    colours: Mapping[str, Any]  # of the figure's series
+
+
+class Drawing(NamedTuple):
+    """A panel as it was drawn."""
+
+    svg: bytes
+    png: bytes
+    warnings: frozenset[str]  # of what draws, such as a letter that a font does not have
+
+
+def panels(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the part of each panel, in the order in which they stand."""
+    return {str(panel): part for panel, part in data.groupby("panel", sort=False)}
+
+
+def palette(data: pd.DataFrame) -> dict[str, Any]:
+    """Return a colour for each series of a figure; a scale from light to dark where series are thread counts."""
+    names = list(dict.fromkeys(data["series"]))
+    threads = {name: int(name.split()[0]) for name in names if re.fullmatch(r"\d+ threads?", name)}
+    if len(threads) == len(names):
+        ordered = sorted(names, key=threads.__getitem__)
+        return dict(zip(ordered, seaborn.color_palette("flare", len(ordered)), strict=True))
+    roots: dict[str, list[str]] = {}
+    for name in names:
+        roots.setdefault(_root(name), []).append(name)
+    few = len(roots) <= COLOURS
+    hues = seaborn.color_palette("colorblind", len(roots)) if few else seaborn.husl_palette(len(roots))
+    return {name: shade for each, hue in zip(roots.values(), hues, strict=True) for name, shade in _shades(each, hue)}
+
+
+def _shades(names: Sequence[str], hue: Any) -> Iterator[tuple[str, Any]]:
+    """Yield a shade of one colour for each number of threads, the most threads having it whole."""
+    counts = sorted({_threads(name) for name in names})
+    shades = seaborn.light_palette(hue, 2 * len(counts))[len(counts) :]
+    for name in names:
+        yield name, shades[counts.index(_threads(name))]
+
+
+def _root(name: str) -> str:
+    """Return whose colour a line has: its best 5, its single runs, the paper's and other thread counts share it."""
+    return re.sub(rf"{BEST}|{ALONE}|{THREADS}", "", name.removeprefix("paper: "))
+
+
+def _threads(name: str) -> int:
+    found = re.search(THREADS, name)
+    return int(found[1]) if found else 0
+
+
+def _dash(name: str) -> str:
+    return "--" if name.startswith("paper: ") else ":" if re.search(BEST, name) else "-"
+
+
+def draw(panel: Panel) -> Drawing:
+    """Draw one panel, without a word."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        svg, png = _draw(panel)
+    return Drawing(svg, png, frozenset(str(warning.message) for warning in caught))
+
+
+def _draw(panel: Panel) -> tuple[bytes, bytes]:
+    title, data, picture, colours = panel
+    with _style():
+        names = [name for name in colours if name in set(data["series"])]
+        legend = [] if picture.y.kind == "names" else names[:SHOWN]
+        columns = max(1, LEGEND_CHARACTERS // (6 + max(map(len, legend), default=0)))
+        rows = -(-len(legend) // columns)
+        canvas = Canvas(figsize=(WIDTH, HEIGHT + LEGEND_ROW * rows), layout="constrained")
+        axes = canvas.subplots()
+        for name in names:
+            _series(axes, name, data[data["series"] == name], picture, colours[name])
+        _axes(axes, title, picture, data, names)
+        if legend:
+            handles, labels = axes.get_legend_handles_labels()
+            by_name = dict(zip(labels, handles, strict=True))
+            canvas.legend(
+                [by_name[name] for name in legend],
+                [_legend_text(name, legend, names) for name in legend],
+                loc="outside lower center",
+                ncols=columns,
+                frameon=False,
+                handlelength=2.2,
+                columnspacing=1.2,
+            )
+        svg, png = io.BytesIO(), io.BytesIO()  # savefig would draw everything twice
+        FigureCanvasSVG(canvas).print_svg(svg, metadata={"Date": None})  # type: ignore[no-untyped-call]
+        canvas.set_layout_engine("none")  # it has its places
+        canvas.set_dpi(DPI)
+        FigureCanvasAgg(canvas).print_png(png)  # type: ignore[no-untyped-call]
+    return PATH.sub(_rounded, svg.getvalue()), png.getvalue()
+
+
+def _rounded(path: re.Match[bytes]) -> bytes:
+    """Write the places of a path to a hundredth of a point: finer cannot be seen, and takes twice the room."""
+    return re.sub(rb"(\d\.\d\d)\d+", rb"\1", path[0])
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    with matplotlib.rc_context({**seaborn.axes_style("ticks"), **STYLE}):
+        yield
+
+
+def _legend_text(name: str, legend: Sequence[str], names: Sequence[str]) -> str:
+    more = len(names) - len(legend)
+    return f"{name} … and {more} more" if more and name == legend[-1] else name
+
+
+def _series(axes: Axes, name: str, part: pd.DataFrame, picture: Picture, colour: Any) -> None:
+    x, y, low, high = (part[column].to_numpy(float) for column in ("x", "y", "low", "high"))
+    if picture.marks == "intervals":
+        axes.plot([low[0], high[0]], [name, name], color=colour, linewidth=5, alpha=0.35, solid_capstyle="butt")
+        axes.plot(x[:1], [name], "o", color=colour, markersize=5)
+        return
+    if picture.marks == "points":
+        axes.scatter(x, y, color=colour, label=name, s=16)
+        return
+    marker = "o" if picture.marks == "both" or len(part) == 1 else ""
+    axes.plot(x, y, color=colour, label=name, linestyle=_dash(name), marker=marker, markersize=4, linewidth=1.5)
+    if not np.isnan(low).all():
+        if picture.marks == "both":
+            axes.vlines(x, low, high, color=colour, alpha=0.5, linewidth=2)
+        else:
+            axes.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0)
+
+
+def _axes(axes: Axes, title: str, picture: Picture, data: pd.DataFrame, names: Sequence[str]) -> None:
+    axes.set_title(title, loc="left")
+    axes.set_xlabel(picture.x.label)
+    axes.set_ylabel(picture.y.label)
+    axes.grid(True, axis="both" if picture.y.kind != "names" else "x", color="#e6e6e6", linewidth=0.6)
+    axes.set_axisbelow(True)
+    for axis, which in ((picture.x, axes.xaxis), (picture.y, axes.yaxis)):
+        if axis.kind == "frames":
+            which.set_major_formatter(EngFormatter(sep=""))
+        elif axis.kind == "counts":
+            few = sorted(set(data["x"]))
+            which.set_major_locator(FixedLocator(few) if len(few) <= TICKS else MaxNLocator(integer=True, nbins=TICKS))
+        elif axis.kind == "log":
+            axes.set_xscale("log") if which is axes.xaxis else axes.set_yscale("log")
+            which.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))  # not in TeX, which is off
+            which.set_minor_formatter(NullFormatter())
+    if picture.marks == "both":
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    if picture.y.kind == "names":
+        axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
+        axes.invert_yaxis()
+        axes.margins(y=0.3 if len(names) < 3 else 0.1)
+        axes.tick_params(axis="y", length=0)
+
+
+def inline(svg: bytes, prefix: str, description: str) -> str:
+    """Return an SVG to stand within a page: scaled to its place, described, its ids made its own.
+
+    Args:
+        svg: as ``draw`` returns it.
+        prefix: of its ids, one of its own in the page.
+        description: for those who do not see it; escaped here.
+    """
+    text = svg.decode()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'\bid="', f'id="{prefix}-', text)
+    text = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}-", text)
+    size = re.match(r'<svg[^>]*?viewBox="([\d. -]+)"', text, re.DOTALL)
+    view = size[1] if size else "0 0 317 194"
+    label = description.translate({ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord('"'): "&quot;"})
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{view}"'
+    return f'{head} role="img" aria-label="{label}">' + text[text.index(">") + 1 :]

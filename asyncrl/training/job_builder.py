@@ -1,0 +1,155 @@
+"""From a RunConfig to a run's parts: the only file that names concrete learners and optimisers.
+
+Configuration speaks in frames; here, once, they become steps. What goes to another process is a partial of a function
+of this module.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from asyncrl import config as configuration
+from asyncrl.config import NETWORKS, RunConfig
+from asyncrl.envs import make as environments
+from asyncrl.envs.base import Box, Environments, Spec
+from asyncrl.errors import InputError, nearest
+from asyncrl.learners.a3c import A3C
+from asyncrl.learners.base import Learner
+from asyncrl.learners.exploration import EpsilonGreedy
+from asyncrl.learners.n_step_q import NStepQ
+from asyncrl.learners.one_step_q import OneStepQ
+from asyncrl.learners.one_step_sarsa import OneStepSarsa
+from asyncrl.networks import factory as networks
+from asyncrl.optim import Adam, Momentum, Optimizer, RMSProp
+from asyncrl.runtime.evaluator import Exam
+from asyncrl.runtime.job import Job
+from asyncrl.system.machine import cores
+
+VALUE_METHODS: dict[str, Callable[[EpsilonGreedy, int], Learner[Any]]] = {
+    "one-step-q": OneStepQ,
+    "one-step-sarsa": OneStepSarsa,
+    "n-step-q": NStepQ,
+}
+
+
+def resolve(table: Mapping[str, Any]) -> RunConfig:
+    """Return the whole configuration for what a user has set: defaults < preset < table.
+
+    Raises:
+        InputError: a field, game, network or space that cannot be; nothing has been written.
+    """
+    asked = configuration.build(table)
+    if asked.network not in ("auto", *NETWORKS):
+        known = ", ".join(NETWORKS)
+        raise InputError(f"There is no network {asked.network!r}; there are {known}.{nearest(asked.network, NETWORKS)}")
+    spec = environments.describe(asked.env, asked.atari)
+    if isinstance(spec.actions, Box) and not asked.is_policy_method:
+        raise InputError(f"{asked.env} has continuous actions, which {asked.algo} cannot choose from; use a3c or a2c.")
+    preset = configuration.preset(asked.preset, environments.kind(spec), asked.algo)
+    merged = configuration.build(configuration.merge(preset, table))
+    return merged.model_copy(update={"network": networks.fit(merged.network, spec.obs_shape)})
+
+
+def make_network(config: RunConfig, spec: Spec) -> nn.Module:
+    """Build the run's network, with weights from torch's generator."""
+    continuous = isinstance(spec.actions, Box)
+    actions = spec.actions.size if isinstance(spec.actions, Box) else spec.actions.n
+    net = networks.build(
+        config.network, spec.obs_shape, actions=actions, continuous=continuous, policy=config.is_policy_method
+    )
+    return networks.orthogonal(net) if config.initial_weights == "orthogonal" else net
+
+
+def make_environments(config: RunConfig, num_threads: int, training: bool, num_envs: int) -> Environments:
+    """Make B environments under the run's protocol."""
+    return environments.make(
+        config.env, num_envs, training=training, atari=config.atari, num_threads=min(num_threads, num_envs)
+    )
+
+
+def make_learner(config: RunConfig, spec: Spec, final: tuple[float, ...], anneal_steps: int) -> Learner[Any]:
+    """Make the run's learner with its final ε, one an environment (unused by policy methods)."""
+    if config.is_policy_method:
+        return A3C(entropy=config.entropy, value_weight=config.value_weight)
+    period = steps(config.target_frames, spec)
+    return VALUE_METHODS[config.algo](EpsilonGreedy(final, anneal_steps), period)
+
+
+def make_optimizer(config: RunConfig) -> Optimizer:
+    """Make the run's optimiser."""
+    settings = config.optimizer
+    if settings.name == "momentum":
+        return Momentum(settings.alpha)
+    if settings.name == "adam":
+        return Adam(settings.eps)
+    return RMSProp(shared=settings.name == "shared-rmsprop", alpha=settings.alpha, eps=settings.eps)
+
+
+def steps(frames: int, spec: Spec) -> int:
+    """Convert emulator frames to agent steps, at least one."""
+    return max(1, frames // spec.frames_per_step)
+
+
+def anneal_steps(config: RunConfig, spec: Spec) -> int | None:
+    """Return after how many steps the learning rate is 0; None where it stays as it is."""
+    frames = config.optimizer.anneal_frames or config.frames
+    return steps(frames, spec) if config.optimizer.anneal else None
+
+
+class Schedule(NamedTuple):
+    """Who steps what: many workers with B environments each, or for A2C one worker with all of them."""
+
+    workers: int
+    envs: int  # B, of one worker
+    threads: int  # of torch and of the emulators, in one worker
+
+
+def schedule(config: RunConfig) -> Schedule:
+    """Return the asynchronous schedule, or A2C's synchronous one."""
+    if config.algo == "a2c":
+        return Schedule(1, config.threads * config.envs_per_thread, min(config.threads, cores()))
+    return Schedule(config.threads, config.envs_per_thread, 1)
+
+
+def make_job(config: RunConfig, spec: Spec, final: tuple[float, ...], session: int) -> Job:
+    """Put a run's parts together, in steps."""
+    plan = schedule(config)
+    anneal = steps(config.exploration.anneal_frames, spec)
+    per_worker = [final[i : i + plan.envs] for i in range(0, len(final), plan.envs)]
+    return Job(
+        learners=tuple(make_learner(config, spec, own, anneal) for own in per_worker),
+        make_network=partial(make_network, config, spec),
+        make_environments=partial(make_environments, config, plan.threads, True, plan.envs),
+        optimizer=make_optimizer(config),
+        lr=config.optimizer.lr,
+        anneal_steps=anneal_steps(config, spec),
+        averaging=config.averaging,
+        clip=config.optimizer.clip,
+        t_max=config.t_max,
+        gamma=config.gamma,
+        budget=steps(config.frames, spec),
+        seed=config.seed,
+        restarts=config.workers.restarts,
+        hang_seconds=config.workers.hang_seconds,
+        cores=cores() if plan.envs == 1 else None,  # a batch of environments makes up for cold caches itself
+        torch_threads=plan.threads,
+        session=session,
+        profile=config.profile,
+    )
+
+
+def make_exam(config: RunConfig, spec: Spec, episodes: int, seed: int, stream: int) -> Exam:
+    """Put an evaluation's parts together."""
+    return Exam(
+        learner=make_learner(config, spec, (config.evaluation.epsilon,), 0),
+        make_network=partial(make_network, config, spec),
+        make_environments=partial(make_environments, config, cores(), False),
+        episodes=episodes,
+        seed=seed,
+        threads=cores(),
+        stream=stream,
+        hang_seconds=config.workers.hang_seconds,
+        restarts=config.workers.restarts,
+    )

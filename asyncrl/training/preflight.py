@@ -1,0 +1,42 @@
+"""Before a run starts: whether the machine has what this very run will need, said before anything is written."""
+
+import warnings
+from pathlib import Path
+
+from asyncrl.errors import InputError
+from asyncrl.runtime.job import Job
+from asyncrl.runtime.parameters import Shared
+from asyncrl.system import machine
+
+STATE_OF_AN_ENVIRONMENT = 1 << 16  # bytes in a checkpoint, about: its last observation, and the actions of its games
+
+
+def check(job: Job, parameters: int, num_envs: int, place: Path, keep: int, saved: int = 0) -> None:
+    """See that a run fits; a note where it will be crowded is a warning.
+
+    Args:
+        job: its parts.
+        parameters: P of its network.
+        num_envs: environments of all its workers.
+        place: where it will be written.
+        keep: how many checkpoints it keeps, besides the one that it is writing.
+        saved: how many there are already.
+
+    Raises:
+        InputError: it does not fit: one line for each thing that there is too little of.
+    """
+    shared = Shared.size(parameters, job.workers, job.optimizer, job.has_target, job.has_average)
+    checkpoint = shared + STATE_OF_AN_ENVIRONMENT * num_envs
+    checks = (
+        machine.shared_memory(shared),
+        machine.open_files(job.workers),
+        machine.disk(place, max(1, keep + 1 - saved) * checkpoint),
+    )
+    problems = [
+        f"{name.capitalize()}: {found}. {advice}" for name, verdict, found, advice in checks if verdict == "fail"
+    ]
+    if problems:
+        raise InputError("\n".join(problems))
+    cores = machine.processors(job.workers)
+    if cores.verdict == "warn":
+        warnings.warn(cores.advice, stacklevel=2)

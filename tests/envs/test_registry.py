@@ -1,0 +1,68 @@
+"""What a name means, and what is said where it means nothing."""
+
+import subprocess
+import sys
+
+import pytest
+
+from asyncrl.envs.registry import Factory, Registered, Rom, resolve, roms
+from asyncrl.errors import InputError
+
+PAPER = """
+    alien amidar assault asterix asteroids atlantis bank_heist battle_zone beam_rider berzerk bowling boxing breakout
+    centipede chopper_command crazy_climber defender demon_attack double_dunk enduro fishing_derby freeway frostbite
+    gopher gravitar hero ice_hockey jamesbond kangaroo krull kung_fu_master montezuma_revenge ms_pacman name_this_game
+    phoenix pitfall pong private_eye qbert riverraid road_runner robotank seaquest skiing solaris space_invaders
+    star_gunner surround tennis time_pilot tutankham up_n_down venture video_pinball wizard_of_wor yars_revenge
+    zaxxon"""
+
+
+def test_the_papers_57_games_resolve_to_themselves():
+    games = PAPER.split()
+    assert len(games) == 57
+    assert [resolve(game) for game in games] == [Rom(game) for game in games]
+    assert len(roms()) > 100
+
+
+@pytest.mark.parametrize(
+    "name", ["ms_pacman", "MsPacman", "Ms. Pac-Man", "ALE/MsPacman-v5", "MsPacman-v4", "MsPacmanNoFrameskip-v4"]
+)
+def test_every_spelling_of_a_game_is_its_rom(name):
+    assert resolve(name) == Rom("ms_pacman")
+
+
+def test_the_other_kinds_of_name():
+    assert resolve("CartPole-v1") == Registered("CartPole-v1")
+    assert resolve("no.such.module:thing") == Factory("no.such.module", "thing")
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("pnog", "'pong'"),
+        ("brakeout", "'breakout'"),
+        ("cartpole-v1", "'CartPole-v1'"),
+        ("CartPole", "'CartPole-v1'"),
+        ("ALE/Pogn-v5", "'pong'"),
+    ],
+)
+def test_an_unknown_name_is_told_its_nearest(name, near):
+    with pytest.raises(InputError, match=f"no environment '{name}'. Did you mean {near}") as caught:
+        resolve(name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "xyzzy", ":thing", "module:", "module:not-a-name"])
+def test_nonsense_is_refused(name):
+    with pytest.raises(InputError):
+        resolve(name)
+
+
+def test_a_game_for_two_is_no_environment():
+    with pytest.raises(InputError):
+        resolve("combat")
+
+
+def test_a_fresh_process_knows_the_games():
+    code = "from asyncrl.envs.registry import resolve; print(resolve('ALE/Pong-v5').name)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "pong"
