@@ -175,8 +175,9 @@ def run(
         {key: value for key, value in options.items() if value is not None},
     )
     from asyncrl import experiment
+    from asyncrl.training import job_builder
 
-    resolved = experiment.resolve(table)
+    resolved = job_builder.resolve(table)
     if dry_run:
         print(_json(resolved.model_dump(mode="json")) if as_json else summary.settings(resolved))
     else:
@@ -199,7 +200,7 @@ def resume(
 
 
 def _train(config: RunConfig, start: Callable[[live.Show], Path]) -> None:
-    from asyncrl.system.stop_signals import RunFailed, Stopped
+    from asyncrl.errors import RunFailed, Stopped
 
     console = Console()
     try:

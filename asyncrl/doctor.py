@@ -118,7 +118,7 @@ def processes() -> Check:
     """See that a spawned process writes into memory that this one reads."""
     import torch
 
-    from asyncrl.runtime.process import CONTEXT
+    from asyncrl.runtime.spawn import CONTEXT
 
     shared = torch.zeros(1).share_memory_()  # type: ignore[no-untyped-call]
     child = CONTEXT.Process(target=_write, args=(shared,), daemon=True)

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
 from enum import IntEnum
+from pathlib import Path
 
 UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})  # a full disk, and what looks like one
 
@@ -35,6 +36,31 @@ class InputError(Exception):
     """A mistake the user can mend. Its text says in one line, for each, what is wrong and what would be right."""
 
     code = Exit.BAD_INPUT
+
+
+class RunFailed(Exception):
+    """A run that could not go on. Its text is one line."""
+
+    def __init__(self, run: Path, reason: str, code: Exit) -> None:
+        """Name the run, the reason and the exit code."""
+        super().__init__(run, reason, code)  # all arguments, so that the exception can be pickled
+        self.run, self.reason, self.code = run, reason, code
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class Stopped(Exception):
+    """A run that was stopped by a signal, with a checkpoint."""
+
+    def __init__(self, run: Path, code: Exit) -> None:
+        """Name the run and the exit code."""
+        super().__init__(run, code)
+        self.run, self.code = run, code
+
+    def __str__(self) -> str:
+        names = {exit_code: number.name for number, exit_code in STOPS.items()} | {Exit.INTERRUPTED: "Ctrl-C"}
+        return f"stopped by {names[self.code]}"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

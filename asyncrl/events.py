@@ -1,5 +1,6 @@
-"""What actor-learners tell their parent, one pipe each; the parent alone writes it down."""
+"""Events that worker processes send to the parent process, each through its own pipe, and what the view shows."""
 
+from enum import StrEnum
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -13,7 +14,7 @@ class EpisodeEnd(NamedTuple):
     score: float  # true, unclipped sum of rewards
     length: int  # steps
     T: int  # global steps when it ended
-    updates: int  # global, applied by then
+    updates: int  # global, applied until then
     epsilon: float | None  # exploration at its end; None for a policy method
     completed: bool = True  # False where a cap cut it short
 
@@ -27,7 +28,7 @@ class Interval(NamedTuple):
     skipped: int  # gradients that were not finite, and not applied
     sums: dict[str, float]  # learner's statistics summed over updates, e.g. "loss", "entropy", "grad_norm"
     T: int
-    applied: int  # updates, by all workers: those of one that died are among them, though it never told
+    applied: int  # updates, by all workers: also by workers that died since
     seconds: dict[str, float]  # in each phase of the worker's loop; empty where a run is not profiled
 
 
@@ -39,16 +40,42 @@ class WorkerState(NamedTuple):
     arrays: dict[str, NDArray[np.generic]]  # the actions taken, the last observation, the carry
 
 
-class Failure(NamedTuple):
-    """What went wrong with a worker: its last words, unless it goes on and says so."""
+class Severity(StrEnum):
+    """What an incident means for the run."""
 
-    worker: int
-    reason: str  # one line
-    traceback: str
-    seeds: tuple[int, ...] = ()  # of its environments, where it could say
-    played: int = 0  # steps that it had made with them
-    is_final: bool = True  # False where the run goes on, or was ending anyway
+    FATAL = "fatal"  # it ends the run
+    RECOVERED = "recovered"  # the run goes on, or was ending anyway
+
+
+class Incident(NamedTuple):
+    """Something that went wrong, in a worker or elsewhere."""
+
+    source: str  # "worker", "evaluation", "weights", "store" or "session"
+    severity: Severity
+    message: str  # one line
+    traceback: str = ""
+    worker: int | None = None  # None: no single worker's
+    seeds: tuple[int, ...] = ()  # of its environments, where they are known
+    steps: int = 0  # that it had made with them
     is_replaced: bool = False  # by another process
+
+    @property
+    def is_fatal(self) -> bool:
+        """Say whether it ends the run."""
+        return self.severity is Severity.FATAL
+
+    def row(self) -> dict[str, Any]:
+        """Return the columns of failures.jsonl; their names are those of the first release."""
+        return {
+            "source": self.source,
+            "worker": -1 if self.worker is None else self.worker,
+            "reason": self.message,
+            "traceback": self.traceback,
+            "seeds": self.seeds,
+            "played": self.steps,
+            "is_final": self.is_fatal,
+            "is_replaced": self.is_replaced,
+        }
 
 
 class Evaluated(NamedTuple):
@@ -59,37 +86,4 @@ class Evaluated(NamedTuple):
     lengths: tuple[int, ...]  # steps
 
 
-Event: TypeAlias = EpisodeEnd | Interval | WorkerState | Failure | Evaluated
-
-
-class WorkerView(NamedTuple):
-    """One actor-learner as the live view shows it."""
-
-    worker: int
-    steps_per_second: float
-    episodes: int
-    last_score: float | None
-    mean_score: float | None  # of its last 100 games
-    epsilon: float | None
-
-
-class Progress(NamedTuple):
-    """The state of a run as the live view shows it, a few times a second."""
-
-    phase: str  # "starting", "training", "evaluating", "saving", "done"
-    frames: int
-    budget: int  # frames
-    seconds: float  # training clock: stands still while evaluating
-    frames_per_second: float
-    episodes: int
-    last_score: float | None
-    mean_score: float | None  # of the last 100 games over all workers
-    learning_rate: float
-    statistics: dict[str, float]  # means of the last interval: "loss", "entropy", "q", "grad_norm" …
-    workers: tuple[WorkerView, ...]
-    evaluations: tuple[tuple[int, float, float], ...]  # frames, mean, std
-    scores: tuple[float, ...] = ()  # mean_score as it was, at equal intervals from this session's start
-    skipped: int = 0  # updates whose gradient was not finite
-    restarts: int = 0  # workers that failed and were replaced
-    trouble: str = ""  # why the run cannot be written at present; empty: it can
-    lost: int = 0  # rows that waited for room in vain
+Event: TypeAlias = EpisodeEnd | Interval | WorkerState | Incident | Evaluated

@@ -1,4 +1,4 @@
-"""What a person can do with a run: train, resume, evaluate, play."""
+"""Train, resume, evaluate and play runs: what the command line and Python programs call."""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from asyncrl import config as configuration
 from asyncrl.config import RunConfig
@@ -15,30 +16,32 @@ from asyncrl.envs import make as environments
 from asyncrl.envs.base import Spec
 from asyncrl.envs.render import film
 from asyncrl.errors import InputError
-from asyncrl.events import Progress
+from asyncrl.events import WorkerState
 from asyncrl.learners.exploration import draw_final
-from asyncrl.runtime.evaluator import LATER_GAMES, TRAINING_GAMES, Exam, examine, steps
-from asyncrl.runtime.parameters import Shared, flatten
+from asyncrl.networks.flat import flatten
+from asyncrl.runtime.control import Control
+from asyncrl.runtime.evaluator import LATER_GAMES, TRAINING_GAMES, EvaluationSpec
+from asyncrl.runtime.evaluator import evaluate as evaluate_weights
+from asyncrl.runtime.evaluator import play as play_steps
+from asyncrl.runtime.job import Job
+from asyncrl.runtime.parameters import SharedParameters
+from asyncrl.runtime.supervisor import ProcessPool
 from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store import provenance, rows, runs
 from asyncrl.store.rows import Writer
 from asyncrl.training import checkpointing, job_builder, preflight
 from asyncrl.training.metrics import evaluation_row
+from asyncrl.training.progress import Progress
 from asyncrl.training.session import Session
 
 Show = Callable[[Progress], None]
 
-HARMLESS = ("frames", "log_seconds", "profile", "evaluation.", "checkpoints.", "workers.")  # to change on the way
-PARENT_STREAM = 2**32 - 1  # spawn key of what the parent draws: initial weights, final ε
+HARMLESS = ("frames", "log_seconds", "profile", "evaluation.", "checkpoints.", "workers.")  # may change at resume
+PARENT_STREAM = 2**32 - 1  # spawn key of the parent's random numbers: initial weights, final ε
 
 
 def ignore(progress: Progress) -> None:
     """Show nothing."""
-
-
-def resolve(table: Mapping[str, Any]) -> RunConfig:
-    """Return the whole configuration for what a user has set; see ``job_builder.resolve``."""
-    return job_builder.resolve(table)
 
 
 def train(config: RunConfig, results: Path, name: str | None = None, show: Show = ignore) -> Path:
@@ -57,7 +60,7 @@ def train(config: RunConfig, results: Path, name: str | None = None, show: Show 
     theta = flatten(job_builder.make_network(config, spec))
     job = job_builder.make_job(config, spec, final, session=0)
     preflight.check(job, len(theta), len(final), results, config.checkpoints.keep)
-    shared = Shared.allocate(theta, job.workers, job.optimizer, job.has_target, job.has_average)
+    parameters = _allocate(job, theta)
     game = config.env.rpartition(":")[2].rpartition("/")[2].lower()
     origin = provenance.collect()
     run = runs.claim(results, f"{game}-{config.algo}-{config.threads}t-s{config.seed}", name)
@@ -74,11 +77,31 @@ def train(config: RunConfig, results: Path, name: str | None = None, show: Show 
         "sessions": 0,
     }
     with runs.hold(run):
-        return Session(run, config, job, _training_exam(config, spec), shared, document, show).run()
+        return _start(run, config, spec, job, parameters, document, show)
+
+
+def _allocate(job: Job, theta: Tensor) -> SharedParameters:
+    settings = job.optimizer, job.learning_rate, job.target_period, job.averaging
+    return SharedParameters.allocate(theta, job.workers, *settings)
+
+
+def _start(
+    run: Path,
+    config: RunConfig,
+    spec: Spec,
+    job: Job,
+    parameters: SharedParameters,
+    document: dict[str, Any],
+    show: Show,
+    states: Mapping[int, WorkerState] | None = None,
+) -> Path:
+    """Train for one session; ``states`` are those of workers of an earlier one."""
+    pool = ProcessPool(job, parameters, Control.allocate(job.workers), states)
+    return Session(run, config, pool, parameters, _training_evaluation(config, spec), document, show).run()
 
 
 def resume(run: Path, frames: int | None = None, show: Show = ignore) -> Path:
-    """Go on with a run from its last good checkpoint: counters, schedules, weights, g and random streams as they were.
+    """Go on with a run from its last good checkpoint: counters, schedules, weights, g and random numbers as they were.
 
     Args:
         run: its directory.
@@ -123,12 +146,11 @@ def _resume(run: Path, frames: int | None, show: Show) -> Path:
     for name in ("episodes", "metrics", "evaluations"):
         rows.cut(run, name, saved.step)
     checkpoints.forget_best(run, saved.step)
-    shared = Shared.allocate(saved.tensors["theta"], job.workers, job.optimizer, job.has_target, job.has_average)
-    shared.restore(saved.tensors)
+    parameters = _allocate(job, saved.tensors["theta"])
+    parameters.restore(saved.tensors)
     document |= {"config": config.model_dump(mode="json"), "sessions": sessions}
     document |= saved.meta["counts"] | saved.meta.get("health", {})
-    exam = _training_exam(config, spec)
-    return Session(run, config, job, exam, shared, document, show, checkpointing.states(saved)).run()
+    return _start(run, config, spec, job, parameters, document, show, checkpointing.states(saved))
 
 
 def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) -> dict[str, Any]:
@@ -144,7 +166,8 @@ def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) 
     config = _config_of(run, document)
     spec = environments.describe(config.env, config.atari)
     saved = checkpoints.load(run, which)
-    result = examine(job_builder.make_exam(config, spec, episodes, seed, LATER_GAMES), saved.evaluated, saved.step)
+    evaluation = job_builder.make_evaluation(config, spec, episodes, seed, LATER_GAMES)
+    result = evaluate_weights(evaluation, saved.evaluated, saved.step)
     row: dict[str, Any] = saved.meta["counts"] | evaluation_row(result, document["protocol"], "eval") | {"seed": seed}
     with Writer(run) as writer:
         writer.append("evaluations", row)
@@ -157,10 +180,10 @@ def play(run: Path, which: str = "last", seed: int = 1) -> Iterator[tuple[NDArra
     spec = environments.describe(config.env, config.atari)
     saved = checkpoints.load(run, which)
     stage = film(config.env, config.atari)
-    exam = job_builder.make_exam(config, spec, 1, seed, LATER_GAMES)
+    evaluation = job_builder.make_evaluation(config, spec, 1, seed, LATER_GAMES)
     score = 0.0
     try:
-        for step in steps(exam, saved.evaluated, stage, saved.step):
+        for step in play_steps(evaluation, saved.evaluated, stage, saved.step):
             score += float(step.reward[0])
             yield stage.frame(), score
             if step.games:
@@ -178,9 +201,9 @@ def _refuse_changes(run: Path, before: RunConfig, now: RunConfig) -> None:
         raise InputError(f"{run.name} was trained with other settings than its run.json has: {told}. Set them back.")
 
 
-def _training_exam(config: RunConfig, spec: Spec) -> Exam | None:
+def _training_evaluation(config: RunConfig, spec: Spec) -> EvaluationSpec | None:
     episodes = config.evaluation.episodes
-    return job_builder.make_exam(config, spec, episodes, config.seed, TRAINING_GAMES) if episodes else None
+    return job_builder.make_evaluation(config, spec, episodes, config.seed, TRAINING_GAMES) if episodes else None
 
 
 def _config_of(run: Path, document: Mapping[str, Any]) -> RunConfig:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from asyncrl.kernels import native
+from asyncrl.schedules import linear
 
 
 class Optimizer(Protocol):
@@ -90,6 +91,18 @@ class Adam:
         v.mul_(self.beta2).addcmul_(grad, grad, value=1 - self.beta2)
         unbias = math.sqrt(1 - self.beta2**updates)
         theta.addcdiv_(m, v.sqrt().div_(unbias).add_(self.eps), value=-lr / (1 - self.beta1**updates))
+
+
+@dataclass(frozen=True)
+class LearningRate:
+    """η by T: ``initial``, annealed linearly to 0 at ``anneal_steps``; None: it stays as it is."""
+
+    initial: float
+    anneal_steps: int | None = None
+
+    def __call__(self, T: int) -> float:
+        """Return η at T steps."""
+        return self.initial if self.anneal_steps is None else linear(self.initial, 0.0, T, self.anneal_steps)
 
 
 def clip_(grad: Tensor, limit: float | None) -> float:

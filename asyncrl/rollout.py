@@ -1,15 +1,29 @@
-"""The rollout: what an actor-learner hands to its learner, time-major, and the shapes that it promises."""
+"""Rollouts: what they hold, how a stream of experience is cut into them, and the returns over them."""
 
+from collections.abc import Callable, Generator, Sequence
 from typing import NamedTuple, TypeAlias
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from asyncrl.envs.base import Box, Environments, Game
 
 Carry: TypeAlias = tuple[Tensor, ...]
 """Recurrent state, each ``[B, H]``; ``()`` for a feed-forward network."""
 
 
+class Act(NamedTuple):
+    """A decision for B environments."""
+
+    action: Tensor  # [B] int64, or [B, A] float32
+    carry: Carry  # after the observation; the learner does not keep it
+    epsilon: Tensor | None = None  # [B]  exploration; None for a policy
+
+
 class Rollout(NamedTuple):
-    """T consecutive steps of B environments.
+    """T consecutive steps of B environments, time-major.
 
     A rollout is cut after ``t_max`` steps, where every environment's episode has just ended, or where any episode was
     truncated, so that ``obs[T]`` is always the state that the last step is bootstrapped from.
@@ -22,3 +36,114 @@ class Rollout(NamedTuple):
     keep: Tensor  # [T+1, B] bool: False where the step before it, if there is one here, was terminal
     next_action: Tensor | None  # [B]  a_t, chosen but not yet taken (Sarsa)
     carry: Carry  # recurrent state before obs[0]; () when feed-forward
+
+
+def n_step_returns(reward: Tensor, discount: Tensor, bootstrap: Tensor) -> Tensor:
+    """Return ``R_i = r_i + γ_i R_{i+1}`` with ``R_T`` the bootstrap (Algorithms S2 and S3, the loop over i).
+
+    Args:
+        reward: ``[T, B]``.
+        discount: ``[T, B]``, γ or 0; a discount of 0 cuts the sum at a terminal state.
+        bootstrap: ``[B]``, the value of the state after the last step.
+
+    Returns:
+        ``[T, B]``: the last state gets a one-step return, the first up to T steps.
+    """
+    r, d, R = reward.numpy(), discount.numpy(), bootstrap.numpy()  # numpy is faster with few numbers
+    returns = np.empty_like(r)
+    with np.errstate(over="ignore", invalid="ignore"):  # the worker skips a gradient that is not finite
+        for i in reversed(range(len(r))):  # t−1 … t_start
+            returns[i] = R = r[i] + d[i] * R
+    return torch.from_numpy(returns)
+
+
+class Stream:
+    """Steps B environments without end, and keeps what must live from one rollout to the next."""
+
+    def __init__(
+        self, environments: Environments, seeds: Sequence[int], t_max: int, gamma: float, fresh: Carry, look_ahead: bool
+    ) -> None:
+        """Start B episodes.
+
+        Args:
+            environments: B of them.
+            seeds: B seeds.
+            t_max: the longest rollout, in steps.
+            gamma: γ.
+            fresh: the carry at the start of an episode, each ``[B, H]``.
+            look_ahead: whether a rollout needs the action after its last step (Sarsa).
+        """
+        spec, batch = environments.spec, environments.num_envs
+        self._environments, self._t_max, self._gamma, self._look_ahead = environments, t_max, gamma, look_ahead
+        self._obs = torch.empty(t_max + 1, batch, *spec.obs_shape, dtype=getattr(torch, spec.obs_dtype))
+        actions = torch.empty(batch, spec.actions.size) if isinstance(spec.actions, Box) else torch.empty(batch).long()
+        self._action = actions.expand(t_max, *actions.shape).clone()
+        self._reward = torch.empty(t_max, batch)
+        self._discount = torch.empty(t_max, batch)
+        self._keep = torch.ones(t_max + 1, batch, dtype=torch.bool)
+        buffers = (self._obs, self._action, self._reward, self._discount, self._keep)
+        self._arrays = tuple(buffer.numpy() for buffer in buffers)  # the same memory: numpy writes single steps faster
+        self._fresh = fresh
+        self.reset(seeds)
+
+    def reset(self, seeds: Sequence[int]) -> None:
+        """Start B episodes from B seeds."""
+        self.current = torch.from_numpy(self._environments.reset(seeds))  # [B, *O]  to act on next
+        self.carry = self._fresh
+        self.planned: Act | None = None  # chosen for the current observation, not yet taken
+
+    def collect(
+        self, act: Callable[[Tensor, Carry], Act]
+    ) -> Generator[str, None, tuple[Rollout, list[tuple[Game, float | None]]]]:
+        """Take up to ``t_max`` steps; yield ``"act"`` and ``"environment"`` as these phases end.
+
+        Returns:
+            The rollout, its tensors valid until the next call; and the games that ended, each with the ε at its end.
+        """
+        obs, action, reward, discount, keep = self._arrays
+        obs[0] = self.current
+        carry = self.carry
+        games = []
+        for i in range(self._t_max):
+            if self.planned is None:
+                choice = act(self._obs[i], self.carry)
+                yield "act"
+            else:
+                choice, self.planned = self.planned, None
+            action[i] = taken = choice.action.numpy()
+            step = self._environments.step(taken)
+            reward[i] = step.reward
+            keep[i + 1] = ~step.terminated
+            discount[i] = keep[i + 1] * self._gamma
+            obs[i + 1] = step.successor
+            ended = step.terminated | step.truncated
+            self.carry = reset_carry(choice.carry, ended)
+            games += [(game, _epsilon_of(choice.epsilon, game.env)) for game in step.games]
+            yield "environment"
+            if ended.any() and (ended.all() or step.truncated.any()):
+                break
+        self.current = torch.from_numpy(step.obs)
+        end = i + 1
+        next_action = None
+        if self._look_ahead:
+            self.planned = act(self.current, self.carry)
+            next_action = self.planned.action
+            yield "act"
+            if step.truncated.any():  # a′ of the state really reached, not of the new episode's first
+                reached = act(self._obs[end], choice.carry).action
+                next_action = torch.where(torch.from_numpy(step.truncated), reached, next_action)
+                yield "act"
+        steps = self._action[:end], self._reward[:end], self._discount[:end]
+        return Rollout(self._obs[: end + 1], *steps, self._keep[: end + 1], next_action, carry), games
+
+
+def reset_carry(carry: Carry, ended: NDArray[np.bool_]) -> Carry:
+    """Return the carry with zeros where an episode of ``[B]`` has ended."""
+    if not carry or not ended.any():
+        return carry
+    fresh = torch.from_numpy(ended)[:, None]  # [B, 1]
+    return tuple(part.masked_fill(fresh, 0.0) for part in carry)  # a product would keep a NaN
+
+
+def _epsilon_of(epsilon: Tensor | None, env: int) -> float | None:
+    return None if epsilon is None else float(epsilon[env if len(epsilon) > 1 else 0])

@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from asyncrl.learners.base import Act, Loss
+from asyncrl.learners.base import Loss
 from asyncrl.networks.heads import ActorCritic
-from asyncrl.returns import n_step_returns
-from asyncrl.rollout import Carry, Rollout
+from asyncrl.rollout import Act, Carry, Rollout, n_step_returns
 
 
 @dataclass(frozen=True)
@@ -22,10 +21,10 @@ class A3C:
     entropy: float  # β
     value_weight: float  # of ½(R − V)²
 
-    def act(self, net: ActorCritic, obs: Tensor, carry: Carry, T: int) -> Act:
+    def act(self, net: ActorCritic, obs: Tensor, carry: Carry, T: int, generator: Generator) -> Act:
         """Sample from the snapshot's policy."""
         policy, carry = net.decide(obs[None], carry)  # [1, B, …]
-        return Act(policy.sample()[0], carry)
+        return Act(policy.sample(generator)[0], carry)
 
     def loss(self, net: ActorCritic, target: ActorCritic, rollout: Rollout) -> Loss:
         """Sum the policy's, the value's and the entropy's losses over the rollout."""

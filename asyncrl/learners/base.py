@@ -2,19 +2,11 @@
 
 from typing import ClassVar, NamedTuple, Protocol, TypeVar
 
-from torch import Tensor
+from torch import Generator, Tensor
 
-from asyncrl.rollout import Carry, Rollout
+from asyncrl.rollout import Act, Carry, Rollout
 
 Net = TypeVar("Net", contravariant=True)
-
-
-class Act(NamedTuple):
-    """A decision for B environments."""
-
-    action: Tensor  # [B] int64, or [B, A] float32
-    carry: Carry  # after the observation; not the learner's to keep
-    epsilon: Tensor | None = None  # [B]  exploration; None for a policy
 
 
 class Loss(NamedTuple):
@@ -35,8 +27,8 @@ class Learner(Protocol[Net]):
         """I_target in steps of T; None without θ⁻."""
         ...
 
-    def act(self, net: Net, obs: Tensor, carry: Carry, T: int) -> Act:
-        """Choose actions for ``[B, *O]``; draws from torch's generator, keeps nothing itself."""
+    def act(self, net: Net, obs: Tensor, carry: Carry, T: int, generator: Generator) -> Act:
+        """Choose actions for ``[B, *O]``; random numbers come from the worker's generator alone."""
         ...
 
     def loss(self, net: Net, target: Net, rollout: Rollout) -> Loss:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from asyncrl.schedules import linear
 
@@ -21,11 +21,11 @@ class EpsilonGreedy:
         """Return ``[B]`` (or ``[1]``)."""
         return torch.tensor([linear(1.0, final, T, self.anneal_steps) for final in self.final])
 
-    def choose(self, q: Tensor, epsilon: Tensor) -> Tensor:
+    def choose(self, q: Tensor, epsilon: Tensor, generator: Generator) -> Tensor:
         """Return ``[B]``: for each row of ``[B, n]`` the best action, or with probability ε any."""
         batch, n = q.shape
-        explore = torch.rand(batch) < epsilon
-        return torch.where(explore, torch.randint(n, (batch,)), q.argmax(-1))
+        explore = torch.rand(batch, generator=generator) < epsilon
+        return torch.where(explore, torch.randint(n, (batch,), generator=generator), q.argmax(-1))
 
 
 def draw_final(

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from asyncrl.learners.base import Act, Loss
+from asyncrl.learners.base import Loss
 from asyncrl.learners.exploration import EpsilonGreedy
 from asyncrl.networks.heads import Network
-from asyncrl.rollout import Carry, Rollout
+from asyncrl.rollout import Act, Carry, Rollout
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class OneStepSarsa:
     exploration: EpsilonGreedy
     target_period: int  # I_target, steps
 
-    def act(self, net: Network[Tensor], obs: Tensor, carry: Carry, T: int) -> Act:
+    def act(self, net: Network[Tensor], obs: Tensor, carry: Carry, T: int, generator: Generator) -> Act:
         """Take the best action of the shared θ, or explore."""
         q, carry = net(obs[None], carry)  # [1, B, n]
         epsilon = self.exploration.epsilon(T)
-        return Act(self.exploration.choose(q[0], epsilon), carry, epsilon)
+        return Act(self.exploration.choose(q[0], epsilon, generator), carry, epsilon)
 
     def loss(self, net: Network[Tensor], target: Network[Tensor], rollout: Rollout) -> Loss:
         """Sum ``(y − Q(s, a; θ))²`` over the rollout, y constant."""

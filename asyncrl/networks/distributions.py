@@ -4,13 +4,13 @@ import math
 from typing import NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 
 class Policy(Protocol):
     """A distribution over actions for each state."""
 
-    def sample(self) -> Tensor:
+    def sample(self, generator: Generator) -> Tensor:
         """Draw one action for each state."""
         ...
 
@@ -28,9 +28,10 @@ class Softmax(NamedTuple):
 
     log_pi: Tensor  # [..., n]  normalised
 
-    def sample(self) -> Tensor:
+    def sample(self, generator: Generator) -> Tensor:
         """Draw ``[...]`` int64."""
-        race = torch.empty_like(self.log_pi).exponential_()  # exponential race, that is Gumbel-max: quick
+        # An exponential race, that is the Gumbel-max trick: faster than torch.multinomial.
+        race = torch.empty_like(self.log_pi).exponential_(generator=generator)
         return (self.log_pi.exp() / race).argmax(-1)
 
     def log_prob(self, action: Tensor) -> Tensor:
@@ -48,9 +49,10 @@ class Gaussian(NamedTuple):
     mean: Tensor  # [..., A]
     variance: Tensor  # [..., 1]
 
-    def sample(self) -> Tensor:
+    def sample(self, generator: Generator) -> Tensor:
         """Draw ``[..., A]``; the environment clips it, the learner does not."""
-        return self.mean + self.variance.sqrt() * torch.randn_like(self.mean)
+        noise = torch.randn(self.mean.shape, generator=generator, dtype=self.mean.dtype)
+        return self.mean + self.variance.sqrt() * noise
 
     def log_prob(self, action: Tensor) -> Tensor:
         """Return ``[...]``."""

@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 
 from asyncrl.report import plot
-from asyncrl.system.child_process import unheard
+from asyncrl.system.child_process import block_signals
 
 PANELS_A_PROCESS = 20  # it takes as long to start
 CONTEXT = get_context("spawn")
@@ -54,7 +54,7 @@ def _presses(number: int) -> "Iterator[tuple[ThreadPoolExecutor, SimpleQueue[Con
         for ours, _ in pipes:
             idle.put(stack.enter_context(ours))
         threads = stack.enter_context(ThreadPoolExecutor(number))
-        with unheard([signal.SIGINT]):  # Ctrl-C is for this one to hear
+        with block_signals([signal.SIGINT]):  # Ctrl-C is for this one to hear
             for _, theirs in pipes:
                 with theirs:
                     process = CONTEXT.Process(target=_press, args=(theirs,), daemon=True)

@@ -1,4 +1,4 @@
-"""Evaluation: whole, unclipped games of a snapshot, played in a process of its own."""
+"""Evaluation: whole, unclipped games with a snapshot of the weights, played in a process of its own."""
 
 import time
 import traceback
@@ -14,26 +14,27 @@ import torch
 from torch import Tensor, nn
 
 from asyncrl.envs.base import Environments, Game, Step
-from asyncrl.events import Evaluated, Failure
+from asyncrl.events import Evaluated, Incident, Severity
 from asyncrl.learners.base import Learner
-from asyncrl.runtime.parameters import bind
-from asyncrl.runtime.process import CONTEXT, enter, start
-from asyncrl.runtime.stream import forget
+from asyncrl.networks.flat import bind
+from asyncrl.rollout import reset_carry
+from asyncrl.runtime.parameters import Vector
+from asyncrl.runtime.spawn import CONTEXT, enter, start
 
 MAX_TOGETHER = 16  # games played side by side
 REPEATS = 3  # of an evaluation that raised or hung, in a row: it may well do so again
 BEAT_SECONDS = 1.0
 PATIENCE = 5  # times hang_seconds without a step, before the process is taken to hang
-TRAINING_GAMES, LATER_GAMES = 2**32 - 2, 2**32 - 3  # spawn keys: the best of the first must not be judged by them again
+TRAINING_GAMES, LATER_GAMES = 2**32 - 2, 2**32 - 3  # spawn keys: the best checkpoint is not judged by the same games
 
 
 @dataclass(frozen=True)
-class Exam:
+class EvaluationSpec:
     """What an evaluation is made of; picklable."""
 
     learner: Learner[Any]  # with the ε of evaluations
     make_network: Callable[[], nn.Module]
-    make_environments: Callable[[int], Environments]  # from a number of games; the evaluation protocol
+    make_environments: Callable[[int], Environments]  # from a number of games; under the evaluation protocol
     episodes: int
     seed: int
     threads: int
@@ -42,112 +43,112 @@ class Exam:
     restarts: int = 10  # of a process that died, in a row
 
 
-def play(
-    exam: Exam, theta: Tensor, environments: Environments, T: int, beat: Callable[[], None] = lambda: None
+def play_games(
+    spec: EvaluationSpec, theta: Tensor, environments: Environments, T: int, beat: Callable[[], None] = lambda: None
 ) -> Evaluated:
-    """Play exactly ``exam.episodes`` games with weights ``[P]``; every game that is started counts, however long.
+    """Play exactly ``spec.episodes`` games with weights ``[P]``; every game that is started counts, however long.
 
     The same weights, seed and T give the same games. ``beat`` is called at every step.
     """
     started = environments.num_envs
     counted = [True] * started  # environments whose game counts
     games: list[Game] = []
-    for step in steps(exam, theta, environments, T):
+    for step in play(spec, theta, environments, T):
         beat()
         for game in step.games:
             if counted[game.env]:
                 games.append(game)
-                counted[game.env] = started < exam.episodes
+                counted[game.env] = started < spec.episodes
                 started += counted[game.env]
         if not any(counted):
             break
-    return Evaluated(T, tuple(game.score for game in games), tuple(game.length for game in games))
+    return Evaluated(T=T, scores=tuple(game.score for game in games), lengths=tuple(game.length for game in games))
 
 
-def steps(exam: Exam, theta: Tensor, environments: Environments, T: int) -> Iterator[Step]:
+def play(spec: EvaluationSpec, theta: Tensor, environments: Environments, T: int) -> Iterator[Step]:
     """Act in all environments with weights ``[P]``, game after game, without end."""
     if not theta.isfinite().all():
         raise FloatingPointError("the weights are not finite")
-    sequence = np.random.SeedSequence(exam.seed, spawn_key=(exam.stream, T))
+    sequence = np.random.SeedSequence(spec.seed, spawn_key=(spec.stream, T))
     seeds = sequence.generate_state(environments.num_envs + 1)
     torch.manual_seed(int(seeds[-1]))
-    net = bind(exam.make_network(), theta)
+    net = bind(spec.make_network(), theta)
+    generator = torch.Generator()
+    generator.set_state(torch.get_rng_state())
     carry = net.initial_carry(environments.num_envs)  # type: ignore[operator]
     obs = environments.reset([int(seed) >> 1 for seed in seeds[:-1]])  # 31 bits
     while True:
         with torch.no_grad():
-            choice = exam.learner.act(net, torch.from_numpy(obs), carry, T)
+            choice = spec.learner.act(net, torch.from_numpy(obs), carry, T, generator)
         step = environments.step(choice.action.numpy())
         yield step
-        obs, carry = step.obs, forget(choice.carry, step.terminated | step.truncated)
+        obs, carry = step.obs, reset_carry(choice.carry, step.terminated | step.truncated)
 
 
-def examine(exam: Exam, theta: Tensor, T: int) -> Evaluated:
+def evaluate(spec: EvaluationSpec, theta: Tensor, T: int) -> Evaluated:
     """Evaluate in this process."""
-    environments = exam.make_environments(min(exam.episodes, MAX_TOGETHER))
+    environments = spec.make_environments(min(spec.episodes, MAX_TOGETHER))
     try:
-        return play(exam, theta, environments, T)
+        return play_games(spec, theta, environments, T)
     finally:
         environments.close()
 
 
-class Examiner:
-    """A process that evaluates the snapshots it is sent; another takes its place if it fails, dies or hangs."""
+class Evaluator:
+    """A process that evaluates the snapshots it is sent; another one replaces it if it fails, dies or hangs."""
 
-    def __init__(self, exam: Exam) -> None:
+    def __init__(self, spec: EvaluationSpec) -> None:
         """Start the process."""
-        self._exam = exam
-        self._failures: Counter[bool] = Counter()  # in a row; of processes that died, and others
-        self._begin()
+        self._spec = spec
+        self._failures: Counter[bool] = Counter()  # in a row; True: of processes that died
+        self._start()
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         self._pipe, theirs = CONTEXT.Pipe()
-        self._process = start(_main, (self._exam, theirs), "asyncrl-examiner", self._exam.threads)
+        self._process = start(_main, (self._spec, theirs), "asyncrl-evaluator", self._spec.threads)
         theirs.close()
-        self._silent = 0.0  # seconds that were waited for it in vain
+        self._silent = 0.0  # seconds without a heartbeat
 
-    def send(self, theta: Tensor, T: int) -> None:
-        """Hand over a copy of ``[P]`` weights."""
-        self._asked = theta.numpy().copy(), T
+    def submit(self, theta: Vector, T: int) -> None:
+        """Send a copy of ``[P]`` weights to be evaluated."""
+        self._request = theta.copy(), T
         self._silent = 0.0
-        with suppress(OSError):  # it is dead, as hear will tell
-            self._pipe.send(self._asked)
+        with suppress(OSError):  # it is dead, as ``poll`` will report
+            self._pipe.send(self._request)
 
-    def hear(self, timeout: float) -> Evaluated | Failure | None:
+    def poll(self, timeout: float) -> Evaluated | Incident | None:
         """Return the result, or None if there is none within ``timeout`` seconds.
 
-        A Failure that is not final means that the evaluation has begun again.
+        After an Incident that is not fatal the evaluation has begun again.
         """
         try:
             if self._pipe.poll(timeout):
-                said = cast("Evaluated | Failure | None", self._pipe.recv())  # None: it has made a step
+                message = cast("Evaluated | Incident | None", self._pipe.recv())  # None: a heartbeat
                 self._silent = 0.0
-                if isinstance(said, Failure):
-                    return self._replace(said, is_accident=False)
-                if said is not None:
+                if isinstance(message, Incident):
+                    return self._replace(message, is_accident=False)
+                if message is not None:
                     self._failures.clear()
-                return said
+                return message
         except (EOFError, OSError):
             self.close()  # only then there is an exit code
             code = self._process.exitcode
-            died = Failure(-1, f"the evaluation died without a word (exit code {code})", "")
-            return self._replace(died, is_accident=True)
+            return self._replace(_incident(f"exited unexpectedly (exit code {code})"), is_accident=True)
         self._silent += timeout
-        if self._silent <= PATIENCE * self._exam.hang_seconds:
+        if self._silent <= PATIENCE * self._spec.hang_seconds:
             return None
-        hung = Failure(-1, f"the evaluation hung: it made no step for {self._silent:.0f} seconds", "")
-        return self._replace(hung, is_accident=False)
+        return self._replace(_incident(f"hung: it made no step for {self._silent:.0f} seconds"), is_accident=False)
 
-    def _replace(self, failure: Failure, is_accident: bool) -> Failure:
+    def _replace(self, incident: Incident, is_accident: bool) -> Incident:
         """Have another process begin again, unless there were too many of that kind."""
         self.close()
         self._failures[is_accident] += 1
-        is_final = self._failures[is_accident] > (self._exam.restarts if is_accident else REPEATS)
-        if not is_final:
-            self._begin()
-            with suppress(OSError):
-                self._pipe.send(self._asked)
-        return failure._replace(is_final=is_final)
+        if self._failures[is_accident] > (self._spec.restarts if is_accident else REPEATS):
+            return incident
+        self._start()
+        with suppress(OSError):
+            self._pipe.send(self._request)
+        return incident._replace(severity=Severity.RECOVERED)
 
     def close(self) -> None:
         """End the process."""
@@ -156,14 +157,18 @@ class Examiner:
         self._pipe.close()
 
 
-def _main(exam: Exam, pipe: "Connection[Any, Any]") -> None:
-    enter(exam.threads)
-    environments, told = None, 0.0
+def _incident(what: str, trace: str = "") -> Incident:
+    return Incident(source="evaluation", severity=Severity.FATAL, message=f"the evaluation {what}", traceback=trace)
+
+
+def _main(spec: EvaluationSpec, pipe: "Connection[Any, Any]") -> None:
+    enter(spec.threads)
+    environments, sent = None, 0.0
 
     def beat() -> None:
-        nonlocal told
-        if time.monotonic() - told > BEAT_SECONDS:
-            told = time.monotonic()
+        nonlocal sent
+        if time.monotonic() - sent > BEAT_SECONDS:
+            sent = time.monotonic()
             pipe.send(None)
 
     while True:
@@ -172,9 +177,9 @@ def _main(exam: Exam, pipe: "Connection[Any, Any]") -> None:
         except EOFError:
             return
         try:
-            environments = environments or exam.make_environments(min(exam.episodes, MAX_TOGETHER))
-            pipe.send(play(exam, torch.from_numpy(theta), environments, T, beat))
+            environments = environments or spec.make_environments(min(spec.episodes, MAX_TOGETHER))
+            pipe.send(play_games(spec, torch.from_numpy(theta), environments, T, beat))
         except Exception as error:
-            reason = " ".join(f"the evaluation failed: {type(error).__name__}: {error}".split())
-            pipe.send(Failure(-1, reason, traceback.format_exc()))
+            reason = " ".join(f"failed: {type(error).__name__}: {error}".split())
+            pipe.send(_incident(reason, traceback.format_exc()))
             return

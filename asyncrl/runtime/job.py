@@ -8,8 +8,7 @@ from torch import nn
 
 from asyncrl.envs.base import Environments
 from asyncrl.learners.base import Learner
-from asyncrl.optim import Optimizer
-from asyncrl.schedules import linear
+from asyncrl.optim import LearningRate, Optimizer
 
 
 @dataclass(frozen=True)
@@ -20,8 +19,7 @@ class Job:
     make_network: Callable[[], nn.Module]  # picklable
     make_environments: Callable[[], Environments]  # picklable; B for one worker
     optimizer: Optimizer
-    lr: float  # at T = 0
-    anneal_steps: int | None  # at which the learning rate is 0; None: it stays as it is
+    learning_rate: LearningRate
     clip: float | None
     t_max: int
     gamma: float
@@ -33,7 +31,7 @@ class Job:
     averaging: int = 0  # updates in the running average of θ; 0: there is none
     torch_threads: int = 1  # in a worker; more only where one worker has the machine for itself
     session: int = 0  # how often the run was resumed
-    profile: bool = False  # whether workers tell where their time goes
+    profile: bool = False  # whether workers report where their time goes
 
     @property
     def workers(self) -> int:
@@ -41,15 +39,6 @@ class Job:
         return len(self.learners)
 
     @property
-    def has_target(self) -> bool:
-        """Say whether there is a θ⁻."""
-        return self.learners[0].target_period is not None
-
-    @property
-    def has_average(self) -> bool:
-        """Say whether there is a running average of θ."""
-        return self.averaging > 0
-
-    def learning_rate(self, T: int) -> float:
-        """Return η at T steps."""
-        return self.lr if self.anneal_steps is None else linear(self.lr, 0.0, T, self.anneal_steps)
+    def target_period(self) -> int | None:
+        """Return I_target in steps; None without θ⁻."""
+        return self.learners[0].target_period

@@ -1,200 +1,176 @@
-"""The memory that actor-learners share: θ, θ⁻, the average of θ, the optimiser's state, counters. It has no lock.
+"""The numbers that actor-learners share: θ, θ⁻, g, the average of θ, and T. No lock, one writer for each counter.
 
-Each counter has one writer. T is the sum of the workers' own counts, so a reader may be a few steps behind but no step
-is ever lost, and a worker that is killed leaves nothing held.
+T is the sum of the workers' own counts: a reader may be a few steps behind, but no step is lost, and a worker that is
+killed holds nothing. Only this module, ``control`` and ``optim`` write to shared memory; all views are read-only.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from asyncrl.optim import Optimizer
+from asyncrl.networks.flat import bind
+from asyncrl.optim import LearningRate, Optimizer
 from asyncrl.schedules import crossed
 
-N = TypeVar("N", bound=nn.Module)
-
-STEPS, UPDATES, PARKED, TURN, CORE, BEATS = range(6)  # columns of a worker's row
+STEPS, UPDATES = range(2)  # columns of a worker's row of counters
 ROW = 8  # int64 in a row: one cache line, so that no two workers write to the same
-STOP, PARK = range(2)  # what the parent asks of all
-AVERAGE_EVERY = 10  # updates between two steps of the running average of θ, each of which is a pass over θ
+AVERAGE_EVERY = 10  # updates of a worker between two steps of the average, each of which is a pass over θ
+
+Vector = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Shared:
-    """Flat float32 vectors of P parameters, and int64 counters, all in shared memory."""
+class SharedParameters:
+    """A ParameterStore in shared memory: flat float32 vectors of P parameters, and int64 counters."""
 
-    theta: Tensor  # [P]
-    target: Tensor  # [P]; [0] without θ⁻
-    average: Tensor  # [P], a running average of θ; [0] without one
-    optimizer_state: Tensor  # [1, slots, P] of one state for all, or [W, slots, P]
-    counters: Tensor  # [W, 8] int64
-    orders: Tensor  # [2] int64; the parent writes
+    _theta: Tensor  # [P]
+    _target: Tensor  # [P]; [0] without θ⁻
+    _average: Tensor  # [P], a running average of θ; [0] without one
+    _optimizer_state: Tensor  # [1, slots, P] of one state for all, or [W, slots, P]
+    _counters: Tensor  # [W, 8]
+    optimizer: Optimizer
+    learning_rate: LearningRate
+    target_period: int | None  # I_target, steps; None without θ⁻
+    averaging: int  # updates of all workers over which the average forgets θ to 1/e; 0: there is no average
 
-    @classmethod
-    def allocate(
-        cls, theta: Tensor, workers: int, optimizer: Optimizer, has_target: bool, has_average: bool = False
-    ) -> "Shared":
-        """Put ``[P]`` initial weights into shared memory, θ⁻ and the average equal to θ, everything else 0."""
-        states = 1 if optimizer.shared else workers
-        return cls(
-            theta=_share(theta.clone()),
-            target=_share(theta[: len(theta) if has_target else 0].clone()),
-            average=_share(theta[: len(theta) if has_average else 0].clone()),
-            optimizer_state=_share(torch.zeros(states, optimizer.slots, len(theta))),
-            counters=_share(torch.zeros(workers, ROW, dtype=torch.int64)),
-            orders=_share(torch.zeros(2, dtype=torch.int64)),
-        )
+    def pull(self, local: Tensor) -> None:
+        """See ParameterStore."""
+        local.copy_(self._theta)
 
-    @staticmethod
-    def size(parameters: int, workers: int, optimizer: Optimizer, has_target: bool, has_average: bool = False) -> int:
-        """Return how many bytes ``allocate`` will take."""
-        vectors = 1 + has_target + has_average + (1 if optimizer.shared else workers) * optimizer.slots
-        return 4 * vectors * parameters + 8 * (ROW * workers + 2)
+    def bind(self, net: nn.Module) -> None:
+        """See ParameterStore."""
+        bind(net, self._theta)
 
-    def vectors(self) -> dict[str, Tensor]:
-        """Return what learning changes, by name."""
-        vectors = {"theta": self.theta, "target": self.target, "optimizer_state": self.optimizer_state}
-        return vectors | ({"average": self.average} if self.has_average else {})
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return what a checkpoint must hold, by name."""
-        return self.vectors() | {"counters": self.counters}
-
-    def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over what a checkpoint held."""
-        self.restore_vectors(tensors)
-        self.counters.copy_(tensors["counters"])
-        self.counters[:, PARKED:] = 0
-
-    def restore_vectors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over what a checkpoint knew, with all counters as they are."""
-        for name, vector in self.vectors().items():
-            vector.copy_(tensors[name])
-
-    def poisoned(self) -> list[str]:
-        """Return which of the vectors hold a number that is not finite."""
-        return [name for name, vector in self.vectors().items() if not vector.isfinite().all()]
-
-    @property
-    def has_average(self) -> bool:
-        """Say whether there is a running average of θ."""
-        return len(self.average) > 0
-
-    @property
-    def evaluated(self) -> Tensor:
-        """Return the ``[P]`` weights that evaluations play with: the average of θ where there is one."""
-        return self.average if self.has_average else self.theta
-
-    @property
-    def workers(self) -> int:
-        """Return W."""
-        return len(self.counters)
-
-    @property
-    def _counts(self) -> NDArray[np.int64]:
-        """Return the counters as numpy sees them, which is quicker with single numbers."""
-        return self.counters.numpy()
+    def bind_target(self, net: nn.Module) -> None:
+        """See ParameterStore."""
+        bind(net, self._target)
 
     @property
     def T(self) -> int:
-        """Return the global step counter."""
+        """See ParameterStore."""
         return int(self._counts[:, STEPS].sum())
 
     @property
     def updates(self) -> int:
-        """Return how many updates have been applied to θ."""
+        """See ParameterStore."""
         return int(self._counts[:, UPDATES].sum())
 
     def advance(self, worker: int, steps: int) -> tuple[int, int]:
-        """Count a worker's steps; return T before and after."""
+        """See ParameterStore."""
         before = self.T
         self._counts[worker, STEPS] += steps
-        return before, self.T  # read again: others may have counted too, and a multiple in between must be seen by one
+        return before, self.T  # read again: others may have counted too, and one must see a multiple in between
 
-    def apply(self, worker: int, optimizer: Optimizer, grad: Tensor, lr: float) -> None:
-        """Update θ with a worker's clipped ``[P]`` gradient, without a lock."""
+    def apply(self, worker: int, grad: Tensor, T: int) -> None:
+        """See ParameterStore."""
         self._counts[worker, UPDATES] += 1
-        seen = self.updates if optimizer.shared else int(self._counts[worker, UPDATES])
-        state = self.optimizer_state[0 if optimizer.shared else worker]
-        optimizer.apply(self.theta, grad, state, lr, seen)
+        is_shared = self.optimizer.shared
+        seen = self.updates if is_shared else int(self._counts[worker, UPDATES])
+        state = self._optimizer_state[0 if is_shared else worker]
+        self.optimizer.apply(self._theta, grad, state, self.learning_rate(T), seen)
+        if self.averaging and self._counts[worker, UPDATES] % AVERAGE_EVERY == 0:
+            # Until ``averaging`` updates were applied all are weighted alike, so that the initial weights do not count.
+            weight = AVERAGE_EVERY / min(self.averaging, self.updates)
+            self._average.lerp_(self._theta, min(1.0, weight))
 
-    def update_average(self, worker: int, horizon: int) -> None:
-        """Move the average towards θ, after every tenth update of a worker's own.
+    def sync_target(self, before: int, after: int) -> None:
+        """See ParameterStore."""
+        if self.target_period is not None and crossed(before, after, self.target_period):
+            self._target.copy_(self._theta)
 
-        Args:
-            worker: which has just applied an update.
-            horizon: updates of all workers over which the average forgets θ to 1/e. Before so many were applied all
-                are weighted alike, so that the initial weights do not count.
-        """
-        if self._counts[worker, UPDATES] % AVERAGE_EVERY == 0:
-            self.average.lerp_(self.theta, min(1.0, AVERAGE_EVERY / min(horizon, self.updates)))
+    @property
+    def _counts(self) -> NDArray[np.int64]:
+        return self._counters.numpy()  # numpy is faster with single numbers
 
-    def sync_target(self, before: int, after: int, period: int | None) -> None:
-        """θ⁻ ← θ where T has crossed a multiple of I_target."""
-        if period is not None and crossed(before, after, period):
-            self.target.copy_(self.theta)
+    # What follows is for the parent process: allocation, checkpoints, evaluations.
 
-    def order(self, what: int, number: int) -> None:
-        """Ask all workers to STOP or to PARK, at their next rollout; each pause has a number of its own, 0 is none."""
-        self.orders[what] = number
+    @classmethod
+    def allocate(
+        cls,
+        theta: Tensor,
+        workers: int,
+        optimizer: Optimizer,
+        learning_rate: LearningRate,
+        target_period: int | None = None,
+        averaging: int = 0,
+    ) -> "SharedParameters":
+        """Put ``[P]`` initial weights into shared memory, θ⁻ and the average equal to θ, everything else 0."""
+        states = 1 if optimizer.shared else workers
+        return cls(
+            _share(theta.clone()),
+            _share(theta[: len(theta) if target_period is not None else 0].clone()),
+            _share(theta[: len(theta) if averaging else 0].clone()),
+            _share(torch.zeros(states, optimizer.slots, len(theta))),
+            _share(torch.zeros(workers, ROW, dtype=torch.int64)),
+            optimizer,
+            learning_rate,
+            target_period,
+            averaging,
+        )
 
-    def ordered(self, what: int) -> int:
-        """Return the number that the parent asks for it by, or 0."""
-        return int(self.orders.numpy()[what])
+    @staticmethod
+    def size(parameters: int, workers: int, optimizer: Optimizer, has_target: bool, has_average: bool) -> int:
+        """Return how many bytes ``allocate`` will take."""
+        vectors = 1 + has_target + has_average + (1 if optimizer.shared else workers) * optimizer.slots
+        return 4 * vectors * parameters + 8 * ROW * workers
 
-    def is_ordered(self, what: int) -> bool:
-        """Say whether the parent asks for it."""
-        return self.ordered(what) != 0
+    @property
+    def workers(self) -> int:
+        """Return W."""
+        return len(self._counters)
 
-    def leave(self, worker: int) -> None:
-        """Say that nobody is there: neither parked nor in its turn."""
-        self.counters[worker, PARKED] = 0
-        self.counters[worker, TURN] = 0
+    def steps(self, worker: int) -> int:
+        """Return how many steps a worker has counted."""
+        return int(self._counts[worker, STEPS])
 
-    def beat(self, worker: int, number: int) -> None:
-        """Say by a new number that a worker lives, though it makes no steps; 0 is said at the end."""
-        self._counts[worker, BEATS] = number
+    @property
+    def theta(self) -> Vector:
+        """Return ``[P]`` θ, read-only."""
+        return _read_only(self._theta)
 
-    def progress(self, worker: int) -> int:
-        """Return a number that grows as long as a worker gets on."""
-        return int(self._counts[worker, STEPS] + self._counts[worker, BEATS])
+    @property
+    def evaluated(self) -> Vector:
+        """Return the ``[P]`` weights that evaluations use, read-only: the average of θ if there is one, else θ."""
+        return _read_only(self._average if self.averaging else self._theta)
 
-    def set_parked(self, worker: int, yes: bool) -> None:
-        """Say that a worker stands still between two rollouts, its state sent."""
-        self.counters[worker, PARKED] = int(yes)
+    @property
+    def vectors(self) -> dict[str, Vector]:
+        """Return what learning changes, by name, read-only."""
+        return {name: _read_only(vector) for name, vector in self._vectors().items()}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return a copy of all that a checkpoint must hold, by name."""
+        return {name: tensor.clone() for name, tensor in (self._vectors() | {"counters": self._counters}).items()}
+
+    def _vectors(self) -> dict[str, Tensor]:
+        vectors = {"theta": self._theta, "target": self._target, "optimizer_state": self._optimizer_state}
+        return vectors | ({"average": self._average} if self.averaging else {})
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what a checkpoint holds."""
+        self.restore_vectors(tensors)
+        self._counters[:, : UPDATES + 1] = tensors["counters"][:, : UPDATES + 1]
+
+    def restore_vectors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over a checkpoint's vectors, and leave all counters as they are."""
+        for name, vector in self._vectors().items():
+            vector.copy_(tensors[name])
+
+    def nonfinite(self) -> list[str]:
+        """Return which of the vectors hold a number that is not finite."""
+        return [name for name, vector in self._vectors().items() if not vector.isfinite().all()]
 
 
 def _share(tensor: Tensor) -> Tensor:
     return tensor.share_memory_()  # type: ignore[no-any-return, no-untyped-call]
 
 
-def flatten(net: nn.Module) -> Tensor:
-    """Return a copy of all parameters as ``[P]`` float32."""
-    return torch.cat([p.detach().reshape(-1) for p in net.parameters()])
-
-
-def bind(net: N, flat: Tensor) -> N:
-    """Make a network's parameters views of ``[P]``, so that whoever writes there changes the network; return it."""
-    _each(net, flat, lambda parameter, view: setattr(parameter, "data", view))
-    return net
-
-
-def bind_gradients(net: nn.Module) -> Tensor:
-    """Make a network's gradients views of one ``[P]`` vector, and return that: autograd adds into it."""
-    grad = torch.zeros(sum(p.numel() for p in net.parameters()))
-    _each(net, grad, lambda parameter, view: setattr(parameter, "grad", view))
-    return grad
-
-
-def _each(net: nn.Module, flat: Tensor, do: Callable[[nn.Parameter, Tensor], None]) -> None:
-    start = 0
-    for parameter in net.parameters():
-        do(parameter, flat[start : start + parameter.numel()].view_as(parameter))
-        start += parameter.numel()
-    if start != len(flat):
-        raise ValueError(f"the network has {start} parameters, the vector {len(flat)}")
+def _read_only(tensor: Tensor) -> Vector:
+    view: Vector = tensor.numpy()
+    view = view.view()
+    view.flags.writeable = False
+    return view

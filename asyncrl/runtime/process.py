@@ -1,56 +1,175 @@
-"""Child processes: how they are started, and what each does first."""
+"""One worker process: it drives an actor-learner at full speed until the budget is met or the parent asks it to end."""
 
-import multiprocessing
+import gc
 import os
-import signal
-from collections.abc import Callable
-from multiprocessing.process import BaseProcess
+import time
+import traceback
+from contextlib import suppress
+from multiprocessing.connection import Connection
 from typing import Any
 
-import torch
+from asyncrl.events import Incident, Severity, WorkerState
+from asyncrl.runtime import worker_state
+from asyncrl.runtime.action_log import LoggedEnvironments
+from asyncrl.runtime.control import Control
+from asyncrl.runtime.core_scheduler import CoreScheduler
+from asyncrl.runtime.job import Job
+from asyncrl.runtime.parameters import SharedParameters
+from asyncrl.runtime.profiler import Profiler
+from asyncrl.runtime.random_streams import RandomStreams
+from asyncrl.runtime.reporter import Reporter
+from asyncrl.runtime.spawn import enter
+from asyncrl.runtime.worker import ActorLearner
 
-from asyncrl.errors import STOPS
-from asyncrl.kernels import native
-from asyncrl.system.child_process import Sealed, begin, unheard
-
-CONTEXT = multiprocessing.get_context("spawn")  # a forked torch deadlocks in its thread pools
-JOIN_SECONDS = 5.0  # for a process that has said all, such as to close its environments
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-LIBRARY_VARIABLES = {
-    "OMP_WAIT_POLICY": "PASSIVE",  # a thread that spins while it waits takes the core that it waits for
-    "THP_MEM_ALLOC_ENABLE": "1",  # torch's large tensors in huge pages: θ′ is read through at every step
-}
-PARENTS = tuple(STOPS)  # signals that only the parent acts on
+PARKED_SECONDS = 0.002  # between two looks of a parked worker at its orders
+MOST_SKIPPED = 10_000  # updates in a row whose gradient is not finite; by then the parent has looked at the weights
 
 
-def start(target: Callable[..., None], args: tuple[Any, ...], name: str, threads: int) -> BaseProcess:
-    """Spawn a process whose libraries use ``threads`` threads; it must call ``enter`` first.
+def main(
+    worker: int,
+    job: Job,
+    parameters: SharedParameters,
+    control: Control,
+    pipe: "Connection[Any, Any]",
+    saved: WorkerState | None = None,
+    replaced: int = 0,
+) -> None:
+    """Run a worker in this process, and send an Incident to the parent where it fails.
 
-    The thread variables must be there before the child imports torch, and a signal to the whole process group, such as
-    Ctrl-C, must not hit it before it can say that it ignores it.
+    Args:
+        worker: which of the W.
+        job: the run's parts.
+        parameters: θ, θ⁻, g, T.
+        control: orders and flags.
+        pipe: to the parent.
+        saved: the state of an earlier session's worker; None if there is none.
+        replaced: how many processes have failed in its place; it draws other random numbers than they did.
     """
-    variables = dict.fromkeys(THREAD_VARIABLES, str(threads)) | LIBRARY_VARIABLES
-    if native.library() is None:  # tried here, once, rather than by every child
-        variables["ASYNCRL_NATIVE"] = "0"
-    old = {variable: os.environ.get(variable) for variable in variables}
-    with unheard(PARENTS):
-        try:
-            os.environ.update(variables)
-            process = CONTEXT.Process(target=begin, args=(Sealed((target, args)),), name=name, daemon=True)
-            process.start()
-        finally:
-            for variable, value in old.items():
-                if value is None:
-                    del os.environ[variable]
-                else:
-                    os.environ[variable] = value
-    return process
+    enter(job.torch_threads)
+    process = None
+    try:
+        process = WorkerProcess(worker, job, parameters, control, pipe, saved, replaced)
+        gc.collect()
+        gc.freeze()  # the collector need not visit these objects again and again
+        process.run()
+        gc.unfreeze()  # or the emulator's library would list on stderr, as leaks, all that was never collected
+        with suppress(Exception):  # all events have been sent
+            process.environments.close()
+    except (Exception, SystemExit) as error:
+        with suppress(OSError):  # the parent is gone
+            pipe.send(_incident(worker, error, process))
+        os._exit(1)  # whatever threads an environment may have left
 
 
-def enter(threads: int) -> None:
-    """Set up a child: signals are the parent's to hear, torch keeps to its threads."""
-    for number in PARENTS:
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, PARENTS)
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)  # g of a weight without gradient decays to subnormal numbers, which are slow
+def _incident(worker: int, error: BaseException, process: "WorkerProcess | None") -> Incident:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    reason = f"{type(error).__name__}: {error} ({os.path.basename(last.filename)}:{last.lineno})"
+    return Incident(
+        source="worker",
+        severity=Severity.FATAL,
+        message=" ".join(reason.split()),
+        traceback=traceback.format_exc(),
+        worker=worker,
+        seeds=process.environments.seeds if process else (),
+        steps=process.reporter.all_steps if process else 0,
+    )
+
+
+class WorkerProcess:
+    """An actor-learner with what surrounds it in a process: restoring, turns on cores, reports, pauses."""
+
+    def __init__(
+        self,
+        worker: int,
+        job: Job,
+        parameters: SharedParameters,
+        control: Control,
+        pipe: "Connection[Any, Any]",
+        saved: WorkerState | None = None,
+        replaced: int = 0,
+    ) -> None:
+        """See main."""
+        self.worker, self.job, self.parameters, self.control, self.pipe = worker, job, parameters, control, pipe
+        self._own_key = (job.session, worker, replaced) if replaced else (job.session, worker)
+        self._key = tuple(saved.state.get("key", self._own_key)) if saved else self._own_key
+        streams = RandomStreams(job.seed, self._key)
+        self.environments = LoggedEnvironments(job.make_environments(), streams.environment_seed)
+        self.actor = ActorLearner(worker, job, parameters, self.environments, streams)
+        self.reporter = Reporter(worker, pipe.send)
+        if saved:
+            self._restore(saved)
+        self._scheduler = CoreScheduler(control, worker, job.cores)
+        self.profiler = Profiler(job.profile)
+
+    def _restore(self, saved: WorkerState) -> None:
+        """Go on where an earlier session's worker stopped, or begin new games where the old ones cannot go on."""
+        reason, trace = worker_state.restore(self.actor, self.environments, saved, self._beat)
+        self.control.beat(self.worker, 0)
+        if not reason:
+            return
+        self._key = self._own_key  # other seeds than before
+        streams = RandomStreams(self.job.seed, self._key)
+        self.environments.draw_seed = streams.environment_seed
+        self.actor.stream.reset(streams.first_environment_seeds(self.environments.num_envs))
+        message = f"worker {self.worker}'s environments {reason}; their games begin anew"
+        self.pipe.send(Incident("worker", Severity.RECOVERED, message, trace, worker=self.worker))
+
+    def _beat(self, row: int) -> None:
+        """Show that this worker lives, and end if that is asked for; its saved state stays as it is."""
+        self.control.beat(self.worker, row + 1)
+        if self.control.is_stopping:
+            os._exit(0)
+
+    def run(self) -> None:
+        """Repeat updates until T > T_max or the parent asks for the end."""
+        while self._is_wanted():
+            self.update()
+            if self.control.pause:
+                self._park()
+            elif self.reporter.is_due:
+                self.report()
+        self.report()
+        self.send_state()
+        self.pipe.close()
+
+    def _is_wanted(self) -> bool:
+        """Wait for this worker's turn, and say whether there is more to do."""
+        self._scheduler.wait_for_turn()
+        self.profiler.end("waiting")
+        return self.parameters.T < self.job.budget and not self.control.is_stopping
+
+    def update(self) -> None:
+        """Drive one update, and report what ended in it."""
+        phases = self.actor.update()
+        while True:
+            try:
+                self.profiler.end(next(phases))
+            except StopIteration as done:
+                self.reporter.add(done.value)
+                break
+        if self.reporter.skipped_in_a_row == MOST_SKIPPED:
+            raise FloatingPointError(f"{MOST_SKIPPED} updates in a row without a finite gradient")
+        self.profiler.end("events")
+
+    def report(self) -> None:
+        """Send what was done since the last report."""
+        self.reporter.report(self.parameters.T, self.parameters.updates, self.profiler.take())
+        self.profiler.end("events")
+
+    def send_state(self) -> None:
+        """Send what a later session needs."""
+        steps = self.parameters.steps(self.worker)
+        self.pipe.send(worker_state.capture(self.actor, self.environments, self._key, steps))
+
+    def _park(self) -> None:
+        """Stand still between two rollouts, all events sent, until the parent releases the workers."""
+        pause = self.control.pause
+        self.report()
+        self.send_state()
+        self.profiler.end("events")
+        self._scheduler.leave()
+        self.control.set_parked(self.worker, True)
+        while pause and self.control.pause == pause and not self.control.is_stopping:
+            time.sleep(PARKED_SECONDS)
+        self.profiler.end("waiting")
+        self.control.set_parked(self.worker, False)

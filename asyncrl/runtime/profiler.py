@@ -2,26 +2,28 @@
 
 import time
 
-PHASES = ("environment", "act", "learn", "apply", "events", "waiting")
+from asyncrl.runtime import worker
+
+PHASES = (*worker.PHASES, "events", "waiting")
 
 
-class Stopwatch:
-    """Charges all time to phases: each lap what has passed since the lap before."""
+class Profiler:
+    """Charges all time to phases: each ``end`` the time since the one before."""
 
-    def __init__(self, running: bool) -> None:
-        """Start; one that is not running costs next to nothing and has nothing to say."""
-        self._running = running
+    def __init__(self, is_on: bool) -> None:
+        """Start; a profiler that is off costs next to nothing and reports nothing."""
+        self._is_on = is_on
         self._seconds: dict[str, float] = {}
         self._last = time.perf_counter()
 
-    def lap(self, phase: str) -> None:
-        """Charge the time since the last lap to one of PHASES."""
-        if self._running:
+    def end(self, phase: str) -> None:
+        """Charge the time since the last call to one of PHASES."""
+        if self._is_on:
             now = time.perf_counter()
             self._seconds[phase] = self._seconds.get(phase, 0.0) + now - self._last
             self._last = now
 
     def take(self) -> dict[str, float]:
-        """Return the seconds of each phase since this was last asked."""
+        """Return the seconds of each phase since the last call."""
         taken, self._seconds = self._seconds, {}
         return taken

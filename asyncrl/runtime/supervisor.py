@@ -1,292 +1,250 @@
-"""The parent's side: it starts the actor-learners, hears them, replaces those that fail, parks and stops them."""
+"""The parent's side of worker processes: start them, read their events, replace those that fail, park and stop them."""
 
-import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import TracebackType
 
-from asyncrl.events import Event, Failure, WorkerState
-from asyncrl.runtime import worker
+from asyncrl.events import Event, Incident, Severity, WorkerState
+from asyncrl.runtime import process
+from asyncrl.runtime.control import Control
 from asyncrl.runtime.job import Job
-from asyncrl.runtime.parameters import PARK, PARKED, STOP, Shared
-from asyncrl.runtime.process import CONTEXT, JOIN_SECONDS, start
-from asyncrl.runtime.worker import PARKED_SECONDS
+from asyncrl.runtime.parameters import SharedParameters
+from asyncrl.runtime.process import PARKED_SECONDS
+from asyncrl.runtime.spawn import CONTEXT, JOIN_SECONDS, start
+from asyncrl.runtime.worker_slot import PipeReader, WorkerSlot
 
 POLL_SECONDS = 0.1
-LAPSE_SECONDS = 1.0  # between two looks that count as standing still, at most: the parent may have been away itself
+LAPSE_SECONDS = 1.0  # between two looks that count as no progress, at most: the parent may have been stopped itself
 RECENT_SECONDS = 600.0  # in which a worker's failures are counted
 FIRST_DELAY, LONGEST_DELAY = 0.25, 5.0  # seconds before a failed worker is replaced, doubled by each recent failure
-STARTING = 5  # times as long as a rollout may take, the first one may: a process starts, environments open
-SLOW = 50  # rollouts of the usual length that a worker may stand still, if that is longer
-GOING_SECONDS = 0.05  # for a process that is just dying
-STOP_SECONDS = 8.0  # for the rollout in hand, once all were asked to end
+EXITING_SECONDS = 0.05  # for a process that is just exiting
+STOP_SECONDS = 8.0  # for the rollout in hand, after all were asked to end
 
 
-class Ear(threading.Thread):
-    """Hears one process, so that a word left half said holds up nobody else."""
+class ProcessPool:
+    """A WorkerPool of one process for each worker, as a context manager that leaves no process behind."""
 
-    def __init__(self, pipe: Connection, heard: threading.Event) -> None:
-        """Hear what comes through a pipe, and set ``heard`` at each word and at the end."""
-        super().__init__(daemon=True)
-        self.words: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._pipe, self._heard = pipe, heard
-
-    def run(self) -> None:
-        """Listen to the end."""
-        with suppress(EOFError, OSError):
-            while True:
-                self.words.put(self._pipe.recv())
-                self._heard.set()
-        self._heard.set()
-
-    def close(self) -> None:
-        """Close the pipe, unless some other process holds its end and may still write."""
-        self.join(LAPSE_SECONDS)
-        if not self.is_alive():
-            self._pipe.close()
-
-
-class Seat:
-    """One worker's place: the process that sits in it, and what is known of those before."""
-
-    def __init__(self, i: int, saved: WorkerState | None) -> None:
-        """Keep a place for worker ``i``, whose first process goes on from what was saved."""
-        self.i, self.saved = i, saved
-        self.process: BaseProcess | None = None
-        self.ear: Ear | None = None  # None: nobody is there, or it has said all
-        self.started = 0  # processes so far
-        self.due: float | None = None  # when the next one is to start
-        self.failures: deque[float] = deque()  # when, of the recent ones
-        self.progress = 0  # seen last
-        self.still = self.rollout = 0.0  # seconds since then; that a rollout usually takes
-        self.is_at_work = False  # whether it has got on at all
-        self.hung: float | None = None  # how long it stood still, where it was ended for that
-
-    def look(self, progress: int, passed: float) -> None:
-        """Take in a worker's progress, some seconds after the last look."""
-        self.still += passed
-        if progress != self.progress:
-            if self.is_at_work:  # the first rollout took a process's start, too
-                self.rollout += 0.1 * (self.still - self.rollout)
-            self.progress, self.still, self.is_at_work = progress, 0.0, True
-
-    def patience(self, hang_seconds: float) -> float:
-        """Return for how many seconds it may stand still."""
-        return max(hang_seconds * (1 if self.rollout else STARTING), SLOW * self.rollout)
-
-    def count_failure(self, now: float, window: float) -> int:
-        """Count one more failure, and return how many there were in the last ``window`` seconds."""
-        self.failures.append(now)
-        while self.failures[0] < now - window:
-            self.failures.popleft()
-        return len(self.failures)
-
-
-class Crew:
-    """All actor-learners of a run, as a context manager that leaves no process behind."""
-
-    def __init__(self, job: Job, shared: Shared, states: Mapping[int, WorkerState] | None = None) -> None:
+    def __init__(
+        self,
+        job: Job,
+        parameters: SharedParameters,
+        control: Control,
+        states: Mapping[int, WorkerState] | None = None,
+    ) -> None:
         """Prepare; nothing starts before the context is entered.
 
         Args:
             job: the run's parts.
-            shared: its memory.
+            parameters: θ, θ⁻, g, T.
+            control: orders and flags.
             states: those of workers of an earlier session.
         """
-        self.shared = shared
         self.states = dict(states or {})  # the latest of each worker
-        self._job = job
-        self._seats = [Seat(i, self.states.get(i)) for i in range(shared.workers)]
-        self._told: set[int] = set()  # who has told its state since the last pause was ordered
+        self._job, self._parameters, self._control = job, parameters, control
+        self._slots = [WorkerSlot(i, self.states.get(i)) for i in range(control.workers)]
+        self._has_state: set[int] = set()  # workers that have sent their state since the last pause was ordered
         self._pauses = 0
-        self._heard = threading.Event()
-        self._stopping = False
+        self._arrived = threading.Event()
+        self._is_stopping = False
         self._looked = time.monotonic()
 
-    def __enter__(self) -> "Crew":
+    def __enter__(self) -> "ProcessPool":
         """Start the workers: all, or none."""
         try:
-            for seat in self._seats:
-                self._start(seat)
+            for slot in self._slots:
+                self._start(slot)
         except BaseException as error:
             self.__exit__(type(error), error, error.__traceback__)
             raise
         return self
 
-    def _start(self, seat: Seat) -> None:
+    def _start(self, slot: WorkerSlot) -> None:
         ours, theirs = CONTEXT.Pipe(duplex=False)
-        args = (seat.i, self._job, self.shared, theirs, seat.saved, seat.started)
+        args = (slot.i, self._job, self._parameters, self._control, theirs, slot.saved, slot.started)
         try:
-            seat.process = start(worker.main, args, f"asyncrl-{seat.i}", self._job.torch_threads)
+            child = start(process.main, args, f"asyncrl-{slot.i}", self._job.torch_threads)
         except BaseException:
             ours.close()
             raise
         finally:
             theirs.close()
-        ear = Ear(ours, self._heard)
+        reader = PipeReader(ours, self._arrived)
         try:
-            ear.start()
-        except RuntimeError as error:  # no thread is to be had
-            seat.process.kill()
-            seat.process.join()
+            reader.start()
+        except RuntimeError as error:  # the system allows no more threads
+            child.kill()
+            child.join()
             raise OSError(str(error)) from error
-        seat.ear, seat.saved, seat.due, seat.hung = ear, None, None, None
-        seat.started += 1
-        seat.progress, seat.still, seat.rollout = self.shared.progress(seat.i), 0.0, 0.0
-        seat.is_at_work = False
+        slot.begin(child, reader, self._progress(slot.i))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        """End every worker: at its own pace where it was asked to stop or is done, at once after an error."""
-        processes = [seat.process for seat in self._seats if seat.process is not None]
+        """End every worker: after its last rollout where it was asked to stop or is done, at once after an error."""
+        processes = self.processes
         deadline = time.monotonic() + (JOIN_SECONDS if kind is None else 0.0)
         try:
-            for process in processes:
-                process.join(max(0.0, deadline - time.monotonic()))
+            for child in processes:
+                child.join(max(0.0, deadline - time.monotonic()))
         finally:  # also where a second Ctrl-C comes in between
-            for process in processes:
-                process.kill()
-            for process in processes:
-                process.join()
-        for seat in self._seats:
-            if seat.ear is not None:
-                seat.ear.close()
+            for child in processes:
+                child.kill()
+            for child in processes:
+                child.join()
+        for slot in self._slots:
+            if slot.reader is not None:
+                slot.reader.close()
+
+    @property
+    def processes(self) -> list[BaseProcess]:
+        """Return the last process of each worker that has started."""
+        return [slot.process for slot in self._slots if slot.process is not None]
+
+    @property
+    def slots(self) -> tuple[WorkerSlot, ...]:
+        """Return what is known of each worker; to be read only."""
+        return tuple(self._slots)
 
     @property
     def is_running(self) -> bool:
-        """Say whether any worker may still say something, or is to be replaced."""
-        return any(seat.ear is not None or seat.due is not None for seat in self._seats)
+        """Say whether any worker may still send an event, or is to be replaced."""
+        return any(slot.reader is not None or slot.due is not None for slot in self._slots)
 
     @property
     def _is_ending(self) -> bool:
-        return self._stopping or self.shared.T >= self._job.budget
+        return self._is_stopping or self._parameters.T >= self._job.budget
 
-    def hear(self, timeout: float = POLL_SECONDS) -> Iterator[Event]:
-        """Yield what workers have said, waiting at most ``timeout`` seconds for the first word; replace who has failed.
+    def _progress(self, worker: int) -> int:
+        """Return a number that changes as long as a worker gets on."""
+        return self._parameters.steps(worker) + int(self._control.heartbeats[worker])
 
-        A worker that dies without a word, leaves early, or stands still for too long, is reported as a Failure.
+    def events(self, timeout: float = POLL_SECONDS) -> Iterator[Event]:
+        """Yield the workers' events, after waiting at most ``timeout`` seconds for the first; replace failed workers.
+
+        A worker that exits unexpectedly, or makes no progress for too long, is reported as an Incident.
         """
-        self._heard.wait(timeout)
-        self._heard.clear()
-        for seat in self._seats:
-            if seat.ear is not None:
-                yield from self._listen(seat, seat.ear)
+        self._arrived.wait(timeout)
+        self._arrived.clear()
+        for slot in self._slots:
+            if slot.reader is not None:
+                yield from self._read(slot, slot.reader)
         now = time.monotonic()
         passed, self._looked = min(now - self._looked, LAPSE_SECONDS), now
-        for seat in self._seats:
-            if seat.due is not None:
-                yield from self._replace(seat, now)
-            elif seat.ear is not None:
-                self._watch(seat, passed)
+        for slot in self._slots:
+            if slot.due is not None:
+                yield from self._replace(slot, now)
+            elif slot.reader is not None:
+                self._kill_if_hung(slot, passed)
 
-    def _listen(self, seat: Seat, ear: Ear) -> Iterator[Event]:
-        assert seat.process is not None
-        is_dead = not seat.process.is_alive()
+    def _read(self, slot: WorkerSlot, reader: PipeReader) -> Iterator[Event]:
+        assert slot.process is not None
+        is_dead = not slot.process.is_alive()
         if is_dead:
-            ear.join(LAPSE_SECONDS)  # to its last word; an environment's own child may keep the pipe open
-        is_gone = is_dead or not ear.is_alive()  # asked first: no word comes after that
-        while not ear.words.empty():
-            event = ear.words.get()
+            reader.join(LAPSE_SECONDS)  # to its last event; an environment's own child may keep the pipe open
+        is_gone = is_dead or not reader.is_alive()  # read first: no event comes after that
+        while not reader.events.empty():
+            event = reader.events.get()
             if isinstance(event, WorkerState):
-                self.states[seat.i] = event
-                self._told.add(seat.i)
-            elif isinstance(event, Failure) and event.is_final:
-                yield self._fail(seat, event, is_accident=False)
+                self.states[slot.i] = event
+                self._has_state.add(slot.i)
+            elif isinstance(event, Incident) and event.is_fatal:
+                yield self._handle_failure(slot, event, is_accident=False)
                 return
             else:
                 yield event
         if is_gone:
-            yield from self._bury(seat)
+            yield from self._handle_exit(slot)
 
-    def _bury(self, seat: Seat) -> Iterator[Event]:
-        assert seat.process is not None
-        seat.process.join(GOING_SECONDS if self._is_ending else JOIN_SECONDS)  # the end waits for all together
-        code = seat.process.exitcode
-        was_let_go = seat.hung is not None and self._stopping  # it had its time
-        if was_let_go or (not code and self._is_ending):  # or it has said all, though it may be slow to go
-            self._leave(seat)
+    def _handle_exit(self, slot: WorkerSlot) -> Iterator[Event]:
+        """Tell an exit at the end of the run from a failure."""
+        assert slot.process is not None
+        slot.process.join(EXITING_SECONDS if self._is_ending else JOIN_SECONDS)  # the end waits for all together
+        code = slot.process.exitcode
+        was_stopped = slot.hung is not None and self._is_stopping  # it had its time
+        if was_stopped or (not code and self._is_ending):  # or it has sent all, though it may exit slowly
+            self._close(slot)
             return
-        if seat.hung is not None:
-            how = f"hung: it finished no rollout for {seat.hung:.0f} seconds"
+        if slot.hung is not None:
+            how = f"hung: it finished no rollout for {slot.hung:.0f} seconds"
         elif code:
-            how = "died without a word " + (f"(signal {-code})" if code < 0 else f"(exit code {code})")
+            how = "exited unexpectedly " + (f"(signal {-code})" if code < 0 else f"(exit code {code})")
         else:
-            how = "left before the end"
-        yield self._fail(seat, Failure(seat.i, f"worker {seat.i} {how}", ""), is_accident=seat.hung is None)
+            how = "exited with code 0 before the budget was reached"
+        message = f"worker {slot.i} {how}"
+        incident = Incident(source="worker", severity=Severity.FATAL, message=message, worker=slot.i)
+        yield self._handle_failure(slot, incident, is_accident=slot.hung is None)
 
-    def _leave(self, seat: Seat) -> None:
-        if seat.ear is not None:
-            seat.ear.close()
-        seat.ear = None
-        self.shared.leave(seat.i)
+    def _close(self, slot: WorkerSlot) -> None:
+        if slot.reader is not None:
+            slot.reader.close()
+        slot.reader = None
+        self._control.clear(slot.i)
 
-    def _fail(self, seat: Seat, failure: Failure, is_accident: bool) -> Failure:
-        """Have a failed worker replaced, unless that would not help; return what is to be told."""
-        assert seat.process is not None
-        seat.process.join(JOIN_SECONDS)
-        seat.process.kill()
-        seat.process.join()
-        self._leave(seat)
+    def _handle_failure(self, slot: WorkerSlot, incident: Incident, is_accident: bool) -> Incident:
+        """Have a failed worker replaced, unless that would not help; return the incident as it is to be reported."""
+        assert slot.process is not None
+        slot.process.join(JOIN_SECONDS)
+        slot.process.kill()
+        slot.process.join()
+        self._close(slot)
         if self._is_ending:
-            return failure._replace(is_final=False)
-        self.states.pop(seat.i, None)  # the next process does not go on from there
+            return incident._replace(severity=Severity.RECOVERED)
+        self.states.pop(slot.i, None)  # the next process does not go on from there
         now, restarts = time.monotonic(), self._job.restarts
-        window = max(RECENT_SECONDS, (restarts + 2) * seat.patience(self._job.hang_seconds))  # hangs are slow to count
-        failures = seat.count_failure(now, window)
-        is_hopeless = not is_accident and self.shared.T == 0  # nobody has ever made a step
+        window = max(RECENT_SECONDS, (restarts + 2) * slot.patience(self._job.hang_seconds))  # hangs take long to count
+        failures = slot.count_failure(now, window)
+        is_hopeless = not is_accident and self._parameters.T == 0  # no worker has ever made a step
         if failures > restarts or is_hopeless:
-            return failure
-        seat.due = now + min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (failures - 1))
-        return failure._replace(is_final=False, is_replaced=True)
+            return incident
+        slot.due = now + min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (failures - 1))
+        return incident._replace(severity=Severity.RECOVERED, is_replaced=True)
 
-    def _replace(self, seat: Seat, now: float) -> Iterator[Event]:
-        """Start a process in a failed one's place, when it is time."""
-        assert seat.due is not None
+    def _replace(self, slot: WorkerSlot, now: float) -> Iterator[Event]:
+        """Start a process in a failed one's place, when it is due."""
+        assert slot.due is not None
         if self._is_ending:
-            seat.due = None
-        elif now > seat.due and not self.shared.is_ordered(PARK):
+            slot.due = None
+        elif now > slot.due and not self._control.pause:
             try:
-                self._start(seat)
+                self._start(slot)
             except OSError as error:  # such as no memory
-                seat.due = None
-                yield self._fail(seat, Failure(seat.i, f"worker {seat.i} cannot start: {error}", ""), is_accident=True)
+                slot.due = None
+                message = f"worker {slot.i} cannot start: {error}"
+                incident = Incident(source="worker", severity=Severity.FATAL, message=message, worker=slot.i)
+                yield self._handle_failure(slot, incident, is_accident=True)
 
-    def _watch(self, seat: Seat, passed: float) -> None:
-        """End a worker that hangs; its end is then heard like any other."""
-        if seat.i in self._told and self.shared.is_ordered(PARK) and not self._stopping:
-            seat.still = 0.0
+    def _kill_if_hung(self, slot: WorkerSlot, passed: float) -> None:
+        """Kill a worker that hangs; its exit is then handled like any other."""
+        if slot.i in self._has_state and self._control.pause and not self._is_stopping:
+            slot.still = 0.0
             return
-        seat.look(self.shared.progress(seat.i), passed)
-        patience = seat.patience(self._job.hang_seconds)
-        if seat.still > (min(patience, STOP_SECONDS) if self._stopping else patience):
-            assert seat.process is not None
-            seat.hung = seat.hung or seat.still
-            seat.process.kill()
+        slot.observe_progress(self._progress(slot.i), passed)
+        patience = slot.patience(self._job.hang_seconds)
+        if slot.still > (min(patience, STOP_SECONDS) if self._is_stopping else patience):
+            assert slot.process is not None
+            slot.hung = slot.hung or slot.still
+            slot.process.kill()
 
     def park(self) -> Iterator[Event]:
-        """Bring all workers to a stand between two rollouts, yielding what they say; ``states`` is then up to date."""
-        self._told.clear()
+        """Bring all workers to a stand between two rollouts, yielding their events; ``states`` is then up to date."""
+        self._has_state.clear()
         self._pauses += 1
-        self.shared.order(PARK, self._pauses)
-        parked = self.shared.counters[:, PARKED]
-        while any(seat.ear and not (parked[seat.i] and seat.i in self._told) for seat in self._seats):
-            yield from self.hear(timeout=0.01)
+        self._control.park(self._pauses)
+        parked = self._control.parked
+        while any(slot.reader and not (parked[slot.i] and slot.i in self._has_state) for slot in self._slots):
+            yield from self.events(timeout=0.01)
 
     def release(self) -> None:
-        """Let parked workers go on, and see them off, so that none is taken for parked at the next pause."""
-        self.shared.order(PARK, 0)
+        """Let parked workers go on, and wait until they do, so that none is taken for parked at the next pause."""
+        self._control.release()
         deadline = time.monotonic() + LAPSE_SECONDS
-        while self.shared.counters[:, PARKED].any() and time.monotonic() < deadline:
+        while self._control.parked.any() and time.monotonic() < deadline:
             time.sleep(PARKED_SECONDS)
 
     def stop(self) -> None:
-        """Ask all workers to end after the rollout in hand; those that have not after a while are ended."""
-        if not self._stopping:
-            for seat in self._seats:
-                seat.still = 0.0
-        self._stopping = True
-        self.shared.order(STOP, 1)
+        """Ask all workers to end after the rollout in hand; those that have not after a while are killed."""
+        if not self._is_stopping:
+            for slot in self._slots:
+                slot.still = 0.0
+        self._is_stopping = True
+        self._control.stop()

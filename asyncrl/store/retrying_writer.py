@@ -45,7 +45,7 @@ class Trouble:
         self.since, self._delay = None, FIRST_RETRY
 
 
-class Keeper(Writer):
+class RetryingWriter(Writer):
     """A Writer of rows, of the document and of checkpoints, which a full disk does not stop."""
 
     def __init__(self, run: Path, patience: float) -> None:
@@ -142,11 +142,11 @@ class Keeper(Writer):
         return self._saving.since is not None and self._saving.is_over_or_due
 
     @property
-    def is_hopeless(self) -> bool:
+    def gave_up(self) -> bool:
         """Say whether a checkpoint has been due for too long."""
         return self._saving.since is not None and time.monotonic() - self._saving.since >= self._patience
 
-    def mended(self) -> str | None:
+    def recovered(self) -> str | None:
         """Return once, after everything could be written again, what there was."""
         told, self._mended = self._mended, None
         return told

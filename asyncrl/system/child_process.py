@@ -1,4 +1,4 @@
-"""The first thing that a child does. It imports nothing that takes long: its parent may die meanwhile."""
+"""What a child process does first. It imports nothing that takes long: its parent may die meanwhile."""
 
 import ctypes
 import os
@@ -16,46 +16,46 @@ PR_SET_PDEATHSIG = 1
 Call = tuple[Callable[..., None], tuple[Any, ...]]
 
 
-class Sealed:
-    """A call to make, pickled apart: what it needs, such as torch, is imported when it is opened."""
+class DeferredCall:
+    """A call, pickled by itself: the modules it needs, such as torch, are imported when it is unpickled."""
 
     def __init__(self, call: Call) -> None:
         """Take a function and its arguments."""
         self._call = call
 
     def __getstate__(self) -> bytes:
-        """Seal; while a process is being started, so that memory can be shared."""
+        """Pickle the call; this happens while a process is being started, so that memory can be shared."""
         return bytes(ForkingPickler.dumps(self._call))
 
     def __setstate__(self, state: bytes) -> None:
-        """Stay sealed."""
+        """Keep the pickled call."""
         self._state = state
 
-    def open(self) -> Call:
-        """Return the call."""
-        call: Call = pickle.loads(self._state)  # what the parent has just sent
+    def load(self) -> Call:
+        """Unpickle and return the call."""
+        call: Call = pickle.loads(self._state)  # the parent has just sent it
         return call
 
 
 @contextmanager
-def unheard(signals: Iterable[int]) -> Iterator[None]:
-    """Keep signals from this thread for a moment, and from the children that it starts meanwhile until they ask."""
+def block_signals(signals: Iterable[int]) -> Iterator[None]:
+    """Block signals in this thread for a moment, and in children that it starts meanwhile until they unblock them."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # inherited
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
-        resource_tracker.ensure_running()  # which, in Python 3.11, lets SIGINT and SIGTERM through
+        resource_tracker.ensure_running()  # this call unblocks SIGINT and SIGTERM in Python 3.11
         signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def begin(sealed: Sealed) -> None:
-    """Tie this process's life to its parent's, and make the call."""
-    if sys.platform == "linux":  # elsewhere the broken pipe ends it
+def run_deferred(call: DeferredCall) -> None:
+    """Have this process end when its parent dies, and make the call."""
+    if sys.platform == "linux":  # elsewhere a broken pipe ends it
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     parent = parent_process()
-    if parent is not None and os.getppid() != parent.pid:  # it died before that
+    if parent is not None and os.getppid() != parent.pid:  # the parent died before prctl
         os._exit(1)
-    target, args = sealed.open()
+    target, args = call.load()
     target(*args)

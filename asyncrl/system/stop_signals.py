@@ -1,57 +1,35 @@
-"""How a run ends early: by a failure, or by a signal, which is heard here."""
+"""Signals that ask a run to stop."""
 
 import signal
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from asyncrl.errors import STOPS, Exit
 
+class StopSignals:
+    """Handles signals as a context manager, which puts the old handlers back at its end."""
 
-class RunFailed(Exception):
-    """A run that could not go on. Its text is one line."""
-
-    def __init__(self, run: Path, reason: str, code: Exit) -> None:
-        """Name the run, the reason and the exit code."""
-        super().__init__(reason)
-        self.run, self.reason, self.code = run, reason, code
-
-
-class Stopped(Exception):
-    """A run that a signal asked to stop, and that did, with a checkpoint."""
-
-    def __init__(self, run: Path, code: Exit) -> None:
-        """Name the run and the exit code."""
-        names = {exit_code: number.name for number, exit_code in STOPS.items()} | {Exit.INTERRUPTED: "Ctrl-C"}
-        super().__init__(f"stopped by {names[code]}")
-        self.run, self.code = run, code
-
-
-class Ears:
-    """Hears the signals that ask a run to end, as a context manager that puts back what was there."""
-
-    def __init__(self, stop: Callable[[], None]) -> None:
-        """Have ``stop`` called by the first signal; one more raises KeyboardInterrupt."""
-        self.heard: signal.Signals | None = None
-        self._stop = stop
+    def __init__(self, signals: Iterable[signal.Signals], stop: Callable[[], None]) -> None:
+        """Call ``stop`` at the first of the signals; a second one raises KeyboardInterrupt."""
+        self.received: signal.Signals | None = None
+        self._signals, self._stop = tuple(signals), stop
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        """Listen, but not to what is ignored: nohup has SIGHUP ignored."""
-        heeded = [number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN]
-        self._before = {number: signal.signal(number, self._hear) for number in heeded}
+        """Install the handlers, but not for signals that are ignored: nohup has SIGHUP ignored."""
+        handled = [number for number in self._signals if signal.getsignal(number) != signal.SIG_IGN]
+        self._before = {number: signal.signal(number, self._handle) for number in handled}
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        """Listen no more."""
+        """Put the old handlers back."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGUSR1 and self.heard is not None:
-            return  # schedulers warn a process and its group, or again and again, and mean no hurry
-        if self.heard not in (None, signal.SIGUSR1):
-            raise KeyboardInterrupt  # asked twice: now
-        self.heard = signal.Signals(number)
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGUSR1 and self.received is not None:
+            return  # schedulers warn a process and its group, or again and again, and do not mean: at once
+        if self.received not in (None, signal.SIGUSR1):
+            raise KeyboardInterrupt  # the user asked twice: end at once
+        self.received = signal.Signals(number)
         self._stop()

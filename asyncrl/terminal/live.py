@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from asyncrl.config import RunConfig
-from asyncrl.events import Progress, WorkerView
 from asyncrl.text import NOTHING, bars, clock, count, number, score, sparkline
+from asyncrl.training.progress import Progress, WorkerView
 
 Show = Callable[[Progress], None]
 

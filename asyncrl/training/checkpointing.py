@@ -1,4 +1,4 @@
-"""A run at a standstill: what of its live state goes into a checkpoint, and comes back."""
+"""What of a run that stands still goes into a checkpoint, and comes back from it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,22 +6,23 @@ from typing import Any
 import torch
 
 from asyncrl.events import WorkerState
-from asyncrl.runtime.parameters import STEPS, Shared
+from asyncrl.runtime.parameters import SharedParameters
 from asyncrl.store.checkpoint import Checkpoint
 
 
-def take(shared: Shared, states: Mapping[int, WorkerState], meta: dict[str, Any]) -> Checkpoint:
+def take(parameters: SharedParameters, states: Mapping[int, WorkerState], meta: dict[str, Any]) -> Checkpoint:
     """Return everything a run needs in order to go on."""
-    tensors = shared.tensors()
-    told = {i: saved for i, saved in states.items() if saved.state["steps"] == int(shared.counters[i, STEPS])}
-    for i, saved in told.items():  # not what was told before its last steps, by a worker that was ended since
+    tensors = parameters.tensors()
+    # A worker that was killed may have sent its state before its last steps: that state is left out.
+    current = {i: saved for i, saved in states.items() if saved.state["steps"] == parameters.steps(i)}
+    for i, saved in current.items():
         tensors |= {_name(i, name): torch.from_numpy(array) for name, array in saved.arrays.items()}
-    workers = [told[i].state if i in told else {} for i in range(shared.workers)]
-    return Checkpoint(shared.T, tensors, workers, meta)
+    workers = [current[i].state if i in current else {} for i in range(parameters.workers)]
+    return Checkpoint(parameters.T, tensors, workers, meta)
 
 
 def states(checkpoint: Checkpoint) -> dict[int, WorkerState]:
-    """Return what workers left."""
+    """Return the states of workers in a checkpoint."""
     found = {}
     for i, state in enumerate(checkpoint.workers):
         prefix = _name(i, "")
@@ -31,7 +32,7 @@ def states(checkpoint: Checkpoint) -> dict[int, WorkerState]:
             if name.startswith(prefix)
         }
         if state:
-            found[i] = WorkerState(i, state, arrays)
+            found[i] = WorkerState(worker=i, state=state, arrays=arrays)
     return found
 
 

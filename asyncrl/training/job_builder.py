@@ -1,7 +1,7 @@
-"""From a RunConfig to a run's parts: the only file that names concrete learners and optimisers.
+"""Builds a run's parts from its RunConfig: the only file that names concrete learners and optimisers.
 
-Configuration speaks in frames; here, once, they become steps. What goes to another process is a partial of a function
-of this module.
+The configuration counts in frames; they become steps here and nowhere else. What is sent to another process is a
+partial of a function of this module.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,8 +22,8 @@ from asyncrl.learners.n_step_q import NStepQ
 from asyncrl.learners.one_step_q import OneStepQ
 from asyncrl.learners.one_step_sarsa import OneStepSarsa
 from asyncrl.networks import factory as networks
-from asyncrl.optim import Adam, Momentum, Optimizer, RMSProp
-from asyncrl.runtime.evaluator import Exam
+from asyncrl.optim import Adam, LearningRate, Momentum, Optimizer, RMSProp
+from asyncrl.runtime.evaluator import EvaluationSpec
 from asyncrl.runtime.job import Job
 from asyncrl.system.machine import cores
 
@@ -35,10 +35,10 @@ VALUE_METHODS: dict[str, Callable[[EpsilonGreedy, int], Learner[Any]]] = {
 
 
 def resolve(table: Mapping[str, Any]) -> RunConfig:
-    """Return the whole configuration for what a user has set: defaults < preset < table.
+    """Return the whole configuration from a user's settings: defaults < preset < table.
 
     Raises:
-        InputError: a field, game, network or space that cannot be; nothing has been written.
+        InputError: a field, game, network or space that is not supported; nothing has been written.
     """
     asked = configuration.build(table)
     if asked.network not in ("auto", *NETWORKS):
@@ -99,7 +99,7 @@ def anneal_steps(config: RunConfig, spec: Spec) -> int | None:
 
 
 class Schedule(NamedTuple):
-    """Who steps what: many workers with B environments each, or for A2C one worker with all of them."""
+    """How environments are shared out: many workers with B each, or for A2C one worker with all of them."""
 
     workers: int
     envs: int  # B, of one worker
@@ -123,8 +123,7 @@ def make_job(config: RunConfig, spec: Spec, final: tuple[float, ...], session: i
         make_network=partial(make_network, config, spec),
         make_environments=partial(make_environments, config, plan.threads, True, plan.envs),
         optimizer=make_optimizer(config),
-        lr=config.optimizer.lr,
-        anneal_steps=anneal_steps(config, spec),
+        learning_rate=LearningRate(config.optimizer.lr, anneal_steps(config, spec)),
         averaging=config.averaging,
         clip=config.optimizer.clip,
         t_max=config.t_max,
@@ -133,16 +132,16 @@ def make_job(config: RunConfig, spec: Spec, final: tuple[float, ...], session: i
         seed=config.seed,
         restarts=config.workers.restarts,
         hang_seconds=config.workers.hang_seconds,
-        cores=cores() if plan.envs == 1 else None,  # a batch of environments makes up for cold caches itself
+        cores=cores() if plan.envs == 1 else None,  # with a batch of environments cold caches cost little
         torch_threads=plan.threads,
         session=session,
         profile=config.profile,
     )
 
 
-def make_exam(config: RunConfig, spec: Spec, episodes: int, seed: int, stream: int) -> Exam:
+def make_evaluation(config: RunConfig, spec: Spec, episodes: int, seed: int, stream: int) -> EvaluationSpec:
     """Put an evaluation's parts together."""
-    return Exam(
+    return EvaluationSpec(
         learner=make_learner(config, spec, (config.evaluation.epsilon,), 0),
         make_network=partial(make_network, config, spec),
         make_environments=partial(make_environments, config, cores(), False),

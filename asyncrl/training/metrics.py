@@ -1,4 +1,4 @@
-"""The logbook of a run: what the workers say becomes rows in the store, and the view that a person watches."""
+"""Metrics of a run: the workers' events become rows in the store, and the progress that the live view shows."""
 
 import statistics
 import time
@@ -6,8 +6,9 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any
 
-from asyncrl.events import EpisodeEnd, Evaluated, Event, Failure, Interval, Progress, WorkerView
+from asyncrl.events import EpisodeEnd, Evaluated, Event, Incident, Interval
 from asyncrl.store.rows import Writer
+from asyncrl.training.progress import Progress, WorkerView
 
 RECENT = 100  # games in a mean score
 CURVE = 480  # points in the curve of mean scores, at most
@@ -15,10 +16,10 @@ SMOOTHING = 0.8  # of the rates shown
 
 
 class Clock:
-    """Seconds of training; stands still while the workers do."""
+    """Seconds of training; it is stopped while the workers stand still."""
 
     def __init__(self, seconds: float) -> None:
-        """Start at what earlier sessions used, standing still."""
+        """Begin with the seconds of earlier sessions, stopped."""
         self._before = seconds
         self._since: float | None = None
 
@@ -27,12 +28,12 @@ class Clock:
         """Return the seconds so far."""
         return self._before + (time.monotonic() - self._since if self._since is not None else 0.0)
 
-    def go(self) -> None:
+    def start(self) -> None:
         """Start, or go on."""
         self._since = self._since if self._since is not None else time.monotonic()
 
-    def halt(self) -> None:
-        """Stand still."""
+    def stop(self) -> None:
+        """Stop; a stopped clock stays as it is."""
         self._before, self._since = self.seconds, None
 
 
@@ -55,11 +56,11 @@ class Curve:
 
 
 class _Worker:
-    """What is known of one actor-learner."""
+    """Counts and scores of one actor-learner."""
 
     def __init__(self) -> None:
         self.steps_per_second = 0.0
-        self.heard = time.monotonic()
+        self.reported = time.monotonic()
         self.episodes = 0
         self.scores: deque[float] = deque(maxlen=RECENT)
         self.epsilon: float | None = None
@@ -69,20 +70,20 @@ class _Worker:
         return WorkerView(i, self.steps_per_second, self.episodes, last, mean, self.epsilon)
 
 
-class Logbook:
-    """Writes rows and keeps the view; owned by the parent, the run's only writer."""
+class Metrics:
+    """Turns events into rows and into progress; the parent process owns it, the run's only writer."""
 
     def __init__(
         self, writer: Writer, frames_per_step: int, budget: int, workers: int, document: Mapping[str, Any]
     ) -> None:
-        """Open on a run's writer.
+        """Write to a run's store.
 
         Args:
             writer: of the run's directory.
             frames_per_step: emulator frames in an agent step.
             budget: steps.
             workers: how many actor-learners.
-            document: run.json; a resumed run's counts go on from it.
+            document: run.json; the counts of a resumed run go on from it.
         """
         self._writer, self._frames_per_step, self._budget = writer, frames_per_step, budget
         self.clock = Clock(float(document.get("seconds", 0.0)))
@@ -96,22 +97,22 @@ class Logbook:
         self._seconds: Counter[str] = Counter()  # of all workers' time, by phase
         self._counted = self._stepped = 0  # updates and steps in the sums
         self._statistics: dict[str, float] = {}
-        self._marked = (self.T, self.clock.seconds)  # of the last row of metrics
+        self._last_row = (self.T, self.clock.seconds)  # steps and seconds of the last row of metrics
         self._rate = 0.0
         self._evaluations: list[tuple[int, float, float]] = []
         self._curve = Curve(CURVE)
 
-    def note(self, event: Event) -> None:
-        """Take in what a worker said."""
+    def add(self, event: Event) -> None:
+        """Record an event."""
         if isinstance(event, EpisodeEnd):
-            self._note_episode(event)
+            self._add_episode(event)
         elif isinstance(event, Interval):
-            self._note_interval(event)
-        elif isinstance(event, Failure):
+            self._add_interval(event)
+        elif isinstance(event, Incident):
             self.restarts += event.is_replaced
-            self._writer.append("failures", self.counts(self.T) | event._asdict())
+            self._writer.append("failures", self.counts(self.T) | event.row())
 
-    def _note_episode(self, event: EpisodeEnd) -> None:
+    def _add_episode(self, event: EpisodeEnd) -> None:
         worker = self._workers[event.worker]
         worker.episodes, self._episodes = worker.episodes + 1, self._episodes + 1
         worker.scores.append(event.score)
@@ -121,13 +122,13 @@ class Logbook:
         del row["T"]
         self._writer.append("episodes", self.counts(event.T) | row)
 
-    def _note_interval(self, event: Interval) -> None:
+    def _add_interval(self, event: Interval) -> None:
         worker, now = self._workers[event.worker], time.monotonic()
-        rate = event.steps / max(now - worker.heard, 1e-3)
+        rate = event.steps / max(now - worker.reported, 1e-3)
         worker.steps_per_second = (
             SMOOTHING * worker.steps_per_second + (1 - SMOOTHING) * rate if worker.steps_per_second else rate
         )
-        worker.heard = now
+        worker.reported = now
         self.T, self.updates = max(self.T, event.T), max(self.updates, event.applied)
         self.skipped += event.skipped
         self._counted += event.updates
@@ -135,18 +136,18 @@ class Logbook:
         self._sums.update(event.sums)
         self._seconds.update(event.seconds)
 
-    def went_on(self) -> None:
+    def restart_rates(self) -> None:
         """Leave the time that workers stood still out of their rates."""
         for worker in self._workers:
-            worker.heard = time.monotonic()
+            worker.reported = time.monotonic()
 
-    def write_metrics(self) -> None:
+    def write(self) -> None:
         """Write a row for the time since the last one."""
-        if self.T == self._marked[0]:
+        if self.T == self._last_row[0]:
             return
         if self._scores:
             self._curve.append(statistics.fmean(self._scores))
-        (steps, seconds), self._marked = self._marked, (self.T, self.clock.seconds)
+        (steps, seconds), self._last_row = self._last_row, (self.T, self.clock.seconds)
         self._rate = (self.T - steps) * self._frames_per_step / max(self.clock.seconds - seconds, 1e-3)
         self._statistics = {name: value / self._counted for name, value in sorted(self._sums.items())}
         row = {"frames_per_second": self._rate, "learning_rate": self.learning_rate, **self.health()}
@@ -165,7 +166,7 @@ class Logbook:
         return row
 
     def counts(self, T: int) -> dict[str, int | float]:
-        """Return the progress made at T steps, as every row says it."""
+        """Return the columns that every row has, at T steps."""
         return {
             "frames": T * self._frames_per_step,
             "steps": T,
@@ -174,11 +175,11 @@ class Logbook:
         }
 
     def health(self) -> dict[str, int]:
-        """Return what went wrong and was mended so far, in all sessions, as a checkpoint keeps it."""
+        """Return the counts of skipped updates and replaced workers in all sessions, as a checkpoint keeps them."""
         return {"skipped": self.skipped, "restarts": self.restarts}
 
     def progress(self, phase: str, T: int) -> Progress:
-        """Return the view at T steps."""
+        """Return the progress at T steps."""
         workers = tuple(worker.view(i) for i, worker in enumerate(self._workers))
         recent = sum(worker.steps_per_second for worker in workers) * self._frames_per_step
         return Progress(
@@ -201,7 +202,7 @@ class Logbook:
 
 
 def evaluation_row(result: Evaluated, protocol: str, kind: str) -> dict[str, Any]:
-    """Return what a row of evaluations.jsonl says of the games."""
+    """Return the columns of a row of evaluations.jsonl that describe the games."""
     return {
         "kind": kind,
         "protocol": protocol,

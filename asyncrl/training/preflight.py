@@ -1,32 +1,35 @@
-"""Before a run starts: whether the machine has what this very run will need, said before anything is written."""
+"""Checks before a run starts: whether the machine has what this run will need. Nothing is written before them."""
 
 import warnings
 from pathlib import Path
 
 from asyncrl.errors import InputError
+from asyncrl.runtime.control import Control
 from asyncrl.runtime.job import Job
-from asyncrl.runtime.parameters import Shared
+from asyncrl.runtime.parameters import SharedParameters
 from asyncrl.system import machine
 
 STATE_OF_AN_ENVIRONMENT = 1 << 16  # bytes in a checkpoint, about: its last observation, and the actions of its games
 
 
 def check(job: Job, parameters: int, num_envs: int, place: Path, keep: int, saved: int = 0) -> None:
-    """See that a run fits; a note where it will be crowded is a warning.
+    """Check that a run fits on this machine; many more workers than cores are a warning.
 
     Args:
         job: its parts.
         parameters: P of its network.
         num_envs: environments of all its workers.
-        place: where it will be written.
+        place: the directory it will be written to.
         keep: how many checkpoints it keeps, besides the one that it is writing.
         saved: how many there are already.
 
     Raises:
-        InputError: it does not fit: one line for each thing that there is too little of.
+        InputError: it does not fit: one line for each resource that is too small.
     """
-    shared = Shared.size(parameters, job.workers, job.optimizer, job.has_target, job.has_average)
-    checkpoint = shared + STATE_OF_AN_ENVIRONMENT * num_envs
+    has_target, has_average = job.target_period is not None, job.averaging > 0
+    vectors = SharedParameters.size(parameters, job.workers, job.optimizer, has_target, has_average)
+    shared = vectors + Control.size(job.workers)
+    checkpoint = vectors + STATE_OF_AN_ENVIRONMENT * num_envs
     checks = (
         machine.shared_memory(shared),
         machine.open_files(job.workers),

@@ -1,0 +1,36 @@
+"""A worker's random numbers: streams of one seed that differ between workers, sessions and replacements."""
+
+import numpy as np
+
+Key = tuple[int, ...]
+
+
+class RandomStreams:
+    """Seeds of a worker's torch generator and of its environments' games."""
+
+    def __init__(self, seed: int, key: Key) -> None:
+        """Derive all from a run's seed and a worker's key.
+
+        Args:
+            seed: of the run.
+            key: (session, worker), and for a process that replaces others how many it replaces.
+        """
+        self.key = key
+        self._seed = seed
+
+    def torch_seed(self) -> int:
+        """Return the seed of torch's generator, 64 bits."""
+        return int(self._sequence().generate_state(1, np.uint64)[0])
+
+    def environment_seed(self, env: int, k: int) -> int:
+        """Return the seed of an environment's k-th seeded game, 31 bits."""
+        if k:
+            return int(self._sequence(0, env, k).generate_state(1)[0] >> 1)
+        return int(self._sequence(0).generate_state(env + 1)[env] >> 1)
+
+    def first_environment_seeds(self, envs: int) -> list[int]:
+        """Return the seeds of the first game of each environment."""
+        return [self.environment_seed(env, 0) for env in range(envs)]
+
+    def _sequence(self, *more: int) -> np.random.SeedSequence:
+        return np.random.SeedSequence(self._seed, spawn_key=(*self.key, *more))

@@ -1,0 +1,73 @@
+"""What a worker reports to the parent: sums over an interval, and finished games."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from asyncrl.events import EpisodeEnd, Event, Interval
+from asyncrl.runtime.worker import Update
+
+REPORT_SECONDS = 0.5
+
+
+class Reporter:
+    """Adds up a worker's updates, and sends events."""
+
+    def __init__(self, worker: int, send: Callable[[Event], None]) -> None:
+        """Report for a worker through ``send``."""
+        self._worker, self._send = worker, send
+        self.sums: Counter[str] = Counter()  # of statistics, since the last report
+        self.steps = self.updates = self.skipped = 0  # since the last report
+        self.skipped_in_a_row = 0
+        self.all_steps = 0  # of this process
+        self._reported = time.monotonic()
+
+    def add(self, update: Update) -> None:
+        """Count an update, and send the games that ended in it."""
+        self.steps += update.steps
+        self.all_steps += update.steps
+        self.updates += update.is_applied
+        self.skipped += not update.is_applied
+        self.skipped_in_a_row = 0 if update.is_applied else self.skipped_in_a_row + 1
+        self.sums.update(update.statistics)
+        for game, epsilon in update.games:
+            self._send(
+                EpisodeEnd(
+                    worker=self._worker,
+                    score=game.score,
+                    length=game.length,
+                    T=update.T,
+                    updates=update.updates,
+                    epsilon=epsilon,
+                    completed=game.completed,
+                )
+            )
+
+    @property
+    def is_due(self) -> bool:
+        """Say whether it is time for a report."""
+        return time.monotonic() - self._reported > REPORT_SECONDS
+
+    def report(self, T: int, updates: int, seconds: dict[str, float]) -> None:
+        """Send what was done since the last report.
+
+        Args:
+            T: global steps.
+            updates: by all workers.
+            seconds: of this worker, in each phase; empty where it is not profiled.
+        """
+        self._send(
+            Interval(
+                worker=self._worker,
+                steps=self.steps,
+                updates=self.updates,
+                skipped=self.skipped,
+                sums=dict(self.sums),
+                T=T,
+                applied=updates,
+                seconds=seconds,
+            )
+        )
+        self.sums.clear()
+        self.steps = self.updates = self.skipped = 0
+        self._reported = time.monotonic()

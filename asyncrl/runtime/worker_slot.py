@@ -1,0 +1,82 @@
+"""One worker's slot in the pool: its present process, the reader of its pipe, and its recent failures."""
+
+import queue
+import threading
+from collections import deque
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from asyncrl.events import Event, WorkerState
+
+CLOSE_SECONDS = 1.0  # for a reader to come to the end of its pipe
+STARTING = 5  # times as long as later ones the first rollout may take: the process starts, environments open
+SLOW = 50  # rollouts of the usual length that a worker may make no progress for, if that is longer
+
+
+class PipeReader(threading.Thread):
+    """Reads one worker's events in a thread, so that a message cut off in the middle blocks no other worker."""
+
+    def __init__(self, pipe: "Connection[Any, Any]", arrived: threading.Event) -> None:
+        """Read a pipe, and set ``arrived`` at each event and at the end."""
+        super().__init__(daemon=True)
+        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._pipe, self._arrived = pipe, arrived
+
+    def run(self) -> None:
+        """Read until the pipe is closed."""
+        with suppress(EOFError, OSError):
+            while True:
+                self.events.put(self._pipe.recv())
+                self._arrived.set()
+        self._arrived.set()
+
+    def close(self) -> None:
+        """Close the pipe, unless another process holds its other end and may still write."""
+        self.join(CLOSE_SECONDS)
+        if not self.is_alive():
+            self._pipe.close()
+
+
+class WorkerSlot:
+    """What the pool knows of one worker."""
+
+    def __init__(self, i: int, saved: WorkerState | None) -> None:
+        """Make the slot of worker ``i``, whose first process goes on from a saved state."""
+        self.i, self.saved = i, saved
+        self.process: BaseProcess | None = None
+        self.reader: PipeReader | None = None  # None: there is no process, or all its events were read
+        self.started = 0  # processes so far
+        self.due: float | None = None  # when the next process is to start
+        self.failures: deque[float] = deque()  # times of the recent ones
+        self.progress = 0  # at the last look
+        self.still = self.rollout = 0.0  # seconds without progress; usual seconds of a rollout
+        self.has_progressed = False  # at all
+        self.hung: float | None = None  # seconds without progress, where the process was killed for that
+
+    def begin(self, process: BaseProcess, reader: PipeReader, progress: int) -> None:
+        """Take in a process that has just started."""
+        self.process, self.reader = process, reader
+        self.saved, self.due, self.hung = None, None, None
+        self.started += 1
+        self.progress, self.still, self.rollout, self.has_progressed = progress, 0.0, 0.0, False
+
+    def observe_progress(self, progress: int, passed: float) -> None:
+        """Take in a worker's progress, ``passed`` seconds after the last look."""
+        self.still += passed
+        if progress != self.progress:
+            if self.has_progressed:  # the first rollout includes the start of the process
+                self.rollout += 0.1 * (self.still - self.rollout)
+            self.progress, self.still, self.has_progressed = progress, 0.0, True
+
+    def patience(self, hang_seconds: float) -> float:
+        """Return after how many seconds without progress the worker is taken to hang."""
+        return max(hang_seconds * (1 if self.rollout else STARTING), SLOW * self.rollout)
+
+    def count_failure(self, now: float, window: float) -> int:
+        """Count one more failure, and return how many there were in the last ``window`` seconds."""
+        self.failures.append(now)
+        while self.failures[0] < now - window:
+            self.failures.popleft()
+        return len(self.failures)

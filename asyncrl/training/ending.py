@@ -1,0 +1,57 @@
+"""How a training session ends: by its budget, by a signal, from Python, or by a failure."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from asyncrl.errors import STOPS, Exit, RunFailed, Stopped
+from asyncrl.events import Incident
+from asyncrl.system.stop_signals import StopSignals
+
+
+class Ending:
+    """The first reason for the end of a session, and the status that it gives the run."""
+
+    def __init__(self, stop_workers: Callable[[], None]) -> None:
+        """Call ``stop_workers`` once there is a reason to end."""
+        self.signals = StopSignals(STOPS, stop_workers)
+        self.failure: Incident | None = None
+        self._code = Exit.WORKER_FAILED
+        self._stop_workers = stop_workers
+        self._stop_reason: str | None = None
+
+    def stop(self, reason: str) -> None:
+        """End on request."""
+        self._stop_reason = self._stop_reason or reason
+        self._stop_workers()
+
+    def fail(self, incident: Incident, code: Exit = Exit.WORKER_FAILED) -> None:
+        """End with a failure and an exit code; only the first failure counts."""
+        if self.failure is None:
+            self.failure, self._code = incident, code
+        self._stop_workers()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Say whether a signal or a request came."""
+        return self.signals.received is not None or self._stop_reason is not None
+
+    @property
+    def is_near(self) -> bool:
+        """Say whether there is any reason to end."""
+        return self.failure is not None or self.is_stopped
+
+    def status(self, is_complete: bool) -> tuple[str, str | None]:
+        """Return the run's status and the reason for it."""
+        if self.failure is not None:
+            return "failed", self.failure.message
+        if self.is_stopped and not is_complete:
+            received = self.signals.received
+            return "interrupted", self._stop_reason if received is None else received.name
+        return "finished", None
+
+    def raise_if_early(self, run: Path, is_complete: bool) -> None:
+        """Raise RunFailed after a failure, and Stopped after a signal, unless the budget was met."""
+        if self.failure is not None:
+            raise RunFailed(run, self.failure.message, self._code)
+        if self.signals.received is not None and not is_complete:
+            raise Stopped(run, STOPS[self.signals.received])

@@ -1,0 +1,70 @@
+"""The evaluations of a training session: when they fall due, and the process that plays them."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from asyncrl.events import Evaluated, Incident
+from asyncrl.runtime.evaluator import EvaluationSpec, Evaluator
+from asyncrl.runtime.parameters import SharedParameters
+from asyncrl.schedules import crossed
+from asyncrl.store.rows import read_rows
+
+POLL_SECONDS = 0.1
+
+
+class Evaluations:
+    """Evaluates snapshots of the parameters, one at a time, while the workers stand still."""
+
+    def __init__(self, run: Path, spec: EvaluationSpec | None, period: int) -> None:
+        """Prepare; no process starts before ``start``.
+
+        Args:
+            run: the run's directory.
+            spec: what an evaluation is made of; None: there are no evaluations.
+            period: steps between two evaluations.
+        """
+        self._spec, self._period = spec, period
+        self._evaluator: Evaluator | None = None
+        rows = read_rows(run, "evaluations")  # an evaluation that a kill broke off is due again
+        self._last = max((row["steps"] for row in rows if row["kind"] == "training"), default=0)
+
+    def start(self) -> None:
+        """Start the process."""
+        if self._spec is not None:
+            self._evaluator = Evaluator(self._spec)
+
+    @property
+    def is_on(self) -> bool:
+        """Say whether there are evaluations."""
+        return self._evaluator is not None
+
+    def is_due(self, T: int) -> bool:
+        """Say whether it is time for an evaluation at T steps."""
+        return self.is_on and crossed(self._last, T, self._period)
+
+    def evaluate(self, parameters: SharedParameters, tick: Callable[[], bool]) -> Iterator[Evaluated | Incident]:
+        """Evaluate the present parameters.
+
+        Args:
+            parameters: the weights and T.
+            tick: called some times a second; its False ends the wait for the result.
+
+        Yields:
+            An Incident for each attempt that failed, and the result, unless the last attempt was a fatal one.
+        """
+        assert self._evaluator is not None
+        T = parameters.T
+        self._evaluator.submit(parameters.evaluated, T)
+        while True:
+            result = self._evaluator.poll(POLL_SECONDS)
+            if result is not None:
+                yield result
+            if isinstance(result, Evaluated):
+                self._last = T
+            if isinstance(result, Evaluated) or (isinstance(result, Incident) and result.is_fatal) or not tick():
+                return
+
+    def close(self) -> None:
+        """End the process."""
+        if self._evaluator is not None:
+            self._evaluator.close()

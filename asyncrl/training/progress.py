@@ -1,0 +1,36 @@
+"""The state of a run as the live view shows it."""
+
+from typing import NamedTuple
+
+
+class WorkerView(NamedTuple):
+    """One actor-learner as the live view shows it."""
+
+    worker: int
+    steps_per_second: float
+    episodes: int
+    last_score: float | None
+    mean_score: float | None  # of its last 100 games
+    epsilon: float | None
+
+
+class Progress(NamedTuple):
+    """The state of a run as the live view shows it, a few times a second."""
+
+    phase: str  # "starting", "training", "evaluating", "saving", "done"
+    frames: int
+    budget: int  # frames
+    seconds: float  # training clock: stands still while evaluating
+    frames_per_second: float
+    episodes: int
+    last_score: float | None
+    mean_score: float | None  # of the last 100 games over all workers
+    learning_rate: float
+    statistics: dict[str, float]  # means of the last interval: "loss", "entropy", "q", "grad_norm" …
+    workers: tuple[WorkerView, ...]
+    evaluations: tuple[tuple[int, float, float], ...]  # frames, mean, std
+    scores: tuple[float, ...] = ()  # mean_score as it was, at equal intervals from this session's start
+    skipped: int = 0  # updates whose gradient was not finite
+    restarts: int = 0  # workers that failed and were replaced
+    trouble: str = ""  # why the run cannot be written at present; empty: it can
+    lost: int = 0  # rows that waited for room in vain
