@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from asyncrl.runtime import supervisor
+from asyncrl.runtime import worker_slot
 from tests.runtime.setups import children, shared_memory, wait_until
 
 RECORD = "fault"
@@ -27,7 +27,7 @@ def nothing_left():
 @pytest.fixture
 def slow_start(monkeypatch):
     """Beside other tests a process may take long to start."""
-    monkeypatch.setattr(supervisor, "STARTING", 100)
+    monkeypatch.setattr(worker_slot, "STARTING", 100)
 
 
 def pytest_addoption(parser):

@@ -97,25 +97,25 @@ def test_nothing_is_written_where_nothing_can_be(tmp_path):
 )
 def test_what_cannot_be_trained_is_said_before_anything_starts(table, said):
     with pytest.raises(InputError, match=said):
-        experiment.resolve(table)
+        job_builder.resolve(table)
 
 
 def test_a_setting_beats_the_preset_and_the_preset_the_default():
-    config = experiment.resolve({"env": "CartPole-v1", "exploration": {"anneal_frames": "1k"}})
+    config = job_builder.resolve({"env": "CartPole-v1", "exploration": {"anneal_frames": "1k"}})
     assert config.frames == 300_000
     assert config.exploration.anneal_frames == 1_000
     assert config.exploration.final == build({}).exploration.final
     assert config.network == "mlp"
-    assert experiment.resolve({"env": "Pendulum-v1", "gamma": 0.5}).gamma == 0.5
-    assert experiment.resolve({"env": "Pendulum-v1"}).gamma == 0.9
+    assert job_builder.resolve({"env": "Pendulum-v1", "gamma": 0.5}).gamma == 0.5
+    assert job_builder.resolve({"env": "Pendulum-v1"}).gamma == 0.9
 
 
 def test_resolve_a_setting_beats_preset_fast_and_that_beats_paper():
-    fast = experiment.resolve({"preset": "fast", "algo": "n-step-q", "optimizer": {"clip": 7}})
+    fast = job_builder.resolve({"preset": "fast", "algo": "n-step-q", "optimizer": {"clip": 7}})
     assert (fast.preset, fast.network, fast.envs_per_thread) == ("fast", "nature", 8)
     assert (fast.optimizer.clip, fast.optimizer.eps, fast.optimizer.alpha) == (7, 1e-5, 0.99)
-    assert experiment.resolve({"algo": "n-step-q"}).optimizer.eps == 0.1
-    assert experiment.resolve({"preset": "fast", "env": "CartPole-v1"}).optimizer.eps == 0.1
+    assert job_builder.resolve({"algo": "n-step-q"}).optimizer.eps == 0.1
+    assert job_builder.resolve({"preset": "fast", "env": "CartPole-v1"}).optimizer.eps == 0.1
 
 
 AVERAGED = ONE | {"network": "mlp", "averaging": 50, "frames": 1_200}
@@ -162,7 +162,7 @@ def test_resume_with_a_larger_budget_says_that_the_rate_is_annealed_anew(run, si
 def test_resume_with_anneal_frames_keeps_the_schedule(tmp_path, sitting):
     config = resolve(**ONE, optimizer={"anneal_frames": 1_000, "lr": 1.0})
     assert experiment.train(config, tmp_path)
-    job = sitting.last.job
+    job = sitting.last.pool.job
     assert [job.learning_rate(T) for T in (0, 500, 1_000, 2_000)] == [1.0, 0.5, 0.0, 0.0]
     assert job_builder.make_job(resolve(**ONE | {"frames": 9_000}, optimizer=config.optimizer.model_dump()),
                           describe(config), (0.1,), 0).learning_rate(500) == 0.5  # fmt: skip
@@ -172,7 +172,7 @@ class Sitting:
     """Stands for a Session, and keeps what it is given."""
 
     def __init__(self, *args):
-        self.path, self.config, self.job, self.exam, self.shared, self.document, _, *self.states = args
+        self.path, self.config, self.pool, self.parameters, self.evaluation, self.document, _ = args
         Sitting.last = self
 
     def run(self):
@@ -191,15 +191,15 @@ def test_a_resumed_run_goes_on_with_everything_as_it_was(run, sitting):
     experiment.resume(run, frames=1_000)
     resumed = sitting.last
     for name in ("theta", "target", "optimizer_state", "counters"):
-        assert torch.equal(resumed.shared.tensors()[name], saved.tensors[name])
-    assert resumed.shared.T == saved.step
-    assert resumed.shared.updates == before["updates"] > 0
-    assert [state.state for state in resumed.states[0].values()] == saved.workers
+        assert torch.equal(resumed.parameters.tensors()[name], saved.tensors[name])
+    assert resumed.parameters.T == saved.step
+    assert resumed.parameters.updates == before["updates"] > 0
+    assert [state.state for state in resumed.pool.states.values()] == saved.workers
     counts = {name: before[name] for name in ("frames", "steps", "updates", "seconds")}
     assert resumed.document.items() >= counts.items()
-    assert (resumed.document["sessions"], resumed.job.session) == (1, 1)  # new games, not the first ones again
-    assert (resumed.job.budget, resumed.document["config"]["frames"]) == (1_000, 1_000)
-    assert resumed.job.learners[0].exploration == EpsilonGreedy(tuple(before["exploration"]), 500)
+    assert (resumed.document["sessions"], resumed.pool.job.session) == (1, 1)  # new games, not the first ones again
+    assert (resumed.pool.job.budget, resumed.document["config"]["frames"]) == (1_000, 1_000)
+    assert resumed.pool.job.learners[0].exploration == EpsilonGreedy(tuple(before["exploration"]), 500)
 
 
 def test_counts_are_those_of_the_checkpoint_it_goes_on_from(run, sitting):
@@ -209,7 +209,7 @@ def test_counts_are_those_of_the_checkpoint_it_goes_on_from(run, sitting):
     save(run, saved._replace(step=300, meta=saved.meta | {"counts": counts, "health": health}))
     experiment.resume(run)
     assert sitting.last.document.items() >= (counts | health).items()
-    assert sitting.last.job.budget == 600
+    assert sitting.last.pool.job.budget == 600
 
 
 def test_a_run_that_is_done_needs_more_frames(run):
@@ -230,7 +230,7 @@ def test_a_run_goes_on_with_other_settings_only_where_they_do_no_harm(run, sitti
     with Writer(run) as writer:
         writer.document(config=config | {"log_seconds": 3.0, "workers": {"restarts": 1}})
     experiment.resume(run, frames=1_000)
-    assert sitting.last.job.restarts == 1
+    assert sitting.last.pool.job.restarts == 1
 
 
 def test_a_run_without_a_checkpoint_cannot_go_on(run):
@@ -320,11 +320,11 @@ def test_a_game_is_played_to_its_end_picture_by_picture(run):
 def test_initial_weights_do_not_depend_on_the_number_of_threads(tmp_path, monkeypatch):
     begun = []
 
-    def session(run, config, job, exam, shared, *_):
-        begun.append(shared.theta)
+    def session(run, config, pool, parameters, *_):
+        begun.append(parameters.tensors()["theta"])
         return SimpleNamespace(run=lambda: run)
 
     monkeypatch.setattr(experiment, "Session", session)
     for threads in (1, 3):
-        experiment.train(experiment.resolve({"env": "CartPole-v1", "algo": "n-step-q", "threads": threads}), tmp_path)
+        experiment.train(job_builder.resolve({"env": "CartPole-v1", "algo": "n-step-q", "threads": threads}), tmp_path)
     assert torch.equal(*begun)

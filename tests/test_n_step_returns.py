@@ -1,6 +1,6 @@
 import torch
 
-from asyncrl.returns import n_step_returns
+from asyncrl.rollout import n_step_returns
 
 
 def column(*values):

@@ -9,8 +9,7 @@ import torch
 from gymnasium.wrappers import TimeLimit
 
 from asyncrl.envs.gym import GymEnvironments
-from asyncrl.learners.base import Act
-from asyncrl.runtime.stream import Stream, forget
+from asyncrl.rollout import Act, Stream, reset_carry
 from tests.runtime.toys import counting
 from tests.toys import Target
 
@@ -52,6 +51,16 @@ def start(*envs, t_max=5, looks_ahead=False):
     return environments, Stream(environments, range(len(envs)), t_max, GAMMA, fresh, looks_ahead)
 
 
+def collected(stream, act):
+    """Drive a stream through one rollout, as a worker does: without gradients."""
+    phases = stream.collect(torch.no_grad()(act))
+    while True:
+        try:
+            next(phases)
+        except StopIteration as done:
+            return done.value
+
+
 def truncated(limit):
     return TimeLimit(counting(1_000), limit)
 
@@ -60,7 +69,7 @@ def collect(stream, act, rollouts):
     """Return copies of some rollouts, and all games."""
     kept, games = [], []
     for _ in range(rollouts):
-        rollout, ended = stream.collect(act)
+        rollout, ended = collected(stream, act)
         buffers = ("obs", "action", "reward", "discount", "keep")
         kept.append(rollout._replace(**{name: getattr(rollout, name).clone() for name in buffers}))
         games += ended
@@ -100,7 +109,7 @@ def test_the_rollouts_carry_is_the_state_before_its_first_observation(envs, look
     _, stream = start(*envs, looks_ahead=looks_ahead)
     act = Counter()
     for _ in range(30):
-        rollout, _ = stream.collect(act)
+        rollout, _ = collected(stream, act)
         assert torch.equal(rollout.carry[0], rollout.obs[0])
 
 
@@ -172,11 +181,11 @@ def test_at_a_truncation_sarsa_bootstraps_from_an_action_of_the_state_that_was_r
         seen[len(seen)] = obs[:, 0].tolist(), carry[0][:, 0].tolist()
         return Act(10 * obs[:, 0].long(), (carry[0] + 1,))
 
-    rollout, _ = stream.collect(act)
+    rollout, _ = collected(stream, act)
     assert rollout.obs[:, :, 0].tolist() == [[0, 0], [1, 1], [2, 2], [3, 3]]
     assert rollout.next_action.tolist() == [30, 30]
     assert all(obs == count for obs, count in seen.values())
-    assert stream.collect(act)[0].action[0].tolist() == [0, 30]  # a new episode, and what was promised
+    assert collected(stream, act)[0].action[0].tolist() == [0, 30]  # a new episode, and what was promised
 
 
 def test_without_looking_ahead_there_is_no_next_action_and_nobody_is_asked_for_one():
@@ -189,7 +198,7 @@ def test_without_looking_ahead_there_is_no_next_action_and_nobody_is_asked_for_o
 def test_continuous_actions_are_kept_as_they_were_drawn():
     environments = Watched("toys", [Target(), Target()])
     stream = Stream(environments, [0, 1], 4, GAMMA, (), False)
-    rollout, _ = stream.collect(lambda obs, carry: Act(torch.full((2, 1), 3.0), carry))
+    rollout, _ = collected(stream, lambda obs, carry: Act(torch.full((2, 1), 3.0), carry))
     assert rollout.action.shape == (4, 2, 1)
     assert rollout.action.eq(3).all()
 
@@ -201,11 +210,11 @@ def test_no_gradient_is_recorded_while_collecting():
         assert not (obs * weight).requires_grad
         return Act(torch.zeros(1).long(), carry)
 
-    start(counting(7))[1].collect(act)
+    collected(start(counting(7))[1], act)
 
 
 def test_a_carry_that_is_not_a_number_is_forgotten_too():
     carry = (torch.full((2, 3), math.nan),)
-    (forgotten,) = forget(carry, np.array([True, False]))
+    (forgotten,) = reset_carry(carry, np.array([True, False]))
     assert forgotten[0].tolist() == [0, 0, 0]
     assert forgotten[1].isnan().all()

@@ -105,7 +105,7 @@ class Evaluator:
 
     def _start(self) -> None:
         self._pipe, theirs = CONTEXT.Pipe()
-        self._process = start(_main, (self._spec, theirs), "asyncrl-evaluator", self._spec.threads)
+        self.process = start(_main, (self._spec, theirs), "asyncrl-evaluator", self._spec.threads)
         theirs.close()
         self._silent = 0.0  # seconds without a heartbeat
 
@@ -132,7 +132,7 @@ class Evaluator:
                 return message
         except (EOFError, OSError):
             self.close()  # only then there is an exit code
-            code = self._process.exitcode
+            code = self.process.exitcode
             return self._replace(_incident(f"exited unexpectedly (exit code {code})"), is_accident=True)
         self._silent += timeout
         if self._silent <= PATIENCE * self._spec.hang_seconds:
@@ -152,8 +152,8 @@ class Evaluator:
 
     def close(self) -> None:
         """End the process."""
-        self._process.kill()
-        self._process.join()
+        self.process.kill()
+        self.process.join()
         self._pipe.close()
 
 

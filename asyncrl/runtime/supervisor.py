@@ -42,7 +42,7 @@ class ProcessPool:
             states: those of workers of an earlier session.
         """
         self.states = dict(states or {})  # the latest of each worker
-        self._job, self._parameters, self._control = job, parameters, control
+        self.job, self._parameters, self.control = job, parameters, control
         self._slots = [WorkerSlot(i, self.states.get(i)) for i in range(control.workers)]
         self._has_state: set[int] = set()  # workers that have sent their state since the last pause was ordered
         self._pauses = 0
@@ -62,9 +62,9 @@ class ProcessPool:
 
     def _start(self, slot: WorkerSlot) -> None:
         ours, theirs = CONTEXT.Pipe(duplex=False)
-        args = (slot.i, self._job, self._parameters, self._control, theirs, slot.saved, slot.started)
+        args = (slot.i, self.job, self._parameters, self.control, theirs, slot.saved, slot.started)
         try:
-            child = start(process.main, args, f"asyncrl-{slot.i}", self._job.torch_threads)
+            child = start(process.main, args, f"asyncrl-{slot.i}", self.job.torch_threads)
         except BaseException:
             ours.close()
             raise
@@ -112,11 +112,11 @@ class ProcessPool:
 
     @property
     def _is_ending(self) -> bool:
-        return self._is_stopping or self._parameters.T >= self._job.budget
+        return self._is_stopping or self._parameters.T >= self.job.budget
 
     def _progress(self, worker: int) -> int:
         """Return a number that changes as long as a worker gets on."""
-        return self._parameters.steps(worker) + int(self._control.heartbeats[worker])
+        return self._parameters.steps(worker) + int(self.control.heartbeats[worker])
 
     def events(self, timeout: float = POLL_SECONDS) -> Iterator[Event]:
         """Yield the workers' events, after waiting at most ``timeout`` seconds for the first; replace failed workers.
@@ -178,7 +178,7 @@ class ProcessPool:
         if slot.reader is not None:
             slot.reader.close()
         slot.reader = None
-        self._control.clear(slot.i)
+        self.control.clear(slot.i)
 
     def _handle_failure(self, slot: WorkerSlot, incident: Incident, is_accident: bool) -> Incident:
         """Have a failed worker replaced, unless that would not help; return the incident as it is to be reported."""
@@ -190,8 +190,8 @@ class ProcessPool:
         if self._is_ending:
             return incident._replace(severity=Severity.RECOVERED)
         self.states.pop(slot.i, None)  # the next process does not go on from there
-        now, restarts = time.monotonic(), self._job.restarts
-        window = max(RECENT_SECONDS, (restarts + 2) * slot.patience(self._job.hang_seconds))  # hangs take long to count
+        now, restarts = time.monotonic(), self.job.restarts
+        window = max(RECENT_SECONDS, (restarts + 2) * slot.patience(self.job.hang_seconds))  # hangs take long to count
         failures = slot.count_failure(now, window)
         is_hopeless = not is_accident and self._parameters.T == 0  # no worker has ever made a step
         if failures > restarts or is_hopeless:
@@ -204,7 +204,7 @@ class ProcessPool:
         assert slot.due is not None
         if self._is_ending:
             slot.due = None
-        elif now > slot.due and not self._control.pause:
+        elif now > slot.due and not self.control.pause:
             try:
                 self._start(slot)
             except OSError as error:  # such as no memory
@@ -215,11 +215,11 @@ class ProcessPool:
 
     def _kill_if_hung(self, slot: WorkerSlot, passed: float) -> None:
         """Kill a worker that hangs; its exit is then handled like any other."""
-        if slot.i in self._has_state and self._control.pause and not self._is_stopping:
+        if slot.i in self._has_state and self.control.pause and not self._is_stopping:
             slot.still = 0.0
             return
         slot.observe_progress(self._progress(slot.i), passed)
-        patience = slot.patience(self._job.hang_seconds)
+        patience = slot.patience(self.job.hang_seconds)
         if slot.still > (min(patience, STOP_SECONDS) if self._is_stopping else patience):
             assert slot.process is not None
             slot.hung = slot.hung or slot.still
@@ -229,16 +229,16 @@ class ProcessPool:
         """Bring all workers to a stand between two rollouts, yielding their events; ``states`` is then up to date."""
         self._has_state.clear()
         self._pauses += 1
-        self._control.park(self._pauses)
-        parked = self._control.parked
+        self.control.park(self._pauses)
+        parked = self.control.parked
         while any(slot.reader and not (parked[slot.i] and slot.i in self._has_state) for slot in self._slots):
             yield from self.events(timeout=0.01)
 
     def release(self) -> None:
         """Let parked workers go on, and wait until they do, so that none is taken for parked at the next pause."""
-        self._control.release()
+        self.control.release()
         deadline = time.monotonic() + LAPSE_SECONDS
-        while self._control.parked.any() and time.monotonic() < deadline:
+        while self.control.parked.any() and time.monotonic() < deadline:
             time.sleep(PARKED_SECONDS)
 
     def stop(self) -> None:
@@ -247,4 +247,4 @@ class ProcessPool:
             for slot in self._slots:
                 slot.still = 0.0
         self._is_stopping = True
-        self._control.stop()
+        self.control.stop()

@@ -7,10 +7,8 @@ import time
 
 import pytest
 
-from asyncrl.events import Failure
-from asyncrl.runtime.parameters import STEPS
-from asyncrl.runtime.supervisor import Crew
-from tests.runtime.setups import prepare
+from asyncrl.events import Incident
+from tests.runtime.setups import make_pool, prepare, steps_of
 
 pytestmark = [
     pytest.mark.faults,
@@ -24,21 +22,21 @@ OUTAGE = 30.0  # seconds that a replacement may take here, beside whatever else 
 
 
 class Watch:
-    """A crew, struck again and again: who is at work, and how long each was missing."""
+    """A pool, struck again and again: who is at work, and how long each was missing."""
 
-    def __init__(self, crew, shared):
-        self.crew, self.shared = crew, shared
+    def __init__(self, pool, shared):
+        self.pool, self.shared = pool, shared
         self.failures, self.outages = [], []
         self.down = {}  # worker: when it was struck, its steps then
         self.healthy = set()
 
     def look(self):
-        """Hear the crew once."""
-        assert self.crew.is_running
-        self.failures += [event for event in self.crew.hear() if isinstance(event, Failure)]
-        steps, now = self.shared.counters[:, STEPS].tolist(), time.monotonic()
+        """Hear the pool once."""
+        assert self.pool.is_running
+        self.failures += [event for event in self.pool.events() if isinstance(event, Incident)]
+        steps, now = steps_of(self.shared).tolist(), time.monotonic()
         for worker, (since, before) in list(self.down.items()):
-            if self.crew._seats[worker].ear is not None and steps[worker] > before:
+            if self.pool.slots[worker].reader is not None and steps[worker] > before:
                 self.outages.append(now - since)
                 del self.down[worker]
             assert now - since < OUTAGE, f"worker {worker} is not back"
@@ -46,10 +44,10 @@ class Watch:
 
     def strike(self, worker, number):
         """Send a worker a signal."""
-        seat = self.crew._seats[worker]
-        os.kill(seat.process.pid, number)
-        seat.failures.clear()  # long ago
-        self.down[worker] = (time.monotonic(), int(self.shared.counters[worker, STEPS]) + 1_000_000)
+        slot = self.pool.slots[worker]
+        os.kill(slot.process.pid, number)
+        slot.failures.clear()  # long ago
+        self.down[worker] = (time.monotonic(), self.shared.steps(worker) + 1_000_000)
 
     def settle(self, deadline=120):
         """Wait until all are back."""
@@ -68,8 +66,8 @@ def test_workers_that_are_killed_or_frozen_at_random_instants_are_replaced_while
     fault = f"{number.name} to a random worker, at random instants"
     job, shared = prepare(threads=4, frames=ENDLESS, workers=PATIENT | {"hang_seconds": hang_seconds})
     chance, times = random.Random(1), faults.times(few, full)
-    with Crew(job, shared) as crew:
-        watch = Watch(crew, shared)
+    with make_pool(job, shared) as pool:
+        watch = Watch(pool, shared)
         while len(watch.healthy) < 4:
             watch.look()
         for _ in range(times):
@@ -78,40 +76,40 @@ def test_workers_that_are_killed_or_frozen_at_random_instants_are_replaced_while
             end = time.monotonic() + chance.random() / 2
             while time.monotonic() < end:
                 watch.look()
-            processes = [seat.started for seat in crew._seats]
-            before = {i: int(shared.counters[i, STEPS]) for i in watch.healthy}
+            processes = [slot.started for slot in pool.slots]
+            before = {i: shared.steps(i) for i in watch.healthy}
             victim = chance.choice(sorted(watch.healthy))
             faults.inject(fault)
             watch.strike(victim, number)
             struck, others = len(watch.failures), set(before) - {victim}
-            while len(watch.failures) == struck or all(int(shared.counters[i, STEPS]) == before[i] for i in others):
+            while len(watch.failures) == struck or all(shared.steps(i) == before[i] for i in others):
                 watch.look()
-                assert crew._seats[victim].started == processes[victim], "the others stood still"
-            watch.down[victim] = (time.monotonic(), int(shared.counters[victim, STEPS]))
+                assert pool.slots[victim].started == processes[victim], "the others stood still"
+            watch.down[victim] = (time.monotonic(), shared.steps(victim))
             faults.survive(fault)
         watch.settle()
-        crew.stop()
-        while crew.is_running:
+        pool.stop()
+        while pool.is_running:
             watch.look()
     assert len(watch.failures) == times
     assert all(failure.is_replaced for failure in watch.failures)
-    assert shared.T == int(shared.counters[:, STEPS].sum())
+    assert shared.T == int(steps_of(shared).sum())
     print(f"{fault}: back after {max(watch.outages):.1f} s at most")
 
 
 def test_environments_that_raise_in_a_step_are_replaced_with_their_traceback(faults):
     fault, times = "the environment raises in a step", faults.times(5, 20)
     job, shared = prepare(env="tests.runtime.toys:Fragile", threads=3, frames=ENDLESS, workers=PATIENT)
-    with Crew(job, shared) as crew:
-        watch = Watch(crew, shared)
+    with make_pool(job, shared) as pool:
+        watch = Watch(pool, shared)
         while len(watch.failures) < times:
             watch.look()
-        crew.stop()
-        while crew.is_running:
+        pool.stop()
+        while pool.is_running:
             watch.look()
     for failure in watch.failures[:times]:
         faults.inject(fault)
         assert "in act" in failure.traceback
         assert failure.seeds
-        assert not failure.is_final
+        assert not failure.is_fatal
         faults.survive(fault)

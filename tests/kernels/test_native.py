@@ -14,7 +14,7 @@ from asyncrl.kernels import native, torso
 from asyncrl.networks.factory import build
 from asyncrl.networks.torsos import cache_activations
 from asyncrl.optim import RMSProp
-from tests.runtime.setups import actor, prepare
+from tests.runtime.setups import actor, prepare, theta
 
 compiled = pytest.mark.skipif(native.library() is None, reason=f"no compiled part: {native.status()}")
 
@@ -371,11 +371,11 @@ def test_after_many_updates_the_weights_agree(algo, network, updates, plain):
     for switch, act in ((lambda: None, taken.append), (plain, None)):
         switch()
         subject = actor(*prepare(algo=algo, env="pong", network=network, frames="10M"))
-        subject.learner = Repeating(subject.learner, act, iter(taken))
-        before = subject.shared.theta.clone()
+        subject.actor.learner = Repeating(subject.actor.learner, act, iter(taken))
+        before = theta(subject.parameters)
         for _ in range(updates):
             subject.update()
-        weights.append(subject.shared.theta.clone())
+        weights.append(theta(subject.parameters))
     moved, apart = (weights[1] - before).norm(), (weights[1] - weights[0]).norm()
     assert moved > 1e-5 * updates
     assert apart < 1e-2 * moved

@@ -127,9 +127,9 @@ def test_a_learner_is_frozen_and_keeps_nothing(learner):
     assert all(torch.equal(part, copy) for part, copy in zip(rollout[:4], copies, strict=True))
     torch.manual_seed(3)
     with torch.no_grad():
-        once = learner.act(net, rollout.obs[0], rollout.carry, T=0)
+        once = learner.act(net, rollout.obs[0], rollout.carry, 0, torch.default_generator)
         torch.manual_seed(3)
-        again = learner.act(net, rollout.obs[0], rollout.carry, T=0)
+        again = learner.act(net, rollout.obs[0], rollout.carry, 0, torch.default_generator)
     assert torch.equal(once.action, again.action)
     assert vars(learner) == before
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -140,7 +140,7 @@ def test_a_learner_is_frozen_and_keeps_nothing(learner):
 @every_learner
 def test_acting_gives_an_action_and_a_carry_for_each_environment(learner):
     net, _, rollout = experience(learner)
-    act = learner.act(net, rollout.obs[0], rollout.carry, T=0)
+    act = learner.act(net, rollout.obs[0], rollout.carry, 0, torch.default_generator)
     assert act.action.shape == (3,)
     assert act.action.dtype == torch.int64
     assert [part.shape for part in act.carry] == [part.shape for part in rollout.carry]
@@ -159,14 +159,20 @@ def test_statistics_are_numbers_without_a_gradient(learner):
 def test_value_methods_are_greedy_but_for_epsilon(learner):
     net, _, rollout = experience(learner)
     q = net(rollout.obs[:1], rollout.carry)[0][0]
-    assert learner.act(net, rollout.obs[0], rollout.carry, T=0).action.tolist() == q.argmax(-1).tolist()
+    assert (
+        learner.act(net, rollout.obs[0], rollout.carry, 0, torch.default_generator).action.tolist()
+        == q.argmax(-1).tolist()
+    )
 
 
 @every_q
 def test_epsilon_is_annealed_over_global_steps(learner):
     annealed = dataclasses.replace(learner, exploration=EpsilonGreedy((0.1, 0.01, 0.5), 100))
     net, _, rollout = experience(learner)
-    at = {T: annealed.act(net, rollout.obs[0], rollout.carry, T).epsilon.tolist() for T in (0, 50, 100, 1000)}
+    at = {
+        T: annealed.act(net, rollout.obs[0], rollout.carry, T, torch.default_generator).epsilon.tolist()
+        for T in (0, 50, 100, 1000)
+    }
     assert at[0] == [1, 1, 1]
     assert at[50] == pytest.approx([0.55, 0.505, 0.75])
     assert at[100] == at[1000] == pytest.approx([0.1, 0.01, 0.5])
@@ -178,7 +184,7 @@ def test_a3c_samples_its_policy(continuous):
     obs = torch.tensor([0.5, -1.0, 2.0, 0.1]).expand(20_000, 4)
     torch.manual_seed(1)
     with torch.no_grad():
-        action = learner.act(net, obs, (), T=0).action
+        action = learner.act(net, obs, (), 0, torch.default_generator).action
         policy = net(obs[None, :1], ())[0].policy
     if continuous:
         torch.testing.assert_close(action.mean(0), policy.mean[0, 0], rtol=0, atol=0.03)

@@ -4,15 +4,19 @@ import os
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from asyncrl.config import RunConfig
 from asyncrl.envs import make as environments
 from asyncrl.envs.base import Spec
 from asyncrl.events import WorkerState
+from asyncrl.networks.flat import flatten
+from asyncrl.runtime.control import Control
 from asyncrl.runtime.job import Job
-from asyncrl.runtime.parameters import Shared, flatten
-from asyncrl.runtime.worker import ActorLearner
+from asyncrl.runtime.parameters import SharedParameters
+from asyncrl.runtime.process import WorkerProcess
+from asyncrl.runtime.supervisor import ProcessPool
 from asyncrl.training import job_builder
 
 torch.set_num_threads(1)  # as in every actor-learner
@@ -30,8 +34,8 @@ def describe(config: RunConfig) -> Spec:
     return environments.describe(config.env, config.atari)
 
 
-def prepare(session: int = 0, **table) -> tuple[Job, Shared]:
-    """Return a run's parts and its memory, with weights that its seed alone decides."""
+def prepare(session: int = 0, **table) -> tuple[Job, SharedParameters]:
+    """Return a run's parts and its parameters, with weights that its seed alone decides."""
     config = resolve(**table)
     spec, plan = describe(config), job_builder.schedule(config)
     job = job_builder.make_job(config, spec, (FINAL,) * (plan.workers * plan.envs), session)
@@ -39,9 +43,21 @@ def prepare(session: int = 0, **table) -> tuple[Job, Shared]:
     return job, share(job)
 
 
-def share(job: Job) -> Shared:
-    """Return a run's memory."""
-    return Shared.allocate(flatten(job.make_network()), job.workers, job.optimizer, job.has_target, job.has_average)
+def share(job: Job, theta: torch.Tensor | None = None) -> SharedParameters:
+    """Return a run's parameters, which begin with ``[P]`` weights or with those of its network."""
+    theta = flatten(job.make_network()) if theta is None else theta
+    settings = (job.optimizer, job.learning_rate, job.target_period, job.averaging)
+    return SharedParameters.allocate(theta, job.workers, *settings)
+
+
+def steps_of(parameters: SharedParameters) -> np.ndarray:
+    """Return ``[W]``: the steps that each worker has counted."""
+    return np.array([parameters.steps(worker) for worker in range(parameters.workers)])
+
+
+def make_pool(job: Job, parameters: SharedParameters) -> ProcessPool:
+    """Return a pool of worker processes that have not started yet."""
+    return ProcessPool(job, parameters, Control.allocate(job.workers))
 
 
 class Pipe:
@@ -61,9 +77,19 @@ class Pipe:
         return [event for event in self.sent if isinstance(event, kind)]
 
 
-def actor(job: Job, shared: Shared, worker: int = 0, saved: WorkerState | None = None) -> ActorLearner:
-    """Return an actor-learner in this process; its events are in ``pipe.sent``."""
-    return ActorLearner(worker, job, shared, Pipe(), saved)
+def actor(job: Job, parameters: SharedParameters, worker: int = 0, saved: WorkerState | None = None) -> WorkerProcess:
+    """Return a worker that is driven in this process; its events are in ``pipe.sent``."""
+    return WorkerProcess(worker, job, parameters, Control.allocate(job.workers), Pipe(), saved)
+
+
+def theta(parameters: SharedParameters) -> torch.Tensor:
+    """Return a copy of θ."""
+    return parameters.tensors()["theta"]
+
+
+def write_theta(parameters: SharedParameters, values: torch.Tensor) -> None:
+    """Write θ as another worker's updates would."""
+    parameters.restore_vectors(parameters.tensors() | {"theta": values})
 
 
 def children(pid: int) -> set[int]:

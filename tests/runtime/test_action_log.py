@@ -9,9 +9,9 @@ from asyncrl.config import Atari
 from asyncrl.envs.base import Box
 from asyncrl.envs.gym import GymEnvironments
 from asyncrl.envs.make import make
-from asyncrl.events import EpisodeEnd, Failure, WorkerState
+from asyncrl.events import EpisodeEnd, Incident, WorkerState
 from asyncrl.runtime import action_log
-from asyncrl.runtime.action_log import Tape
+from asyncrl.runtime.action_log import LoggedEnvironments
 from asyncrl.store import checkpoint as checkpoints
 from asyncrl.training import checkpointing
 from tests.runtime.setups import actor, prepare, share
@@ -38,32 +38,32 @@ def play(games, steps, seed=0):
 @pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
 def test_games_played_back_go_on_as_those_that_were_taped(monkeypatch, env, seed_every):
     monkeypatch.setattr(action_log, "SEED_EVERY", seed_every)
-    monkeypatch.setattr(action_log, "ROOM", 8)
-    taped = Tape(make(env, 3, training=True, atari=Atari()), draw)
+    monkeypatch.setattr(action_log, "FIRST_ROWS", 8)
+    taped = LoggedEnvironments(make(env, 3, training=True, atari=Atari()), draw)
     taped.reset([draw(i, 0) for i in range(3)])
     for steps in (1, 100, 37):
         seen = play(taped, steps)
-        later = Tape(make(env, 3, training=True, atari=Atari()), draw)
+        later = LoggedEnvironments(make(env, 3, training=True, atari=Atari()), draw)
         later.reset([7, 8, 9])
-        np.testing.assert_array_equal(later.play_back(taped.record), seen)
+        np.testing.assert_array_equal(later.replay(taped.log), seen)
         np.testing.assert_array_equal(play(later, 200, seed=steps), play(taped, 200, seed=steps))
         assert later.seeds == taped.seeds
-        assert (max(taped.record.resets) > 1) == (seed_every < 10_000)
+        assert (max(taped.log.resets) > 1) == (seed_every < 10_000)
 
 
 @pytest.mark.parametrize("protocol", ["paper", "sticky"])
 def test_emulators_are_seeded_one_by_one_and_played_back(monkeypatch, protocol):
     monkeypatch.setattr(action_log, "SEED_EVERY", 1)
     atari = Atari(protocol=protocol, max_frames=100)  # 25 steps
-    taped = Tape(make("qbert", 3, training=True, atari=atari), draw)
+    taped = LoggedEnvironments(make("qbert", 3, training=True, atari=atari), draw)
     taped.reset([draw(i, 0) for i in range(3)])
     play(taped, 20)
     taped.reset([None, 5, None])
     seen = play(taped, 45)
     assert taped.seeds != (draw(0, 0), 5, draw(2, 0))
-    later = Tape(make("qbert", 3, training=True, atari=atari), draw)
+    later = LoggedEnvironments(make("qbert", 3, training=True, atari=atari), draw)
     later.reset([7, 8, 9])
-    np.testing.assert_array_equal(later.play_back(taped.record), seen)
+    np.testing.assert_array_equal(later.replay(taped.log), seen)
     np.testing.assert_array_equal(play(later, 60, seed=1), play(taped, 60, seed=1))
     taped.close()
     later.close()
@@ -73,7 +73,7 @@ def test_a_new_seed_is_the_next_of_its_environment_and_what_was_reached_is_kept(
     monkeypatch.setattr(action_log, "SEED_EVERY", 1)
     games = GymEnvironments("toys", [TimeLimit(counting(1_000), 6), TimeLimit(counting(4), 100)])
     seeded = []
-    taped = Tape(games, lambda env, k: seeded.append((env, k)) or 5)
+    taped = LoggedEnvironments(games, lambda env, k: seeded.append((env, k)) or 5)
     taped.reset([3, 4])
     steps = [taped.step(np.zeros(2, np.int64)) for _ in range(6)]
     assert seeded == [(1, 1), (0, 1)]
@@ -82,14 +82,14 @@ def test_a_new_seed_is_the_next_of_its_environment_and_what_was_reached_is_kept(
 
 
 def test_environments_whose_games_never_end_are_not_followed_for_ever(monkeypatch):
-    monkeypatch.setattr(action_log, "MOST", 100)
-    monkeypatch.setattr(action_log, "ROOM", 16)
-    taped = Tape(make("tests.toys:Forever", 1, training=True, atari=Atari()), draw)
+    monkeypatch.setattr(action_log, "MOST_BYTES", 100)
+    monkeypatch.setattr(action_log, "FIRST_ROWS", 16)
+    taped = LoggedEnvironments(make("tests.toys:Forever", 1, training=True, atari=Atari()), draw)
     taped.reset([1])
     play(taped, 90)
-    assert len(taped.record.actions) == 90
+    assert len(taped.log.actions) == 90
     play(taped, 200)
-    assert taped.record is None
+    assert taped.log is None
 
 
 def live(run, updates, broken_after=None, **table):
@@ -108,18 +108,18 @@ def live(run, updates, broken_after=None, **table):
             worker = actor(job, shared, saved=checkpointing.states(saved)[0])
             worker.pipe.sent[:0] = said
         worker.update()
-    return worker, torch.get_rng_state()
+    return worker, worker.actor.generator.get_state()
 
 
 def assert_exact(tmp_path, updates, broken_after, **table):
     """See that a worker that was broken off ends as one that was not."""
     straight, rng = live(tmp_path, updates, **table)
     broken, other_rng = live(tmp_path, updates, broken_after, **table)
-    for name, tensor in straight.shared.tensors().items():
-        assert torch.equal(tensor, broken.shared.tensors()[name]), name
+    for name, tensor in straight.parameters.tensors().items():
+        assert torch.equal(tensor, broken.parameters.tensors()[name]), name
     assert torch.equal(rng, other_rng)
     assert straight.pipe.events(EpisodeEnd) == broken.pipe.events(EpisodeEnd)
-    assert not broken.pipe.events(Failure)
+    assert not broken.pipe.events(Incident)
     return broken
 
 
@@ -129,7 +129,7 @@ def test_a_worker_goes_on_bit_for_bit(monkeypatch, tmp_path, algo, network):
     monkeypatch.setattr(action_log, "SEED_EVERY", 50)
     table = {"env": "CartPole-v1", "algo": algo, "network": network, "envs_per_thread": 2, "target_frames": 300}
     broken = assert_exact(tmp_path, 80, 47, **table)
-    assert max(broken.tape.record.resets) > 2
+    assert max(broken.environments.log.resets) > 2
     assert broken.pipe.events(EpisodeEnd)
 
 
@@ -151,10 +151,10 @@ def test_environments_that_do_not_repeat_themselves_begin_anew_and_that_is_said(
     worker.send_state()
     saved = worker.pipe.sent[-1]
     later = actor(prepare(env="tests.runtime.toys:Moody", session=1)[0], shared, saved=saved)
-    (said,) = later.pipe.events(Failure)
-    assert "did not repeat" in said.reason
-    assert not said.is_final
-    assert later.tape.seeds != worker.tape.seeds
+    (said,) = later.pipe.events(Incident)
+    assert "did not repeat" in said.message
+    assert not said.is_fatal
+    assert later.environments.seeds != worker.environments.seeds
     later.update()
 
 
@@ -165,9 +165,8 @@ def test_a_state_of_an_earlier_release_restores_the_random_numbers(tmp_path):
     saved = worker.pipe.sent[-1]
     old = WorkerState(0, {"torch_rng": saved.state["torch_rng"]}, {})
     worker.update()
-    torch.manual_seed(0)
-    actor(job, shared, saved=old)
-    assert bytes(torch.get_rng_state().numpy()).hex() == saved.state["torch_rng"]
+    later = actor(job, shared, saved=old)
+    assert bytes(later.actor.generator.get_state().numpy()).hex() == saved.state["torch_rng"]
 
 
 def test_a_state_that_was_told_before_a_workers_last_steps_is_not_kept():

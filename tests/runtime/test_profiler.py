@@ -3,7 +3,8 @@
 import pytest
 
 from asyncrl.runtime import profiler
-from asyncrl.runtime.profiler import PHASES, Stopwatch
+from asyncrl.runtime.profiler import PHASES, Profiler
+from asyncrl.runtime.reporter import Reporter
 from tests.clock import Time
 from tests.runtime.setups import actor, prepare
 
@@ -16,20 +17,20 @@ def time(monkeypatch):
 
 
 def test_a_lap_charges_what_has_passed_since_the_last(time):
-    watch = Stopwatch(running=True)
+    watch = Profiler(is_on=True)
     for phase, passed in [("act", 1.0), ("learn", 2.0), ("act", 4.0)]:
         time.now += passed
-        watch.lap(phase)
+        watch.end(phase)
     time.now += 8  # belongs to the next lap
     assert watch.take() == {"act": 5.0, "learn": 2.0}
-    watch.lap("events")
+    watch.end("events")
     assert watch.take() == {"events": 8.0}
 
 
 def test_one_that_does_not_run_says_nothing(time):
-    watch = Stopwatch(running=False)
+    watch = Profiler(is_on=False)
     time.now += 1
-    watch.lap("act")
+    watch.end("act")
     assert watch.take() == {}
 
 
@@ -38,7 +39,7 @@ def test_an_actor_learner_charges_its_loop_to_known_phases(algo):
     subject = actor(*prepare(algo=algo, profile=True))
     for _ in range(3):
         subject.update()
-    seconds = subject.stopwatch.take()
+    seconds = subject.profiler.take()
     assert set(seconds) == set(PHASES) - {"waiting"}
     assert min(seconds.values()) > 0
 
@@ -51,12 +52,12 @@ def test_what_is_told_is_charged_to_events(time):
         time.now += 1
         send(event)
 
-    subject.pipe.send = slow
+    subject.reporter = Reporter(0, slow)
     subject.update()
     before = len(subject.pipe.sent)  # games: they are in the Interval
     subject.report()
     time.now += 10
     subject.update()
-    seconds = subject.stopwatch.take()
+    seconds = subject.profiler.take()
     assert seconds["events"] == len(subject.pipe.sent) - before
-    assert seconds["apply"] == 10  # what follows an update begins the next
+    assert seconds["pull"] == 10  # what follows an update begins the next

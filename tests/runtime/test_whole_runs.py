@@ -1,6 +1,7 @@
 """Whole runs of two actor-learners in this process, one rollout each in turn, against the paper's loops."""
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,13 +13,16 @@ from asyncrl.learners.exploration import EpsilonGreedy
 from asyncrl.learners.n_step_q import NStepQ
 from asyncrl.learners.one_step_q import OneStepQ
 from asyncrl.learners.one_step_sarsa import OneStepSarsa
-from asyncrl.optim import RMSProp
+from asyncrl.networks.flat import flatten
+from asyncrl.optim import LearningRate, RMSProp
 from asyncrl.runtime.job import Job
-from asyncrl.runtime.parameters import Shared, flatten
+from asyncrl.runtime.random_streams import RandomStreams
+from asyncrl.runtime.reporter import Reporter
 from asyncrl.runtime.worker import ActorLearner
 from tests import pseudocode
 from tests.learners import script as scripts
 from tests.pseudocode import Tape
+from tests.runtime.setups import share
 
 WORKERS, T_MAX, BUDGET, TARGET_PERIOD = 2, 5, 300, 37
 LR, ALPHA, EPS, CLIP, GAMMA = 0.02, 0.9, 0.1, 1.0, 0.9
@@ -64,39 +68,41 @@ class Wandering:
         return Step(s[None].numpy(), reward, over, np.zeros(1, np.bool_), s[None].numpy(), games)
 
 
-class Pipe:
-    def __init__(self):
-        self.events = []
+def finish(generator):
+    """Drive a generator of phases to its end, and return its result."""
+    while True:
+        try:
+            next(generator)
+        except StopIteration as done:
+            return done.value
 
-    def send(self, event):
-        self.events.append(event)
 
-
-def train(learner, net, optimizer, pipe=None):
-    """Return the shared memory after a run, and each worker's tape."""
+def train(learner, net, optimizer, events=None):
+    """Return the parameters after a run, and each worker's tape; collect events in a list."""
     worlds = [Wandering() for _ in range(WORKERS)]
-    queue = list(worlds)
     job = Job(
         learners=(learner,) * WORKERS,
         make_network=lambda: copy.deepcopy(net),
-        make_environments=lambda: queue.pop(0),
+        make_environments=lambda: None,
         optimizer=optimizer,
-        lr=LR,
-        anneal_steps=BUDGET,
+        learning_rate=LearningRate(LR, BUDGET),
         clip=CLIP,
         t_max=T_MAX,
         gamma=GAMMA,
         budget=BUDGET,
         seed=1,
     )
-    shared = Shared.allocate(flatten(net), WORKERS, optimizer, job.has_target)
-    crew = [ActorLearner(i, job, shared, pipe or Pipe(), None) for i in range(WORKERS)]
-    while shared.T < BUDGET:
-        for actor in crew:
-            actor.update()
-    for actor in crew:  # one step more, for the action that Sarsa has decided on
-        actor.stream.collect(lambda obs, carry, a=actor: learner.act(a.net, obs, carry, shared.T))
-    return shared, [world.tape for world in worlds]
+    parameters = share(job, flatten(net))
+    actors = [ActorLearner(i, job, parameters, worlds[i], RandomStreams(1, (0, i))) for i in range(WORKERS)]
+    send = events.append if events is not None else lambda event: None
+    while parameters.T < BUDGET:
+        for i, actor in enumerate(actors):
+            Reporter(i, send).add(finish(actor.update()))
+    for actor in actors:  # one step more, for the action that Sarsa has decided on
+        act = partial(learner.act, actor.net, T=parameters.T, generator=actor.generator)
+        with torch.no_grad():
+            finish(actor.stream.collect(act))
+    return parameters, [world.tape for world in worlds]
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +121,7 @@ def test_a_run_ends_with_the_weights_that_the_papers_loop_ends_with(method, netw
     learner, loop = METHODS[method]
     net = scripts.make(network, policy=method == "a3c")
     start = flatten(net)
-    shared, tapes = train(learner, net, RMSProp(one_g, ALPHA, EPS))
+    parameters, tapes = train(learner, net, RMSProp(one_g, ALPHA, EPS))
     acted = []
 
     def watched(path, net, target):
@@ -133,11 +139,12 @@ def test_a_run_ends_with_the_weights_that_the_papers_loop_ends_with(method, netw
         watched, tapes, net, target,
         t_max=T_MAX, I_target=TARGET_PERIOD, T_max=BUDGET, η=LR, α=ALPHA, ε=EPS, clip=CLIP, one_g=one_g,
     )  # fmt: skip
-    assert shared.T == T
-    assert (shared.theta - start).norm() > 0.1
-    torch.testing.assert_close(shared.theta, pseudocode.flat(net), rtol=1e-8, atol=1e-10)
+    assert parameters.T == T
+    tensors = parameters.tensors()
+    assert (tensors["theta"] - start).norm() > 0.1
+    torch.testing.assert_close(tensors["theta"], pseudocode.flat(net), rtol=1e-8, atol=1e-10)
     if method != "a3c":
-        torch.testing.assert_close(shared.target, pseudocode.flat(target), rtol=1e-8, atol=1e-10)
+        torch.testing.assert_close(tensors["target"], pseudocode.flat(target), rtol=1e-8, atol=1e-10)
     assert all(best == taken for best, taken in acted)
 
 
@@ -148,8 +155,8 @@ def test_two_workers_live_in_different_worlds():
 
 
 def test_epsilon_is_annealed_over_the_steps_of_all_workers():
-    learner, pipe = OneStepQ(EpsilonGreedy((0.1,), BUDGET), TARGET_PERIOD), Pipe()
-    train(learner, scripts.make("mlp", policy=False), RMSProp(True, ALPHA, EPS), pipe)
-    assert len(pipe.events) > 30
-    for game in pipe.events:
+    learner, events = OneStepQ(EpsilonGreedy((0.1,), BUDGET), TARGET_PERIOD), []
+    train(learner, scripts.make("mlp", policy=False), RMSProp(True, ALPHA, EPS), events)
+    assert len(events) > 30
+    for game in events:
         assert 1 - 0.9 * game.T / BUDGET - 1e-6 <= game.epsilon <= 1 - 0.9 * (game.T - T_MAX) / BUDGET + 1e-6

@@ -12,18 +12,20 @@ from asyncrl.config import ALGOS
 from asyncrl.envs.gym import GymEnvironments
 from asyncrl.events import EpisodeEnd, Interval, WorkerState
 from asyncrl.learners.a3c import A3C
-from asyncrl.learners.base import Act, Loss
+from asyncrl.learners.base import Loss
 from asyncrl.learners.exploration import EpsilonGreedy
 from asyncrl.learners.n_step_q import NStepQ
 from asyncrl.learners.one_step_q import OneStepQ
 from asyncrl.learners.one_step_sarsa import OneStepSarsa
 from asyncrl.networks.distributions import Softmax
+from asyncrl.networks.flat import bind
 from asyncrl.networks.heads import PolicyValue
-from asyncrl.optim import RMSProp
-from asyncrl.runtime import worker
+from asyncrl.optim import LearningRate, RMSProp
+from asyncrl.rollout import Act
+from asyncrl.runtime import process, worker
 from asyncrl.runtime.job import Job
-from asyncrl.runtime.parameters import STOP, Shared
-from tests.runtime.setups import actor, prepare, share
+from asyncrl.runtime.parameters import SharedParameters
+from tests.runtime.setups import actor, prepare, share, theta, write_theta
 from tests.runtime.toys import counting
 
 
@@ -47,7 +49,7 @@ class Stub:
     def __init__(self, slope=lambda rollout: 1.0, snapshots=True, target_period=None, watch=lambda net, T: None):
         self.slope, self.snapshots, self.target_period, self.watch = slope, snapshots, target_period, watch
 
-    def act(self, net, obs, carry, T):
+    def act(self, net, obs, carry, T, generator):
         """Show the network to who watches."""
         self.watch(net, T)
         return Act(torch.zeros(len(obs)).long(), carry)
@@ -77,8 +79,7 @@ class Plain:
 def build(learner, *lengths, workers=1, **changes):
     """Return worker 0 of a crew of stubs, its environments' episodes as long as told."""
     settings = {
-        "lr": 1.0,
-        "anneal_steps": 100,
+        "learning_rate": LearningRate(1.0, 100),
         "clip": None,
         "t_max": 4,
         "gamma": 0.9,
@@ -102,17 +103,18 @@ def test_four_updates_apply_their_own_four_gradients(slopes):
     for _ in slopes:
         subject.update()
     assert subject.job.optimizer.grads == [[slope] * 3 for slope in slopes]
-    assert subject.shared.theta.tolist() == [-sum(slopes)] * 3
+    assert subject.parameters.theta.tolist() == [-sum(slopes)] * 3
 
 
 def test_the_gradients_of_a_real_network_stay_views_of_the_vector_that_is_applied():
     subject = actor(*prepare(algo="a3c"))
     for _ in range(3):
         subject.update()
-        parts = [parameter.grad for parameter in subject.net.parameters()]
-        assert torch.equal(torch.cat([part.flatten() for part in parts]), subject.grad)
-        assert {part.untyped_storage().data_ptr() for part in parts} == {subject.grad.untyped_storage().data_ptr()}
-        assert subject.grad.norm() > 0
+        grad = subject.actor.grad
+        parts = [parameter.grad for parameter in subject.actor.net.parameters()]
+        assert torch.equal(torch.cat([part.flatten() for part in parts]), grad)
+        assert {part.untyped_storage().data_ptr() for part in parts} == {grad.untyped_storage().data_ptr()}
+        assert grad.norm() > 0
 
 
 def test_an_update_takes_its_steps_in_the_papers_order(monkeypatch):
@@ -127,37 +129,24 @@ def test_an_update_takes_its_steps_in_the_papers_order(monkeypatch):
         return 1.0
 
     subject = build(Stub(slope, watch=lambda net, T: tape.append("act")), 3)
-    subject.local = Noting(subject.local, tape)
-    subject.net.w.register_hook(lambda grad: tape.append("backward"))
-    record(subject.stream._environments, "step")
+    subject.actor.net.w.register_hook(lambda grad: tape.append("backward"))
+    record(subject.environments, "step")
     record(worker, "clip_")
-    for name in ("advance", "apply", "sync_target"):
-        record(Shared, name)
+    for name in ("pull", "advance", "apply", "sync_target"):
+        record(SharedParameters, name)
     record(subject.pipe, "send")
     subject.update()
     assert tape == [
-        "snapshot",
+        "pull",
         *["act", "step"] * 3,
-        "advance",
         "loss",
         "backward",
+        "advance",
         "clip_",
         "apply",
         "sync_target",
         "send",
     ]
-
-
-class Noting:
-    """θ′ that notes when it is written."""
-
-    def __init__(self, vector, tape):
-        self.vector, self.tape = vector, tape
-
-    def copy_(self, other):
-        """Note, and copy."""
-        self.tape.append("snapshot")
-        self.vector.copy_(other)
 
 
 @pytest.mark.parametrize("snapshots", [True, False])
@@ -166,7 +155,7 @@ def test_a_snapshot_is_kept_for_a_rollout_and_algorithm_1_acts_on_the_latest_wei
 
     def watch(net, T):
         seen.append(float(net.w[0]))
-        subject.shared.theta.add_(1)  # another worker's update
+        write_theta(subject.parameters, theta(subject.parameters) + 1)  # another worker's update
 
     subject = build(Stub(lambda rollout: 0.0, snapshots, watch=watch))
     for _ in range(2):
@@ -177,9 +166,9 @@ def test_a_snapshot_is_kept_for_a_rollout_and_algorithm_1_acts_on_the_latest_wei
 def test_schedules_read_the_steps_of_all_workers():
     clocks = []
     subject = build(Stub(watch=lambda net, T: clocks.append(T)), workers=3)
-    subject.shared.advance(2, 40)
+    subject.parameters.advance(2, 40)
     subject.update()
-    subject.shared.advance(1, 6)
+    subject.parameters.advance(1, 6)
     subject.update()
     assert clocks == [40] * 4 + [50] * 4
     assert subject.job.optimizer.rates == pytest.approx([0.6, 0.5])
@@ -189,10 +178,10 @@ def test_schedules_read_the_steps_of_all_workers():
 def test_epsilon_is_annealed_over_the_steps_of_all_workers(algo):
     exploration = {"final": [0.1], "probability": [1.0], "anneal_frames": 100}
     subject = actor(*prepare(algo=algo, threads=2, t_max=50, exploration=exploration))
-    subject.shared.advance(1, 50)
+    subject.parameters.advance(1, 50)
     subject.update()
     (first, *_), subject.pipe.sent = subject.pipe.events(EpisodeEnd), []
-    subject.shared.advance(1, 1_000)
+    subject.parameters.advance(1, 1_000)
     for _ in range(10):
         subject.update()
     assert first.epsilon == pytest.approx(0.55)
@@ -203,24 +192,25 @@ def test_the_target_is_copied_where_the_steps_of_all_cross_a_multiple_however_fa
     subject = build(Stub(target_period=10), workers=2)  # steps by 4
     copied = []
     for others in (0, 0, 0, 25, 1, 0, 4):
-        subject.shared.advance(1, others)
-        before = subject.shared.target.clone()
+        subject.parameters.advance(1, others)
+        before = subject.parameters.tensors()["target"]
         subject.update()
-        copied.append(not torch.equal(subject.shared.target, before))
-    assert subject.shared.T == 58  # 4, 8, 12, 41 (from 37), 46, 50, 58
+        copied.append(not torch.equal(subject.parameters.tensors()["target"], before))
+    assert subject.parameters.T == 58  # 4, 8, 12, 41 (from 37), 46, 50, 58
     assert copied == [False, False, True, True, False, True, False]
 
 
 def test_the_target_is_copied_from_the_shared_weights_with_all_that_others_wrote():
     def slope(rollout):
-        subject.shared.theta.add_(100)  # another worker's, after the snapshot
+        write_theta(subject.parameters, theta(subject.parameters) + 100)  # another worker's, after the snapshot
         return 1.0
 
     subject = build(Stub(slope, target_period=1))
     subject.update()
-    assert subject.shared.theta.tolist() == subject.shared.target.tolist() == [99] * 3
-    assert subject.learner.seen.w.tolist() == [99] * 3  # the loss is given the network with θ⁻
-    assert subject.local.tolist() == [0] * 3
+    tensors = subject.parameters.tensors()
+    assert tensors["theta"].tolist() == tensors["target"].tolist() == [99] * 3
+    assert subject.actor.learner.seen.w.tolist() == [99] * 3  # the loss is given the network with θ⁻
+    assert subject.actor.net.w.tolist() == [0] * 3
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -230,20 +220,20 @@ def test_a_gradient_that_is_not_finite_is_skipped_and_counted(bad, clip):
     subject = build(Stub(lambda rollout: slopes.pop(0)), clip=clip)
     moved = []
     for _ in range(4):
-        before = subject.shared.theta.clone()
+        before = theta(subject.parameters)
         subject.update()
-        moved.append(not torch.equal(subject.shared.theta, before))
+        moved.append(not torch.equal(theta(subject.parameters), before))
     subject.report()
     assert moved == [True, False, True, True]
     (report,) = subject.pipe.events(Interval)
     assert (report.steps, report.updates, report.skipped) == (16, 3, 1)
     assert all(math.isfinite(value) for value in report.sums.values())
-    assert subject.shared.updates == 3
-    assert subject.shared.T == 16
+    assert subject.parameters.updates == 3
+    assert subject.parameters.T == 16
 
 
 def test_gradients_that_are_never_finite_again_end_the_run(monkeypatch):
-    monkeypatch.setattr(worker, "HOPELESS", 10)
+    monkeypatch.setattr(process, "MOST_SKIPPED", 10)
     slopes = [math.nan] * 9 + [1.0] + [math.nan] * 10
     subject = build(Stub(lambda rollout: slopes.pop(0)), budget=10**6)
     with pytest.raises(FloatingPointError, match="10 updates in a row"):
@@ -260,11 +250,12 @@ def test_rewards_and_observations_that_are_not_numbers_leave_the_weights_finite(
     subject = actor(*prepare(algo=algo, **settings))
     for _ in range(40):
         subject.update()
-    faults.inject(fault, subject.skipped)
-    assert 5 <= subject.skipped <= 30
-    assert subject.shared.updates == 40 - subject.skipped
-    assert all(tensor.isfinite().all() for tensor in subject.shared.tensors().values())
-    faults.survive(fault, subject.skipped)
+    skipped = subject.reporter.skipped
+    faults.inject(fault, skipped)
+    assert 5 <= skipped <= 30
+    assert subject.parameters.updates == 40 - skipped
+    assert all(tensor.isfinite().all() for tensor in subject.parameters.tensors().values())
+    faults.survive(fault, skipped)
 
 
 def test_what_the_parent_is_told_adds_up():
@@ -275,7 +266,7 @@ def test_what_the_parent_is_told_adds_up():
     subject.update()
     subject.report()
     games, reports = subject.pipe.events(EpisodeEnd), subject.pipe.events(Interval)
-    assert sum(report.steps for report in reports) == subject.shared.T == 2 * (4 + 2) * 3 + 2 * 4
+    assert sum(report.steps for report in reports) == subject.parameters.T == 2 * (4 + 2) * 3 + 2 * 4
     assert [report.updates for report in reports] == [6, 1]
     assert [report.T for report in reports] == [36, 44]
     assert [(game.score, game.length, game.T) for game in games[:3]] == [(3, 3, 8), (3, 3, 12), (6, 6, 12)]
@@ -286,27 +277,27 @@ def test_what_the_parent_is_told_adds_up():
 def test_lag_is_what_others_wrote_since_the_snapshot():
     def slope(rollout):
         for _ in range(3):
-            subject.shared.apply(1, subject.job.optimizer, torch.zeros(3), 0.0)
+            subject.parameters.apply(1, torch.zeros(3), 0)
         return 1.0
 
     subject = build(Stub(slope), workers=2)
     subject.update()
-    assert subject.sums["policy_lag"] == 3
+    assert subject.reporter.sums["policy_lag"] == 3
 
 
 def test_a_worker_runs_to_the_budget_of_all_and_sends_its_state():
     subject = build(Stub(), workers=2, budget=50)
-    subject.shared.advance(1, 30)
+    subject.parameters.advance(1, 30)
     subject.run()
-    assert subject.shared.T == 50
+    assert subject.parameters.T == 50
     assert isinstance(subject.pipe.sent[-1], WorkerState)
     assert sum(report.steps for report in subject.pipe.events(Interval)) == 20
 
 
 def test_a_worker_that_is_told_to_stop_does_at_its_next_rollout():
-    subject = build(Stub(lambda rollout: subject.shared.order(STOP, True) or 1.0))
+    subject = build(Stub(lambda rollout: subject.control.stop() or 1.0))
     subject.run()
-    assert subject.shared.T == 4
+    assert subject.parameters.T == 4
     assert isinstance(subject.pipe.sent[-1], WorkerState)
 
 
@@ -325,7 +316,7 @@ def test_workers_sessions_and_seeds_draw_different_actions_and_the_same_ones_the
 
 
 def test_workers_play_different_games():
-    first = [actor(*prepare(env="CartPole-v1", threads=2), worker).stream._current for worker in (0, 1)]
+    first = [actor(*prepare(env="CartPole-v1", threads=2), worker).actor.stream.current for worker in (0, 1)]
     assert not torch.equal(*first)
 
 
@@ -333,7 +324,7 @@ def run(algo, network, seed, env):
     """Return all that one thread leaves: its memory and its games."""
     subject = actor(*prepare(algo=algo, network=network, seed=seed, env=env, frames=150, target_frames=50))
     subject.run()
-    return list(subject.shared.tensors().values()), subject.pipe.events(EpisodeEnd)
+    return list(subject.parameters.tensors().values()), subject.pipe.events(EpisodeEnd)
 
 
 @pytest.mark.parametrize("network", ["mlp", "mlp-lstm"])
@@ -352,11 +343,11 @@ def test_random_numbers_go_on_where_they_stopped():
     subject = actor(job, shared)
     subject.update()
     subject.send_state()
-    expected = torch.rand(5)
+    expected = torch.rand(5, generator=subject.actor.generator)
     (said,) = subject.pipe.events(WorkerState)
-    actor(job, shared, saved=said)
-    assert torch.equal(torch.rand(5), expected)
-    assert not torch.equal(torch.rand(5), expected)
+    later = actor(job, shared, saved=said).actor.generator
+    assert torch.equal(torch.rand(5, generator=later), expected)
+    assert not torch.equal(torch.rand(5, generator=later), expected)
 
 
 class CountingNet(nn.Module):
@@ -408,12 +399,12 @@ def test_acting_learning_and_bootstrapping_count_the_steps_alike(learner, envs):
         make_network=lambda: CountingNet(isinstance(learner, A3C)),
         make_environments=lambda: GymEnvironments("toys", envs()),
         optimizer=RMSProp(shared=True, alpha=0.99, eps=0.1),
-        lr=0.01, anneal_steps=None, clip=None, t_max=5, gamma=0.9, budget=10**9, seed=1,
+        learning_rate=LearningRate(0.01), clip=None, t_max=5, gamma=0.9, budget=10**9, seed=1,
     )  # fmt: skip
     subject = actor(job, share(job))
     for _ in range(20):
         subject.update()
-    assert subject.net.calls > 60
+    assert subject.actor.net.calls > 60
 
 
 def value_of(algo, env):
@@ -423,9 +414,9 @@ def value_of(algo, env):
     table = {"algo": algo, "env": env, "gamma": 0.9, "frames": 1_250, "target_frames": 10}
     subject = actor(*prepare(**table, optimizer=adam, exploration=exploration))
     subject.run()
-    subject.local.copy_(subject.shared.theta)
+    subject.actor.net.load_state_dict(bind(subject.job.make_network(), theta(subject.parameters)).state_dict())
     with torch.no_grad():
-        out, _ = subject.net(torch.ones(1, 1, 1), ())
+        out, _ = subject.actor.net(torch.ones(1, 1, 1), ())
     return float(out.value if isinstance(out, PolicyValue) else out.max())
 
 

@@ -129,7 +129,7 @@ class SlowExam(Corridor):
 
     def act(self, action: int) -> tuple[float, bool]:
         """Wait, then go."""
-        if multiprocessing.current_process().name == "asyncrl-examiner":
+        if multiprocessing.current_process().name == "asyncrl-evaluator":
             time.sleep(0.1)
         return super().act(action)
 

@@ -10,10 +10,10 @@ import os, sys
 from types import SimpleNamespace
 from asyncrl.system import child_process
 child_process.parent_process = lambda: SimpleNamespace(pid={parent})
-sealed = child_process.Sealed((print, ("opened",)))
-sealed.__setstate__(sealed.__getstate__())
+deferred = child_process.DeferredCall((print, ("opened",)))
+deferred.__setstate__(deferred.__getstate__())
 assert "torch" not in sys.modules and "numpy" not in sys.modules
-child_process.begin(sealed)
+child_process.run_deferred(deferred)
 """
 
 

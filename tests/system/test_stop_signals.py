@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-from asyncrl.errors import STOPS, Exit
-from asyncrl.system.stop_signals import Ears, Stopped
+from asyncrl.errors import STOPS, Exit, Stopped
+from asyncrl.system.stop_signals import StopSignals
 
 TERM, WARNING = signal.SIGTERM, signal.SIGUSR1
 
@@ -28,10 +28,10 @@ def nothing_is_ignored():
 @pytest.mark.parametrize("number", STOPS)
 def test_each_is_heard_once_and_what_was_there_is_put_back(number):
     before, calls = signal.getsignal(number), []
-    with Ears(lambda: calls.append(number)) as ears:
-        assert ears.heard is None
+    with StopSignals(STOPS, lambda: calls.append(number)) as signals:
+        assert signals.received is None
         send(number)
-        assert (ears.heard, calls) == (number, [number])
+        assert (signals.received, calls) == (number, [number])
     assert signal.getsignal(number) == before
 
 
@@ -57,20 +57,20 @@ def test_each_has_its_exit_code_and_its_name(tmp_path):
 )
 def test_asked_twice_is_now_but_a_scheduler_may_warn_as_often_as_it_likes(sent, heard, is_hurried):
     interrupted, calls = False, []
-    with Ears(lambda: calls.append(1)) as ears:
+    with StopSignals(STOPS, lambda: calls.append(1)) as signals:
         try:
             send(*sent)
         except KeyboardInterrupt:
             interrupted = True
-    assert (ears.heard, interrupted) == (heard, is_hurried)
+    assert (signals.received, interrupted) == (heard, is_hurried)
     assert calls
 
 
 def test_what_was_ignored_stays_ignored():
     old = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with Ears(lambda: None) as ears:
+        with StopSignals(STOPS, lambda: None) as signals:
             send(signal.SIGHUP)
-        assert ears.heard is None
+        assert signals.received is None
     finally:
         signal.signal(signal.SIGHUP, old)

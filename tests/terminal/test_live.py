@@ -5,8 +5,8 @@ import pytest
 from rich.console import Console
 
 from asyncrl.config import RunConfig
-from asyncrl.events import Progress, WorkerView
 from asyncrl.terminal import live
+from asyncrl.training.progress import Progress, WorkerView
 from tests.limits import full
 
 PROGRESS = Progress(

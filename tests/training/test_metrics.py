@@ -5,10 +5,10 @@ from itertools import pairwise
 
 import pytest
 
-from asyncrl.events import EpisodeEnd, Evaluated, Failure, Interval
+from asyncrl.events import EpisodeEnd, Evaluated, Incident, Interval, Severity
 from asyncrl.store.rows import Writer, read_rows
 from asyncrl.training import metrics
-from asyncrl.training.metrics import Clock, Curve, Logbook, evaluation_row
+from asyncrl.training.metrics import Clock, Curve, Metrics, evaluation_row
 from tests.clock import Time
 
 STAMP = {"frames", "steps", "updates", "seconds"}
@@ -25,7 +25,7 @@ def time(monkeypatch):
 def book(tmp_path, time):
     """Return the logbook of two workers, four frames a step, 1,000 steps."""
     with Writer(tmp_path) as writer:
-        yield Logbook(writer, 4, 1_000, 2, {})
+        yield Metrics(writer, 4, 1_000, 2, {})
 
 
 def end(worker=0, score=1.0, length=10, T=50, updates=9, epsilon=None, completed=True):
@@ -40,16 +40,16 @@ def test_the_clock_counts_only_while_it_goes(time):
     clock = Clock(5.0)
     time.now += 100
     assert clock.seconds == 5
-    clock.go()
+    clock.start()
     time.now += 2
-    clock.go()  # it goes already
+    clock.start()  # it goes already
     time.now += 1
     assert clock.seconds == 8
-    clock.halt()
+    clock.stop()
     time.now += 100
-    clock.halt()
+    clock.stop()
     assert clock.seconds == 8
-    clock.go()
+    clock.start()
     time.now += 1
     assert clock.seconds == 9
 
@@ -65,9 +65,9 @@ def test_curve_when_full_keeps_every_second_point():
 
 
 def test_a_game_is_one_row_in_frames_and_steps(book, tmp_path, time):
-    book.clock.go()
+    book.clock.start()
     time.now += 1.23456
-    book.note(end(1, -21.0, 900, T=50, epsilon=0.3, completed=False))
+    book.add(end(1, -21.0, 900, T=50, epsilon=0.3, completed=False))
     assert read_rows(tmp_path, "episodes") == [
         {"frames": 200, "steps": 50, "updates": 9, "seconds": 1.235, "worker": 1, "score": -21.0, "length": 900}
         | {"epsilon": 0.3, "completed": False}
@@ -76,11 +76,11 @@ def test_a_game_is_one_row_in_frames_and_steps(book, tmp_path, time):
 
 def test_what_went_wrong_in_earlier_sessions_counts_on(tmp_path):
     with Writer(tmp_path) as writer:
-        book = Logbook(writer, 4, 1_000, 2, {"skipped": 7, "restarts": 3})
-        book.note(interval(skipped=2))
-        book.note(Failure(0, "died", "", is_final=False, is_replaced=True))
-        book.note(Failure(-1, "back to those of step 5", "", is_final=False))
-        book.write_metrics()
+        book = Metrics(writer, 4, 1_000, 2, {"skipped": 7, "restarts": 3})
+        book.add(interval(skipped=2))
+        book.add(Incident("worker", Severity.RECOVERED, "died", worker=0, is_replaced=True))
+        book.add(Incident("weights", Severity.RECOVERED, "back to those of step 5"))
+        book.write()
     (row,) = read_rows(tmp_path, "metrics")
     assert book.health() == {"skipped": 9, "restarts": 4} == {name: row[name] for name in ("skipped", "restarts")}
     view = book.progress("training", 1)
@@ -88,15 +88,15 @@ def test_what_went_wrong_in_earlier_sessions_counts_on(tmp_path):
 
 
 def test_a_row_of_metrics_holds_means_per_update_over_all_workers(book, tmp_path, time):
-    book.clock.go()
+    book.clock.start()
     book.learning_rate = 7e-4
-    book.note(interval(0, updates=20, T=90, applied=20, loss=40.0, entropy=20.0))
-    book.note(interval(1, updates=30, skipped=2, T=200, applied=55, loss=10.0, entropy=30.0))
+    book.add(interval(0, updates=20, T=90, applied=20, loss=40.0, entropy=20.0))
+    book.add(interval(1, updates=30, skipped=2, T=200, applied=55, loss=10.0, entropy=30.0))
     time.now += 10
-    book.write_metrics()
+    book.write()
     time.now += 10
-    book.note(interval(0, updates=10, skipped=1, T=300, applied=65, loss=5.0))
-    book.write_metrics()
+    book.add(interval(0, updates=10, skipped=1, T=300, applied=65, loss=5.0))
+    book.write()
     first, second = read_rows(tmp_path, "metrics")
     assert first == {
         "frames": 800, "steps": 200, "updates": 55, "seconds": 10, "frames_per_second": 80,
@@ -107,11 +107,11 @@ def test_a_row_of_metrics_holds_means_per_update_over_all_workers(book, tmp_path
 
 
 def test_a_profiled_row_holds_microseconds_per_step(book, tmp_path):
-    book.note(interval(0, steps=100, T=300, seconds={"act": 0.02, "learn": 0.1}))
-    book.note(interval(1, steps=200, T=300, seconds={"act": 0.04}))
-    book.write_metrics()
-    book.note(interval(0, steps=10, T=310, seconds={"act": 0.01}))
-    book.write_metrics()
+    book.add(interval(0, steps=100, T=300, seconds={"act": 0.02, "learn": 0.1}))
+    book.add(interval(1, steps=200, T=300, seconds={"act": 0.04}))
+    book.write()
+    book.add(interval(0, steps=10, T=310, seconds={"act": 0.01}))
+    book.write()
     first, second = read_rows(tmp_path, "metrics")
     assert (first["act_us"], first["learn_us"]) == (pytest.approx(200), pytest.approx(1e5 / 300))
     assert second["act_us"] == pytest.approx(1_000)
@@ -119,35 +119,35 @@ def test_a_profiled_row_holds_microseconds_per_step(book, tmp_path):
 
 
 def test_an_interval_in_which_nothing_happened_is_no_row(book, tmp_path, time):
-    book.write_metrics()
-    book.note(interval(updates=0, steps=0, T=0))
-    book.write_metrics()
+    book.write()
+    book.add(interval(updates=0, steps=0, T=0))
+    book.write()
     assert read_rows(tmp_path, "metrics") == []
 
 
 def test_a_rate_is_over_all_the_time_since_the_last_row(book, tmp_path, time):
-    book.clock.go()
+    book.clock.start()
     time.now += 10
-    book.write_metrics()  # nothing to say yet
+    book.write()  # nothing to say yet
     time.now += 10
-    book.note(interval(T=100))
-    book.write_metrics()
+    book.add(interval(T=100))
+    book.write()
     assert read_rows(tmp_path, "metrics")[0]["frames_per_second"] == pytest.approx(100 * 4 / 20)
 
 
 def test_time_spent_parked_is_in_no_rate(book, tmp_path, time):
-    book.clock.go()
+    book.clock.start()
     for pause in (0, 100):
         time.now += 10
         for worker in (0, 1):
-            book.note(interval(worker, 100, T=200))
-        book.clock.halt()
+            book.add(interval(worker, 100, T=200))
+        book.clock.stop()
         time.now += pause
-        book.went_on()
-        book.clock.go()
+        book.restart_rates()
+        book.clock.start()
     time.now += 10
-    book.note(interval(0, 100, T=500))
-    book.write_metrics()
+    book.add(interval(0, 100, T=500))
+    book.write()
     (row,) = read_rows(tmp_path, "metrics")
     assert row["seconds"] == 30
     assert row["frames_per_second"] == pytest.approx(500 * 4 / 30)
@@ -155,20 +155,20 @@ def test_time_spent_parked_is_in_no_rate(book, tmp_path, time):
 
 
 def test_numbers_that_are_not_finite_become_null(book, tmp_path, time):
-    book.note(interval(updates=1, skipped=1, loss=math.nan))
-    book.note(end(score=math.nan))
-    book.write_metrics()
+    book.add(interval(updates=1, skipped=1, loss=math.nan))
+    book.add(end(score=math.nan))
+    book.write()
     assert read_rows(tmp_path, "metrics")[0]["loss"] is None
     assert read_rows(tmp_path, "episodes")[0]["score"] is None
 
 
 def test_a_resumed_run_counts_on(tmp_path, time):
     with Writer(tmp_path) as writer:
-        book = Logbook(writer, 4, 1_000, 1, {"steps": 400, "updates": 80, "seconds": 33.0, "frames": 1_600})
-        book.clock.go()
+        book = Metrics(writer, 4, 1_000, 1, {"steps": 400, "updates": 80, "seconds": 33.0, "frames": 1_600})
+        book.clock.start()
         time.now += 2
-        book.note(interval(T=500, applied=100))
-        book.write_metrics()
+        book.add(interval(T=500, applied=100))
+        book.write()
     (row,) = read_rows(tmp_path, "metrics")
     assert {name: row[name] for name in STAMP} == {"frames": 2_000, "steps": 500, "updates": 100, "seconds": 35}
     assert row["frames_per_second"] == pytest.approx(100 * 4 / 2)
@@ -193,12 +193,12 @@ def test_an_evaluation_is_one_row_with_every_score(book, tmp_path, time):
 
 def test_the_view_shows_each_worker_and_all_together(book, time):
     for score in range(150):
-        book.note(end(0, float(score), epsilon=0.2))
-    book.note(end(1, -5.0))
+        book.add(end(0, float(score), epsilon=0.2))
+    book.add(end(1, -5.0))
     for seconds, steps in ((2, 100), (2, 200)):
         time.now += seconds
-        book.note(interval(0, steps, T=300, updates=1, loss=3.0))
-    book.write_metrics()
+        book.add(interval(0, steps, T=300, updates=1, loss=3.0))
+    book.write()
     view = book.progress("training", 300)
     assert (view.frames, view.budget, view.episodes, view.last_score) == (1_200, 4_000, 151, -5.0)
     assert view.mean_score == pytest.approx((sum(range(51, 150)) - 5) / 100)
@@ -217,19 +217,22 @@ def test_the_view_before_anything_has_happened(book):
 
 
 def test_skipped_gradients_are_told_even_where_none_was_applied(book, tmp_path, time):
-    book.clock.go()
+    book.clock.start()
     time.now += 10
-    book.note(interval(updates=0, skipped=20, T=100, applied=0))
-    book.write_metrics()
+    book.add(interval(updates=0, skipped=20, T=100, applied=0))
+    book.write()
     (row,) = read_rows(tmp_path, "metrics")
     assert (row["skipped"], row["updates"], "loss" in row) == (20, 0, False)
 
 
+INCIDENT = Incident("worker", Severity.FATAL, "ValueError: broken", "Traceback", worker=0)
+
+
 def test_a_failure_is_one_row_and_counts_where_a_worker_was_replaced(book, tmp_path):
-    book.note(interval(T=100))
-    book.note(Failure(1, "ValueError: broken", "Traceback", (7, 8), 95, is_final=False, is_replaced=True))
-    book.note(Failure(-1, "theta held no numbers", "", is_final=False))
-    book.note(Failure(0, "ValueError: broken", "Traceback"))
+    book.add(interval(T=100))
+    book.add(INCIDENT._replace(worker=1, severity=Severity.RECOVERED, seeds=(7, 8), steps=95, is_replaced=True))
+    book.add(Incident("weights", Severity.RECOVERED, "theta held no numbers"))
+    book.add(INCIDENT)
     rows = read_rows(tmp_path, "failures")
     assert [(row["frames"], row["worker"], row["is_final"]) for row in rows] == [
         (400, 1, False), (400, -1, False), (400, 0, True)

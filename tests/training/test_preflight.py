@@ -12,7 +12,8 @@ import pytest
 
 from asyncrl import experiment
 from asyncrl.errors import Exit, InputError
-from asyncrl.runtime.parameters import Shared
+from asyncrl.runtime.control import Control
+from asyncrl.runtime.parameters import SharedParameters
 from asyncrl.system import machine
 from asyncrl.training import preflight
 from tests.runtime.setups import prepare, resolve
@@ -42,15 +43,16 @@ def free(monkeypatch):
 @pytest.mark.parametrize("algo", ["a3c", "one-step-q"])
 def test_the_size_of_the_shared_memory_is_known_before_it_is_taken(name, algo, averaging):
     job, shared = prepare(threads=3, algo=algo, optimizer={"name": name}, averaging=averaging)
-    parts = (*shared.tensors().values(), shared.orders)
-    needed = Shared.size(len(shared.theta), job.workers, job.optimizer, job.has_target, job.has_average)
-    assert needed == sum(part.numel() * part.element_size() for part in parts)
+    has_target = job.target_period is not None
+    needed = SharedParameters.size(len(shared.theta), job.workers, job.optimizer, has_target, job.averaging > 0)
+    assert needed == sum(part.numel() * part.element_size() for part in shared.tensors().values())
 
 
 def test_a_run_that_fits_is_let_through_to_the_byte(free, tmp_path):
     job, shared = prepare(threads=2, algo="one-step-q")
-    needed = Shared.size(len(shared.theta), 2, job.optimizer, True)
-    checkpoint = needed + 6 * preflight.STATE_OF_AN_ENVIRONMENT
+    vectors = SharedParameters.size(len(shared.theta), 2, job.optimizer, True, False)
+    needed = vectors + Control.size(2)
+    checkpoint = vectors + 6 * preflight.STATE_OF_AN_ENVIRONMENT
 
     def refusal(saved):
         try:

@@ -15,15 +15,14 @@ import pytest
 import torch
 
 from asyncrl import experiment
-from asyncrl.errors import Exit
-from asyncrl.runtime.parameters import PARKED, STEPS, UPDATES, Shared
+from asyncrl.errors import Exit, RunFailed, Stopped
+from asyncrl.runtime.parameters import STEPS, UPDATES, SharedParameters
 from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store import retrying_writer
 from asyncrl.store.checkpoint import load
 from asyncrl.store.rows import read_rows
 from asyncrl.store.runs import read_document
-from asyncrl.system.stop_signals import RunFailed, Stopped
-from asyncrl.training import session
+from asyncrl.training import weight_guard
 from tests.faults import launch
 from tests.runtime.setups import children, is_alive, resolve, wait_until
 
@@ -41,15 +40,15 @@ def finished(tmp_path_factory):
         checkpoints=every, evaluation=every | {"episodes": 2},
     )  # fmt: skip
     views, saved, memory = [], [], []
-    allocate, save = Shared.allocate, checkpoints.save
+    allocate, save = SharedParameters.allocate, checkpoints.save
 
     def watch(run, checkpoint, keep):
-        living = [child.name for child in multiprocessing.active_children() if child.name != "asyncrl-examiner"]
+        living = [child.name for child in multiprocessing.active_children() if child.name != "asyncrl-evaluator"]
         saved.append((checkpoint.step, checkpoint.tensors["counters"].clone(), living))
         return save(run, checkpoint, keep)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Shared, "allocate", lambda *args: memory.append(allocate(*args)) or memory[0])
+        patch.setattr(SharedParameters, "allocate", lambda *args: memory.append(allocate(*args)) or memory[0])
         patch.setattr(checkpoints, "save", watch)
         began = time.monotonic()
         run = experiment.train(config, tmp_path_factory.mktemp("results"), show=views.append)
@@ -80,7 +79,7 @@ def test_checkpoints_on_the_way_are_taken_while_all_stand_still(finished):
     assert on_the_way
     for step, counters, living in on_the_way:
         assert step == int(counters[:, STEPS].sum())
-        assert len(living) == int(counters[:, PARKED].sum()) == 2
+        assert len(living) == 2
     steps = [step for step, _, _ in finished.saved]
     assert [step // 2_000 for step in steps[:-1]] == list(range(1, len(steps)))
     assert int(last[1][:, UPDATES].sum()) == finished.shared.updates
@@ -141,7 +140,7 @@ def test_the_view_follows_from_start_to_end(finished):
 
 @pytest.mark.faults
 @pytest.mark.parametrize(
-    ("fault", "reason"), [("raise", "RuntimeError: the floor gave way"), ("kill", "worker 1 died")]
+    ("fault", "reason"), [("raise", "RuntimeError: the floor gave way"), ("kill", "worker 1 exited unexpectedly")]
 )
 def test_a_worker_that_dies_ends_the_run_readable_and_ready_to_go_on(tmp_path, monkeypatch, fault, reason):
     monkeypatch.setenv("ASYNCRL_TEST_FAULT", fault)
@@ -231,7 +230,7 @@ def test_a_killed_worker_is_replaced_and_told_of_and_nobody_else_may_train_the_r
     os.kill(victim, signal.SIGKILL)
     assert wait_until(lambda: read_rows(launched.run, "failures") and len(children(pid)) == 2)
     (row,) = read_rows(launched.run, "failures")
-    assert row["reason"] == f"worker {row['worker']} died without a word (signal 9)"
+    assert row["reason"] == f"worker {row['worker']} exited unexpectedly (signal 9)"
     assert row["is_final"] is False
     assert row["frames"] > 0
     second = [sys.executable, "-m", "asyncrl", "resume", str(launched.run)]
@@ -402,20 +401,22 @@ def poison(monkeypatch, faults):
 
     def prepare(times):
         memory, done = [], []
-        allocate = Shared.allocate
-        monkeypatch.setattr(Shared, "allocate", lambda *args: memory.append(allocate(*args)) or memory[0])
-        monkeypatch.setattr(session, "CHECK_SECONDS", 0.2)
+        allocate = SharedParameters.allocate
+        monkeypatch.setattr(SharedParameters, "allocate", lambda *args: memory.append(allocate(*args)) or memory[0])
+        monkeypatch.setattr(weight_guard, "CHECK_SECONDS", 0.2)
 
         def show(progress):
             if (
                 progress.phase == "training"
                 and len(done) < times
                 and memory[0].T > (len(done) + 1) * 1_500
-                and not memory[0].poisoned()
+                and not memory[0].nonfinite()
             ):
                 done.append(memory[0].T)
                 faults.inject(POISON)
-                memory[0].optimizer_state[0, 0, 7] = torch.nan
+                state = memory[0].tensors()["optimizer_state"]
+                state[0, 0, 7] = torch.nan
+                memory[0].restore_vectors(memory[0].tensors() | {"optimizer_state": state})
 
         return show, memory, done
 
@@ -428,7 +429,7 @@ def test_weights_that_are_no_numbers_are_taken_from_the_last_checkpoint_and_trai
     config = resolve(threads=2, frames=12_000, checkpoints={"every": 1_000})
     run = experiment.train(config, tmp_path, show=show)
     assert len(done) == 2
-    assert not memory[0].poisoned()
+    assert not memory[0].nonfinite()
     document, rows = read_document(run), read_rows(run, "failures")
     assert (document["status"], document["failure"]) == ("finished", None)
     assert 12_000 <= document["steps"] < 12_000 + 2 * 5
