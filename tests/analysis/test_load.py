@@ -128,10 +128,10 @@ def test_damaged_rows_are_left_out_and_counted(tmp_path, name, bad):
     run = write(tmp_path, "one", straight(0, 10))
     text = (run / f"{name}.jsonl").read_text().splitlines()
     (run / f"{name}.jsonl").write_text("\n".join([*text[:5], bad, *text[5:]]) + "\n")
-    for _ in range(2):  # the second time from the compact copy
+    for _ in range(2):  # the second time from the cache
         store = load(Selection(tmp_path))
         assert list(getattr(store, name)["frames"]) == [100_000 * i for i in range(1, 11)]
-        assert said(store, "one") == [f"left out: 1 damaged row of {name}.jsonl"]
+        assert said(store, "one") == [f"excluded: 1 damaged row of {name}.jsonl"]
 
 
 def test_a_row_of_another_kind_does_not_stop_the_rest(tmp_path):
@@ -149,7 +149,7 @@ def test_a_row_of_another_kind_does_not_stop_the_rest(tmp_path):
     store = load(Selection(tmp_path))
     assert len(store.evaluations) == 20
     assert list(store.metrics["entropy"].isna()).count(True) == 1
-    assert said(store, "odd") == ["left out: 1 damaged row of evaluations.jsonl"]
+    assert said(store, "odd") == ["excluded: 1 damaged row of evaluations.jsonl"]
 
 
 @pytest.mark.parametrize("config", [None, [], 3, "x"])
@@ -168,8 +168,8 @@ def test_a_half_written_last_row_is_normal_in_a_live_run_and_named_in_a_finished
     with hold(tmp_path / "live"):
         store = load(Selection(tmp_path))
     assert store.metrics.groupby("run", observed=True).size().to_dict() == {"live": 2, "done": 2}
-    assert said(store, "done") == ["the last row of metrics.jsonl is half written"]
-    assert said(store, "live") == ["it is still being trained"]
+    assert said(store, "done") == ["the last row of metrics.jsonl is incomplete"]
+    assert said(store, "live") == ["training is still running"]
 
 
 def test_a_misplaced_row_takes_no_other_with_it(tmp_path):
@@ -215,7 +215,7 @@ def test_a_copy_is_what_is_read_and_a_broken_one_is_not(tmp_path, monkeypatch):
     write(tmp_path, "done", straight(0, 10))
     load(Selection(tmp_path))
     with monkeypatch.context() as patch:
-        patch.setattr(cache, "_parse", lambda *_: pytest.fail("the plain file was read"))
+        patch.setattr(cache, "parse_rows", lambda *_: pytest.fail("the JSON lines were parsed"))
         assert len(load(Selection(tmp_path)).metrics) == 10
     for copy in (tmp_path / cache.FOLDER).iterdir():
         copy.write_bytes(copy.read_bytes()[:100])
@@ -231,7 +231,7 @@ def test_a_store_that_cannot_be_written_to_is_read(tmp_path):
 def test_thinned_metrics_are_means_of_blocks_with_the_stamps_of_their_ends(tmp_path):
     run = write(tmp_path, "one", [1.0])
     lines(run, "metrics", [stamp(4 * i) | {"frames_per_second": float(i)} for i in range(1, 101)])
-    metrics = load(Selection(tmp_path), thin=10).metrics
+    metrics = load(Selection(tmp_path), max_metric_rows=10).metrics
     assert list(metrics["frames"]) == [40 * i for i in range(1, 11)]
     assert list(metrics["frames_per_second"]) == [10 * i + 5.5 for i in range(10)]
 

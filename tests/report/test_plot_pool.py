@@ -5,20 +5,20 @@ import pandas as pd
 import pytest
 
 from asyncrl.report import plot, plot_pool
-from asyncrl.report.figures import Axis, Picture
+from asyncrl.report.plot_spec import Axis, PlotSpec
 
 
 def panel(number, title="panel {}"):
     low, high = [0.0, float(number)], [1.0, number + 1.0]
     rows = {"series": "a3c", "x": [1.0, 2.0], "y": [0.5, number + 0.5], "low": low, "high": high}
-    data, picture = pd.DataFrame(rows), Picture(Axis("frames"), Axis("score"))
-    return plot.Panel(title.format(number), data, picture, {"a3c": "C0"})
+    data, spec = pd.DataFrame(rows), PlotSpec(Axis("frames"), Axis("score"))
+    return plot.Panel(title.format(number), data, spec, {"a3c": "C0"})
 
 
 def crowded(number, points):
     plain = panel(number)
     data = plain.data.loc[[0] * points].reset_index(drop=True)
-    return plain._replace(data=data, picture=plain.picture._replace(marks="points"))
+    return plain._replace(data=data, spec=plain.spec._replace(marks="points"))
 
 
 @pytest.mark.timeout(120)

@@ -12,7 +12,7 @@ import pytest
 from asyncrl.analysis.selection import Selection
 from asyncrl.errors import InputError
 from asyncrl.report import plot
-from asyncrl.report.gather import Request, gather, lines
+from asyncrl.report.gather import Request, gather, terminal_rows
 from asyncrl.report.publish import publish
 from tests.analysis.stores import straight, write
 
@@ -96,7 +96,7 @@ def test_a_page_says_how_it_was_made(whole):
     assert "12 in the selection, 12 used" in page
     assert "torch 2.13.0" in page
     assert "A CPU, 2 cores" in page
-    assert "pandas" in report.facts["Report made with"]
+    assert "pandas" in report.provenance["Report made with"]
 
 
 def test_a_paragraph_under_each_figure_says_how_many_runs_which_protocol_and_which_cores(whole):
@@ -106,7 +106,7 @@ def test_a_paragraph_under_each_figure_says_how_many_runs_which_protocol_and_whi
             assert "atari-paper-noop, gymnasium" in text
             assert "A CPU, 2 cores" in text
             assert "annot" in text, section.name  # what it cannot show
-            assert re.search(r"\bn = \d|a point a run|median over runs|numbers of runs", text), section.name
+            assert re.search(r"\bn = \d|a point per run|median over runs|numbers of runs", text), section.name
 
 
 def test_the_markdown_has_the_same_sections_and_its_pictures_exist(whole):
@@ -132,7 +132,7 @@ def test_a_report_is_the_same_twice_but_for_its_time(tmp_path):
 
 
 def test_lines_for_a_terminal_have_every_evaluated_run(whole):
-    found = lines(whole[1])
+    found = terminal_rows(whole[1])
     assert len(found) == 12
     assert found[0]["task"] == "CartPole-v1"
     assert len(found[0]["curve"]) == 10
@@ -215,7 +215,7 @@ def test_time_is_in_a_unit_that_the_runs_fill(tmp_path, quick, fps, unit):
     write(tmp_path, "one", straight(-20, 5), fps=fps)
     figure = next(section.figure for section in make(tmp_path)[0].sections if section.name == "score-hours")
     seconds = {"hours": 3600, "minutes": 60, "seconds": 1}[unit]
-    assert figure.picture.x.label == f"{unit} of training"
+    assert figure.spec.x.label == f"{unit} of training"
     assert figure.data["x"].max() == pytest.approx(1_000_000 / fps / seconds)
 
 
@@ -252,7 +252,7 @@ def test_a_live_run_alone_makes_a_report_that_says_so(tmp_path, quick):
     with (run / "evaluations.jsonl").open("a") as file:
         file.write('{"frames": 1234')
     report, page = make(tmp_path)
-    assert report.notes[0] == "No run of the selection has finished: every number is of the moment."
+    assert report.notes[0] == "No run of the selection has finished: all numbers are preliminary."
     assert report.notes[0] in page
 
 
@@ -260,7 +260,7 @@ def test_a_run_that_was_never_evaluated_makes_a_report(tmp_path, quick):
     write(tmp_path, "blind")
     report, page = make(tmp_path)
     assert report.runs.empty
-    assert "it was never evaluated" in page
+    assert "it has no evaluation" in page
 
 
 def test_damaged_runs_alone_make_a_report_that_names_them(tmp_path, quick):
@@ -272,7 +272,7 @@ def test_two_protocols_are_kept_apart_and_said(tmp_path, quick):
     write(tmp_path, "paper", straight(-20, 5))
     write(tmp_path, "sticky", straight(-20, 5), atari={"protocol": "sticky"}, protocol="atari-sticky-noop")
     report, _ = make(tmp_path)
-    assert "pong was played under several protocols: atari-paper-noop, atari-sticky-noop" in report.notes[0]
+    assert "pong has runs with several protocols: atari-paper-noop, atari-sticky-noop" in report.notes[0]
     frames = next(section.figure for section in report.sections if section.name == "score-frames").data
     assert set(frames["panel"]) == {"pong, atari-paper-noop", "pong, atari-sticky-noop"}
 
@@ -280,7 +280,7 @@ def test_two_protocols_are_kept_apart_and_said(tmp_path, quick):
 def test_settings_that_differ_under_one_name_are_named_first(tmp_path, quick):
     for seed, entropy in ((1, 0.01), (2, 0.1)):
         write(tmp_path, f"{seed}", straight(-20, 5), seed=seed, entropy=entropy)
-    assert make(tmp_path)[0].notes[0].endswith("more than their seed, namely in entropy.")
+    assert make(tmp_path)[0].notes[0].endswith("more than their seed: in entropy.")
 
 
 def test_an_unknown_game_is_shown_and_said_to_have_no_references(tmp_path, quick):
@@ -296,11 +296,11 @@ def test_reference_scores_are_read_and_misread_ones_refused(tmp_path, quick):
     report, _ = make(tmp_path, references=("Pong=-5",))
     reaching = next(section.table for section in report.sections if section.name == "reaching")
     assert set(reaching.data["reference_score"]) == {-5.0}
-    assert "--reference Pong=-5" in report.facts["Command"]
+    assert "--reference Pong=-5" in report.provenance["Command"]
     for wrong, message in (
         ("pong", "GAME=SCORE"),
         ("pong=high", "GAME=SCORE"),
-        ("pomg=1", "no run plays 'pomg'.* Did you mean 'pong'"),
+        ("pomg=1", "no run has game 'pomg'.* Did you mean 'pong'"),
     ):
         with pytest.raises(InputError, match=message):
             make(tmp_path, references=(wrong,))
