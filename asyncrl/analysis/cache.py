@@ -101,9 +101,8 @@ def _parse_line_by_line(run: Path, name: str) -> pa.Table:
         for column, kind in needed.items()
     }
     columns |= {text: pa.array([row[text] for row in kept], pa.string()) for text in texts}
-    for column in dict.fromkeys(
-        key for row in kept for key in row if key not in columns and key not in SKIPPED_COLUMNS
-    ):
+    optional = (key for row in kept for key in row if key not in columns and key not in SKIPPED_COLUMNS)
+    for column in list(dict.fromkeys(optional)):
         values = [row.get(column) for row in kept]
         if column in BOOLEAN_COLUMNS:
             columns[column] = pa.array([value if isinstance(value, bool) else None for value in values], pa.bool_())

@@ -11,20 +11,20 @@ from asyncrl.errors import InputError
 FORMATS = ("parquet", "csv")
 
 
-def export(selection: Selection, out: Path, form: str) -> list[tuple[Path, int]]:
+def export(selection: Selection, out: Path, file_format: str) -> list[tuple[Path, int]]:
     """Write runs, evaluations, metrics, episodes, failures and problems; return each file with its number of rows.
 
     Raises:
         InputError: no run is selected, or ``out`` cannot be written to.
     """
-    if form not in FORMATS:
-        raise InputError(f"--format is {' or '.join(FORMATS)}; got {form!r}.")
+    if file_format not in FORMATS:
+        raise InputError(f"--format is {' or '.join(FORMATS)}; got {file_format!r}.")
     store = load(selection)
     if store.runs.empty:
         raise InputError(empty_selection_message(selection))
     try:
         out.mkdir(parents=True, exist_ok=True)
-        return [_write(out / f"{name}.{form}", getattr(store, name)) for name in RunTables._fields]
+        return [_write(out / f"{name}.{file_format}", getattr(store, name)) for name in RunTables._fields]
     except OSError as error:
         raise InputError(f"Cannot write to {out}: {error.strerror or error}.") from None
 
@@ -44,8 +44,7 @@ def _write(file: Path, table: pd.DataFrame) -> tuple[Path, int]:
         table.to_csv(file, index=False)
     else:
         mixed = [name for name in table if pd.api.types.is_object_dtype(table[name])]
-        table = table.astype(
-            dict.fromkeys(mixed, "string")
-        )  # Parquet needs one type per column, also where values are missing
+        # Parquet needs one type per column, also if values are missing
+        table = table.astype(dict.fromkeys(mixed, "string"))
         table.to_parquet(file, index=False)
     return file, len(table)

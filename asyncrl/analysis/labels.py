@@ -18,10 +18,8 @@ LABEL_FORMATS: dict[str, Callable[[Any], str]] = {  # formats of the settings in
     "envs_per_thread": "{:g} envs each".format,
     "threads": "{:g} threads".format,
 }
-METHOD_SETTINGS = (
-    "t_max",
-    "gamma",
-)  # presets give each algorithm its own, so labels name them only if runs of one method differ
+# presets give each algorithm its own values, so labels name these only if runs of one method differ
+METHOD_SETTINGS = ("t_max", "gamma")
 
 
 def with_labels(runs: pd.DataFrame) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from asyncrl.text import counted
 TABLES = ("evaluations", "metrics", "episodes", "failures")
 SETTINGS = ("algo", "env", "network", "initial_weights", "threads", "envs_per_thread", "t_max", "gamma", "seed")
 PROVENANCE = ("cpu", "cores", "usable_cores", "compiled", "commit", "dirty", "platform", "started")
-COUNTERS = ("frames", "steps", "updates", "seconds")
+COUNTERS = tuple(cache.COUNTER_COLUMNS)
 NUMBER_COLUMNS = (
     *COUNTERS, "threads", "envs_per_thread", "t_max", "gamma", "lr", "budget", "cores", "usable_cores",
     "frames_per_step",
@@ -93,14 +93,12 @@ def _columns(selected: Mapping[str, SelectedRun]) -> list[str] | None:
 def _run_row(run: SelectedRun, problems: list[Problem]) -> dict[str, Any]:
     """Return one row of ``runs``; values that a damaged document lacks are None."""
     document = run.document
-    config, made = _mapping(document, "config"), _mapping(document, "provenance")
-    optimizer, versions = _mapping(config, "optimizer"), _mapping(made, "versions")
+    config, provenance = _mapping(document, "config"), _mapping(document, "provenance")
+    optimizer, versions = _mapping(config, "optimizer"), _mapping(provenance, "versions")
     status, reason = _status(run, problems)
     protocol, env = _text_or_bool(document.get("protocol")), config.get("env")
     game_name = game(env) if isinstance(env, str) else None
-    equal_settings = {name: value for name, value in config.items() if name not in IGNORED_SETTINGS} | {
-        "env": game_name
-    }
+    setting = {name: value for name, value in config.items() if name not in IGNORED_SETTINGS} | {"env": game_name}
     described = {
         "id": run.path.name,
         "set": run.label,
@@ -115,7 +113,7 @@ def _run_row(run: SelectedRun, problems: list[Problem]) -> dict[str, Any]:
         "budget": config.get("frames"),
         "frames_per_step": document.get("frames_per_step"),
         **{name: document.get(name) for name in COUNTERS},
-        **{name: made.get(name) for name in PROVENANCE},
+        **{name: provenance.get(name) for name in PROVENANCE},
         **{name: versions.get(name) for name in ("asyncrl", "python", "torch", "numpy", "gymnasium", "ale-py")},
         "setting": json.dumps([setting, protocol], sort_keys=True),  # all but the seed
         "path": str(run.path),

@@ -11,18 +11,8 @@ from asyncrl.analysis.validity import Comparison
 BELOW_RANDOM_RULE = "100 × score ÷ human, since human < random"  # Video Pinball by human starts
 NORMAL_RULE = "100 × (score − random) ÷ (human − random)"
 RUN_COLUMNS = (
-    "task",
-    "game",
-    "protocol",
-    "label",
-    "variant",
-    "setup",
-    "algo",
-    "threads",
-    "lr",
-    "optimizer",
-    "machine",
-)
+    "task", "game", "protocol", "label", "variant", "setup", "algo", "threads", "lr", "optimizer", "machine"
+)  # fmt: skip
 
 
 def normalise(scores: pd.DataFrame) -> pd.DataFrame:

@@ -62,9 +62,8 @@ def _published_columns() -> pd.DataFrame:
     )
     table = pd.concat([references, reference_data.scores()[["game", "starts", "method", "score"]]])
     table["column"] = table["method"] + ", " + table["starts"].map(STARTS_NAMES)
-    order = table.sort_values("starts", ascending=False, kind="stable")[
-        "column"
-    ].unique()  # no-op starts first, as ours
+    # no-op starts first, as our runs have them
+    order = table.sort_values("starts", ascending=False, kind="stable")["column"].unique()
     return table.pivot(index="game", columns="column", values="score")[list(order)].reset_index()
 
 
@@ -172,18 +171,8 @@ def speed_by_game(comparison: Comparison, references: Mapping[str, float]) -> pd
 
 
 SPEED = (
-    "task",
-    "variant",
-    "algo",
-    "machine",
-    "threads",
-    "reference_score",
-    "runs",
-    "reached",
-    "at_once",
-    "hours",
-    "frames",
-)
+    "task", "variant", "algo", "machine", "threads", "reference_score", "runs", "reached", "at_once", "hours", "frames"
+)  # fmt: skip
 
 
 def _median_time(group: pd.DataFrame, unit: str) -> float:

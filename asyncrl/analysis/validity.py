@@ -13,10 +13,13 @@ from asyncrl.analysis.labels import with_labels
 from asyncrl.analysis.load import RunTables
 from asyncrl.text import counted
 
-NEEDED = ("game", "protocol", "algo", "threads", "seed", "frames_per_step", "lr")  # in run.json
+REQUIRED = ("game", "protocol", "algo", "threads", "seed", "frames_per_step", "lr")  # in run.json
 ATARI_SKIP = 4  # frames a step
 CLOCK_FACTOR = 3.0  # allowed between the frames/s of a whole run and the frames/s in its metrics
 MIN_ROWS = 3  # to recognise a copy or a wrong clock
+
+
+Problems = list[tuple[str, str, str]]  # run, kind, text
 
 
 class Comparison(NamedTuple):
@@ -37,36 +40,37 @@ def build_comparison(store: RunTables, unfinished: bool = False) -> Comparison:
         store: the loaded runs.
         unfinished: whether to use unfinished runs too; they are also used if no run has finished.
     """
-    found: list[tuple[str, str, str]] = []
+    found: Problems = []
     runs = store.runs
     finished = runs["status"] == "finished"
     is_provisional = not finished.any() and not runs.empty
     candidates = runs[finished | (runs["status"] != "damaged") & (unfinished or is_provisional)]
-    candidates = candidates[~candidates["id"].isin(_incomplete(candidates, found))]
-    evaluations = _own_evaluations(store, candidates, found)
-    wrong = _wrong_units(store, candidates, found) | _wrong_protocol(candidates, found)
+    candidates = candidates[~candidates["id"].isin(_runs_without_settings(candidates, found))]
+    evaluations = _valid_evaluations(store, candidates, found)
+    wrong = _runs_with_wrong_units(store, candidates, found) | _runs_with_wrong_protocol(candidates, found)
     candidates = candidates[~candidates["id"].isin(wrong)]
-    repeated = _repeated(candidates, evaluations, found)
+    repeated = _repeated_runs(candidates, evaluations, found)
     used = candidates[~candidates["id"].isin(repeated)].copy()
-    used["timed"] = ~used["id"].isin(_wrong_clocks(store, used, found))
+    used["timed"] = ~used["id"].isin(_runs_with_wrong_clock(store, used, found))
     used = with_labels(used)
-    _never_evaluated(used, evaluations, found)
-    _machines(used, found)
+    _record_missing_evaluations(used, evaluations, found)
+    _record_different_machines(used, found)
     problems = pd.concat([store.problems, pd.DataFrame(found, columns=["run", "kind", "text"])], ignore_index=True)
-    mine = evaluations["run"].isin(used.index), store.metrics["run"].isin(used.index)
-    return Comparison(used, evaluations[mine[0]], store.metrics[mine[1]], runs, problems, is_provisional)
+    evaluations = evaluations[evaluations["run"].isin(used.index)]
+    metrics = store.metrics[store.metrics["run"].isin(used.index)]
+    return Comparison(used, evaluations, metrics, runs, problems, is_provisional)
 
 
-def _incomplete(runs: pd.DataFrame, found: list[tuple[str, str, str]]) -> set[str]:
+def _runs_without_settings(runs: pd.DataFrame, problems: Problems) -> set[str]:
     """Return runs whose document lacks a required setting."""
-    wrong = runs[runs[list(NEEDED)].isna().any(axis=1)]
+    wrong = runs[runs[list(REQUIRED)].isna().any(axis=1)]
     for run, row in wrong.iterrows():
-        missing = ", ".join(name for name in NEEDED if pd.isna(row[name]))
-        found.append((run, "damaged", f"excluded: run.json lacks its {missing}"))
+        missing = ", ".join(name for name in REQUIRED if pd.isna(row[name]))
+        problems.append((run, "damaged", f"excluded: run.json lacks its {missing}"))
     return set(wrong.index)
 
 
-def _own_evaluations(store: RunTables, runs: pd.DataFrame, found: list[tuple[str, str, str]]) -> pd.DataFrame:
+def _valid_evaluations(store: RunTables, runs: pd.DataFrame, problems: Problems) -> pd.DataFrame:
     """Return evaluations during training with the protocol of the run; record others as problems."""
     rows = store.evaluations[store.evaluations["kind"] == "training"]
     rows = rows[rows["run"].isin(runs.index)]
@@ -74,42 +78,44 @@ def _own_evaluations(store: RunTables, runs: pd.DataFrame, found: list[tuple[str
     for (run, protocol), group in rows[other].groupby(["run", "protocol"], observed=True):
         text = f"excluded: {counted(len(group), 'evaluation')} with protocol {protocol}"
         text += f" in a run with {runs.at[run, 'protocol']}"
-        found.append((run, "protocol", text))
+        problems.append((run, "protocol", text))
     rows = rows[~other].astype({"run": object})
     return rows.sort_values(["run", "frames"], kind="stable")
 
 
-def _wrong_units(store: RunTables, runs: pd.DataFrame, found: list[tuple[str, str, str]]) -> set[str]:
+def _runs_with_wrong_units(store: RunTables, runs: pd.DataFrame, problems: Problems) -> set[str]:
     """Return runs whose rows have steps in place of frames, or the reverse."""
     wrong = set()
     for name in ("evaluations", "metrics"):
         rows = getattr(store, name)
         factor = rows["run"].astype(object).map(runs["frames_per_step"]).to_numpy(float)
-        # metrics are means over blocks of rows, so that steps may be rounded
+        # a row of metrics may be off by one step
         bad = (rows["frames"] - rows["steps"] * factor).abs() > (factor if name == "metrics" else 0)
         for run in rows.loc[bad, "run"].unique():
             if run not in wrong:
                 text = f"excluded: frames in its {name} are not {runs.at[run, 'frames_per_step']:g} times the steps"
-                found.append((run, "units", text))
+                problems.append((run, "units", text))
             wrong.add(run)
     atari = runs["protocol"].astype(str).str.startswith("atari")
     for run in runs.index[atari & (runs["frames_per_step"] != ATARI_SKIP)].difference(list(wrong)):
         skip = runs.at[run, "frames_per_step"]
-        found.append((run, "units", f"excluded: an Atari run with frames_per_step {skip:g}; the protocol requires 4"))
+        problems.append(
+            (run, "units", f"excluded: an Atari run with frames_per_step {skip:g}; the protocol requires 4")
+        )
         wrong.add(run)
     return wrong
 
 
-def _wrong_protocol(runs: pd.DataFrame, found: list[tuple[str, str, str]]) -> set[str]:
+def _runs_with_wrong_protocol(runs: pd.DataFrame, problems: Problems) -> set[str]:
     """Return runs whose recorded protocol differs from their settings."""
     wrong = runs[runs["protocol"].astype(str) != runs["configured"].astype(str)]
     for run, row in wrong.iterrows():
         text = f"excluded: its protocol is recorded as {row['protocol']}, but its settings imply {row['configured']}"
-        found.append((run, "protocol", text))
+        problems.append((run, "protocol", text))
     return set(wrong.index)
 
 
-def _repeated(runs: pd.DataFrame, evaluations: pd.DataFrame, found: list[tuple[str, str, str]]) -> set[str]:
+def _repeated_runs(runs: pd.DataFrame, evaluations: pd.DataFrame, problems: Problems) -> set[str]:
     """Return runs that are not independent samples: the same settings and seed again, or a copy.
 
     A copy is recognised by its numbers, even if its document was edited. Of two equal runs, a finished one is kept.
@@ -126,10 +132,10 @@ def _repeated(runs: pd.DataFrame, evaluations: pd.DataFrame, found: list[tuple[s
         if rows is not None and len(rows) >= MIN_ROWS:
             numbers = rows[["frames", "mean", "seconds"]].to_numpy().tobytes()
         if numbers in originals and numbers is not None:
-            found.append((run, "seeds", f"excluded: its evaluations are identical to those of {originals[numbers]}"))
+            problems.append((run, "seeds", f"excluded: its evaluations are identical to those of {originals[numbers]}"))
             repeated.add(run)
         elif key in kept:
-            found.append((run, "seeds", f"excluded: {kept[key]} has the same settings and seed"))
+            problems.append((run, "seeds", f"excluded: {kept[key]} has the same settings and seed"))
             repeated.add(run)
         else:
             kept[key] = run
@@ -137,7 +143,7 @@ def _repeated(runs: pd.DataFrame, evaluations: pd.DataFrame, found: list[tuple[s
     return repeated
 
 
-def _wrong_clocks(store: RunTables, runs: pd.DataFrame, found: list[tuple[str, str, str]]) -> set[str]:
+def _runs_with_wrong_clock(store: RunTables, runs: pd.DataFrame, problems: Problems) -> set[str]:
     """Return runs whose seconds decrease, or do not match their frames per second."""
     wrong = set()
     for run, rows in store.metrics[store.metrics["run"].isin(runs.index)].groupby("run", observed=True):
@@ -150,21 +156,21 @@ def _wrong_clocks(store: RunTables, runs: pd.DataFrame, found: list[tuple[str, s
         elif len(rows) >= MIN_ROWS and not 1 / CLOCK_FACTOR < rate / max(measured, 1e-9) < CLOCK_FACTOR:
             text = f"its seconds imply {rate:,.3g} frames/s, but its metrics have {measured:,.3g}"
         if text:
-            found.append((run, "clock", f"excluded from everything by time: {text}"))
+            problems.append((run, "clock", f"excluded from everything by time: {text}"))
             wrong.add(run)
     return wrong
 
 
-def _never_evaluated(runs: pd.DataFrame, evaluations: pd.DataFrame, found: list[tuple[str, str, str]]) -> None:
-    never = runs.index.difference(evaluations["run"].unique(), sort=False)
-    found.extend((run, "evaluations", "it has no evaluation, so it has no score") for run in never)
+def _record_missing_evaluations(runs: pd.DataFrame, evaluations: pd.DataFrame, problems: Problems) -> None:
+    missing = runs.index.difference(evaluations["run"].unique(), sort=False)
+    problems.extend((run, "evaluations", "it has no evaluation, so it has no score") for run in missing)
 
 
-def _machines(runs: pd.DataFrame, found: list[tuple[str, str, str]]) -> None:
+def _record_different_machines(runs: pd.DataFrame, problems: Problems) -> None:
     """Record games whose training times are from different machines."""
     for (game, protocol), group in runs[runs["timed"]].groupby(["game", "protocol"]):
         machines = sorted(set(group["machine"]))
         if len(machines) > 1:
             text = f"hours on {game} ({protocol}) were measured on different machines and are shown separately: "
             text += "; ".join(machines)
-            found.append(("", "machines", text))
+            problems.append(("", "machines", text))

@@ -63,7 +63,7 @@ class Drawing(NamedTuple):
 
 def panels(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the data of each panel, in order of appearance."""
-    return {str(panel): part for panel, part in data.groupby("panel", sort=False)}
+    return {str(panel): rows for panel, rows in data.groupby("panel", sort=False)}
 
 
 def palette(data: pd.DataFrame) -> dict[str, Any]:
@@ -76,8 +76,8 @@ def palette(data: pd.DataFrame) -> dict[str, Any]:
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(_colour_group(name), []).append(name)
-    few = len(groups) <= DISTINCT_COLOURS
-    hues = seaborn.color_palette("colorblind", len(groups)) if few else seaborn.husl_palette(len(groups))
+    is_distinct = len(groups) <= DISTINCT_COLOURS
+    hues = seaborn.color_palette("colorblind", len(groups)) if is_distinct else seaborn.husl_palette(len(groups))
     return {name: shade for each, hue in zip(groups.values(), hues, strict=True) for name, shade in _shades(each, hue)}
 
 
@@ -124,22 +124,33 @@ def _draw(panel: Panel) -> tuple[bytes, bytes]:
             _plot_series(axes, name, data[data["series"] == name], spec, colours[name])
         _format_axes(axes, title, spec, data, names)
         if legend:
-            handles, labels = axes.get_legend_handles_labels()
-            by_name = dict(zip(labels, handles, strict=True))
-            canvas.legend(
-                [by_name[name] for name in legend],
-                [_legend_text(name, legend, names) for name in legend],
-                loc="outside lower center",
-                ncols=columns,
-                frameon=False,
-                handlelength=2.2,
-                columnspacing=1.2,
-            )
-        svg, png = io.BytesIO(), io.BytesIO()  # savefig would compute the layout twice
-        FigureCanvasSVG(canvas).print_svg(svg, metadata={"Date": None})  # type: ignore[no-untyped-call]
-        canvas.set_layout_engine("none")  # the layout is computed
-        canvas.set_dpi(DPI)
-        FigureCanvasAgg(canvas).print_png(png)  # type: ignore[no-untyped-call]
+            _add_legend(canvas, axes, legend, names, columns)
+        return _render(canvas)
+
+
+def _add_legend(
+    canvas: MatplotlibFigure, axes: Axes, legend: Sequence[str], names: Sequence[str], columns: int
+) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    by_name = dict(zip(labels, handles, strict=True))
+    canvas.legend(
+        [by_name[name] for name in legend],
+        [_legend_text(name, legend, names) for name in legend],
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        handlelength=2.2,
+        columnspacing=1.2,
+    )
+
+
+def _render(canvas: MatplotlibFigure) -> tuple[bytes, bytes]:
+    """Return a figure as SVG and PNG; unlike savefig, compute its layout only once."""
+    svg, png = io.BytesIO(), io.BytesIO()
+    FigureCanvasSVG(canvas).print_svg(svg, metadata={"Date": None})  # type: ignore[no-untyped-call]
+    canvas.set_layout_engine("none")
+    canvas.set_dpi(DPI)
+    FigureCanvasAgg(canvas).print_png(png)  # type: ignore[no-untyped-call]
     return PATH_PATTERN.sub(_rounded, svg.getvalue()), png.getvalue()
 
 
@@ -159,8 +170,8 @@ def _legend_text(name: str, legend: Sequence[str], names: Sequence[str]) -> str:
     return f"{name} … and {more} more" if more and name == legend[-1] else name
 
 
-def _plot_series(axes: Axes, name: str, part: pd.DataFrame, spec: PlotSpec, colour: Any) -> None:
-    x, y, low, high = (part[column].to_numpy(float) for column in ("x", "y", "low", "high"))
+def _plot_series(axes: Axes, name: str, rows: pd.DataFrame, spec: PlotSpec, colour: Any) -> None:
+    x, y, low, high = (rows[column].to_numpy(float) for column in ("x", "y", "low", "high"))
     if spec.marks == "intervals":
         axes.plot([low[0], high[0]], [name, name], color=colour, linewidth=5, alpha=0.35, solid_capstyle="butt")
         axes.plot(x[:1], [name], "o", color=colour, markersize=5)
@@ -168,7 +179,7 @@ def _plot_series(axes: Axes, name: str, part: pd.DataFrame, spec: PlotSpec, colo
     if spec.marks == "points":
         axes.scatter(x, y, color=colour, label=name, s=16)
         return
-    marker = "o" if spec.marks == "both" or len(part) == 1 else ""
+    marker = "o" if spec.marks == "both" or len(rows) == 1 else ""
     axes.plot(x, y, color=colour, label=name, linestyle=_dash(name), marker=marker, markersize=4, linewidth=1.5)
     if not np.isnan(low).all():
         if spec.marks == "both":
@@ -183,20 +194,18 @@ def _format_axes(axes: Axes, title: str, spec: PlotSpec, data: pd.DataFrame, nam
     axes.set_ylabel(spec.y.label)
     axes.grid(True, axis="both" if spec.y.kind != "names" else "x", color="#e6e6e6", linewidth=0.6)
     axes.set_axisbelow(True)
-    for axis, which in ((spec.x, axes.xaxis), (spec.y, axes.yaxis)):
+    for axis, mpl_axis in ((spec.x, axes.xaxis), (spec.y, axes.yaxis)):
         if axis.kind == "frames":
-            which.set_major_formatter(EngFormatter(sep=""))
+            mpl_axis.set_major_formatter(EngFormatter(sep=""))
         elif axis.kind == "counts":
-            few = sorted(set(data["x"]))
-            which.set_major_locator(
-                FixedLocator(few) if len(few) <= MAX_TICKS else MaxNLocator(integer=True, nbins=MAX_TICKS)
-            )
+            counts = sorted(set(data["x"]))
+            every_count, some = FixedLocator(counts), MaxNLocator(integer=True, nbins=MAX_TICKS)
+            mpl_axis.set_major_locator(every_count if len(counts) <= MAX_TICKS else some)
         elif axis.kind == "log":
-            axes.set_xscale("log") if which is axes.xaxis else axes.set_yscale("log")
-            which.set_major_formatter(
-                FuncFormatter(lambda value, _: f"{value:g}")
-            )  # the default uses TeX, which is off
-            which.set_minor_formatter(NullFormatter())
+            axes.set_xscale("log") if mpl_axis is axes.xaxis else axes.set_yscale("log")
+            # the default formatter writes TeX, which is turned off
+            mpl_axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            mpl_axis.set_minor_formatter(NullFormatter())
     if spec.marks == "both":
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     if spec.y.kind == "names":

@@ -104,8 +104,8 @@ def _panels(figure: Figure) -> list[plot.Panel]:
     if figure.data.empty:
         return []
     colours = plot.palette(figure.data)
-    parts = list(plot.panels(figure.data).items())[:MAX_PANELS]
-    return [plot.Panel(title, part, figure.spec, colours) for title, part in parts]
+    shown = list(plot.panels(figure.data).items())[:MAX_PANELS]
+    return [plot.Panel(title, data, figure.spec, colours) for title, data in shown]
 
 
 def _write(figure: Figure, number: int, title: str, drawing: plot.Drawing, out: Path) -> DrawnPanel:
