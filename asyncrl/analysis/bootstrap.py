@@ -45,7 +45,7 @@ def iqm(samples: Samples) -> Array:
     """Return the mean of the middle half of all runs of all games, ``[R]``; games have equal weight.
 
     A run at the edge of the middle half counts with the fraction of it that is inside. If 4 divides the number of runs,
-    this equals the IQM of rliable, which trims whole runs only, and none of three runs.
+    this equals the IQM of rliable, which trims whole runs only (of three runs, none).
     """
     scores = np.concatenate(samples, axis=1)  # [R, runs]
     sizes = [each.shape[1] for each in samples]

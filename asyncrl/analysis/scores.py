@@ -8,7 +8,7 @@ import pandas as pd
 from asyncrl.analysis import reference_data
 from asyncrl.analysis.validity import Comparison
 
-BELOW_RANDOM_RULE = "100 × score ÷ human, since human < random"  # Video Pinball by human starts
+BELOW_RANDOM_RULE = "100 × score ÷ human, since human < random"  # Video Pinball with human starts
 NORMAL_RULE = "100 × (score − random) ÷ (human − random)"
 RUN_COLUMNS = (
     "task", "game", "protocol", "label", "variant", "setup", "algo", "threads", "lr", "optimizer", "machine"

@@ -160,7 +160,7 @@ PROBLEMS = (Column("run", "run", as_text), Column("kind", "kind", as_text), Colu
 def build_table(
     name: str, title: str, text: str, data: pd.DataFrame, columns: Sequence[Column], command: str = ""
 ) -> ReportTable:
-    """Build a table from data; columns without any value are left out."""
+    """Build a table from data; columns without any value are omitted."""
     columns = [column for column in columns if column.name in data and (data[column.name].notna().any() or data.empty)]
     rows = [[_cell(row, column) for column in columns] for _, row in data.iterrows()]
     return ReportTable(name, title, text, data, [column.title for column in columns], rows, command)

@@ -13,7 +13,7 @@ def comparison(root, **options):
     return validity.build_comparison(load(Selection(root)), **options)
 
 
-def said(found, kind):
+def problem_texts(found, kind):
     return {row["run"]: row["text"] for _, row in found.problems.iterrows() if row["kind"] == kind}
 
 
@@ -30,7 +30,7 @@ def root(tmp_path):
     return tmp_path
 
 
-def test_sound_runs_are_all_used_and_nothing_is_said(root):
+def test_valid_runs_are_all_used_without_problems(root):
     found = comparison(root)
     assert sorted(found.runs.index) == ["sound-1", "sound-2"]
     assert found.problems.empty
@@ -42,7 +42,7 @@ def test_evaluations_by_another_protocol_are_left_out_and_named(root):
     rewrite(run, "evaluations", lambda row: row | ({"protocol": "human-starts"} if row["mean"] > 0 else {}))
     found = comparison(root)
     assert found.evaluations.query("run == 'mixed'")["mean"].max() <= 0
-    assert "with protocol human-starts in a run with atari-paper-noop" in said(found, "protocol")["mixed"]
+    assert "with protocol human-starts in a run with atari-paper-noop" in problem_texts(found, "protocol")["mixed"]
 
 
 def test_a_run_whose_evaluations_are_all_by_another_protocol_has_no_score(tmp_path):
@@ -50,14 +50,14 @@ def test_a_run_whose_evaluations_are_all_by_another_protocol_has_no_score(tmp_pa
     rewrite(run, "evaluations", lambda row: row | {"protocol": "human-starts"})
     found = comparison(tmp_path)
     assert found.evaluations.empty
-    assert said(found, "evaluations") == {"one": "it has no evaluation, so it has no score"}
+    assert problem_texts(found, "evaluations") == {"one": "it has no evaluation, so it has no score"}
 
 
 def test_a_run_that_says_one_protocol_and_is_set_to_another_is_left_out(root):
     write(root, "sticky", straight(-21, 7), seed=3, atari={"protocol": "sticky"})
     found = comparison(root)
     assert "sticky" not in found.runs.index
-    assert "atari-sticky-noop" in said(found, "protocol")["sticky"]
+    assert "atari-sticky-noop" in problem_texts(found, "protocol")["sticky"]
 
 
 def test_two_protocols_are_two_tasks(root):
@@ -71,7 +71,7 @@ def test_frames_that_are_steps_are_caught(root, name):
     rewrite(run, name, lambda row: row | {"frames": row["steps"]})
     found = comparison(root)
     assert "units" not in found.runs.index
-    assert said(found, "units") == {"units": f"excluded: frames in its {name} are not 4 times the steps"}
+    assert problem_texts(found, "units") == {"units": f"excluded: frames in its {name} are not 4 times the steps"}
 
 
 def test_an_atari_run_of_one_frame_a_step_is_caught(root):
@@ -80,14 +80,14 @@ def test_an_atari_run_of_one_frame_a_step_is_caught(root):
     (run / "run.json").write_text(json.dumps(document | {"frames_per_step": 1}))
     for name in ("evaluations", "metrics"):
         rewrite(run, name, lambda row: row | {"frames": row["steps"]})
-    assert "frames_per_step 1" in said(comparison(root), "units")["units"]
+    assert "frames_per_step 1" in problem_texts(comparison(root), "units")["units"]
 
 
 def test_the_same_seed_twice_is_one_sample(root):
     write(root, "z-again", straight(-21, 9), seed=1)
     found = comparison(root)
     assert sorted(found.runs.index) == ["sound-1", "sound-2"]
-    assert "sound-1 has the same settings and seed" in said(found, "seeds")["z-again"]
+    assert "sound-1 has the same settings and seed" in problem_texts(found, "seeds")["z-again"]
 
 
 def test_of_a_seed_that_was_broken_off_and_run_again_the_finished_run_stays(root):
@@ -95,12 +95,12 @@ def test_of_a_seed_that_was_broken_off_and_run_again_the_finished_run_stays(root
     document = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(document | {"started": "2020-01-01T00:00:00+00:00"}))
     provenance(run, started="2020-01-01T00:00:00+00:00")
-    assert "sound-1 has the same settings" in said(comparison(root, unfinished=True), "seeds")["a-first"]
+    assert "sound-1 has the same settings" in problem_texts(comparison(root, unfinished=True), "seeds")["a-first"]
 
 
 def test_a_game_by_another_name_is_the_same_game(root):
     write(root, "z-again", straight(-21, 9), seed=1, env="ALE/Pong-v5")
-    assert "sound-1 has the same settings and seed" in said(comparison(root), "seeds")["z-again"]
+    assert "sound-1 has the same settings and seed" in problem_texts(comparison(root), "seeds")["z-again"]
 
 
 def test_the_same_seed_with_other_settings_is_another_sample(root):
@@ -116,7 +116,7 @@ def test_a_copy_under_other_settings_is_one_sample(root, change):
     (root / "z-copy" / "run.json").write_text(json.dumps(document))
     found = comparison(root)
     assert "z-copy" not in found.runs.index
-    assert "identical to those of sound-1" in said(found, "seeds")["z-copy"]
+    assert "identical to those of sound-1" in problem_texts(found, "seeds")["z-copy"]
 
 
 @pytest.mark.parametrize(
@@ -132,12 +132,12 @@ def test_a_confused_clock_keeps_a_run_out_of_everything_by_time_only(root, chang
     rewrite(write(root, "clock", straight(-21, 7), seed=3), "metrics", change)
     found = comparison(root)
     assert dict(found.runs["timed"]) == {"sound-1": True, "sound-2": True, "clock": False}
-    assert "excluded from everything by time" in said(found, "clock")["clock"]
+    assert "excluded from everything by time" in problem_texts(found, "clock")["clock"]
 
 
 def test_machines_that_differ_are_named(root):
     write(root, "bigger", straight(-21, 7), seed=3, cores=16)
-    text = said(comparison(root), "machines")[""]
+    text = problem_texts(comparison(root), "machines")[""]
     assert "A CPU, 2 cores" in text
     assert "A CPU, 16 cores" in text
 
@@ -167,12 +167,12 @@ def test_a_run_that_does_not_say_what_it_is_is_left_out(root, name):
     (run / "run.json").write_text(json.dumps(document))
     found = comparison(root)
     assert "odd" not in found.runs.index
-    assert "run.json lacks its" in said(found, "damaged")["odd"]
+    assert "run.json lacks its" in problem_texts(found, "damaged")["odd"]
 
 
 def test_a_run_without_evaluations_is_named(root):
     write(root, "blind", seed=3)
-    assert said(comparison(root), "evaluations") == {"blind": "it has no evaluation, so it has no score"}
+    assert problem_texts(comparison(root), "evaluations") == {"blind": "it has no evaluation, so it has no score"}
 
 
 def test_labels_say_what_varies_and_sets_have_their_own_names(root):
@@ -214,7 +214,7 @@ def test_runs_with_and_without_the_compiled_part_are_not_compared_by_the_clock(r
     found = comparison(root)
     machines = {"sound-1": "A CPU, 2 cores, compiled", "sound-2": "A CPU, 2 cores, not compiled"}
     assert dict(found.runs["machine"]) == machines
-    assert "; ".join(machines.values()) in said(found, "machines")[""]
+    assert "; ".join(machines.values()) in problem_texts(found, "machines")[""]
 
 
 @pytest.mark.parametrize(
