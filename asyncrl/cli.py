@@ -311,7 +311,7 @@ def report(
             from asyncrl.report import publish  # late: what draws is slow to import, and a mistake needs none of it
         page = publish.publish(found, machine.cores())
     console = Console()
-    console.print(rendering.report(reporting.lines(found), found.notes, page, console.width), highlight=False)
+    console.print(rendering.report(reporting.terminal_rows(found), found.notes, page, console.width), highlight=False)
 
 
 @app.command(epilog="Example: asyncrl export --where env=pong --format csv --out pong/")

@@ -1,6 +1,6 @@
-"""A store of real short runs for trying the report: ``python -m benchmarks.store DIR``; some minutes on two cores.
+"""Trains short runs to try the report with: ``python -m benchmarks.store DIR``; some minutes on two cores.
 
-Every algorithm on two games, with two seeds, by one and by two threads. The runs are far too short to learn Pong.
+Every algorithm on two games, with two seeds, with one and two threads. The runs are far too short to learn Pong.
 """
 
 import os
@@ -19,9 +19,9 @@ SEEDS, THREADS = (1, 2), (1, 2)
 
 
 def main(
-    results: Annotated[Path, typer.Argument(help="Where the runs go; those that are there already stay.")],
+    results: Annotated[Path, typer.Argument(help="Directory of the runs; existing runs are skipped.")],
 ) -> None:
-    """Train what is not there yet."""
+    """Train the runs that do not exist yet."""
     for env, algo, seed, threads in product(GAMES, ALGOS, SEEDS, THREADS):
         name = f"{env}-{algo}-{threads}t-s{seed}".lower()
         if (results / name).exists():

@@ -1,36 +1,36 @@
-"""A selection of runs as five flat files, Parquet or CSV, for whatever else one has."""
+"""Writes the tables of ``load`` as flat files, Parquet or CSV, for other tools."""
 
 from pathlib import Path
 
 import pandas as pd
 
-from asyncrl.analysis.load import Store, load
+from asyncrl.analysis.load import RunTables, load
 from asyncrl.analysis.selection import Selection
 from asyncrl.errors import InputError
 
 FORMATS = ("parquet", "csv")
 
 
-def export(selection: Selection, out: Path, form: str) -> list[tuple[Path, int]]:
+def export(selection: Selection, out: Path, file_format: str) -> list[tuple[Path, int]]:
     """Write runs, evaluations, metrics, episodes, failures and problems; return each file with its number of rows.
 
     Raises:
-        InputError: nothing is selected, or nothing can be written there.
+        InputError: no run is selected, or ``out`` cannot be written to.
     """
-    if form not in FORMATS:
-        raise InputError(f"--format is {' or '.join(FORMATS)}; got {form!r}.")
+    if file_format not in FORMATS:
+        raise InputError(f"--format is {' or '.join(FORMATS)}; got {file_format!r}.")
     store = load(selection)
     if store.runs.empty:
-        raise InputError(nothing_selected(selection))
+        raise InputError(empty_selection_message(selection))
     try:
         out.mkdir(parents=True, exist_ok=True)
-        return [_write(out / f"{name}.{form}", getattr(store, name)) for name in Store._fields]
+        return [_write(out / f"{name}.{file_format}", getattr(store, name)) for name in RunTables._fields]
     except OSError as error:
         raise InputError(f"Cannot write to {out}: {error.strerror or error}.") from None
 
 
-def nothing_selected(selection: Selection) -> str:
-    """Say in one line why there is nothing to work on, and what would be."""
+def empty_selection_message(selection: Selection) -> str:
+    """Return one line that says why no run is selected."""
     wanted = [f"has {selection.where}"] if selection.where else []
     wanted += ["is in " + " or ".join(map(repr, selection.compare))] if selection.compare else []
     if wanted:
@@ -44,6 +44,7 @@ def _write(file: Path, table: pd.DataFrame) -> tuple[Path, int]:
         table.to_csv(file, index=False)
     else:
         mixed = [name for name in table if pd.api.types.is_object_dtype(table[name])]
-        table = table.astype(dict.fromkeys(mixed, "string"))  # a column of texts and gaps has one type in Parquet
+        # Parquet needs one type per column, also if values are missing
+        table = table.astype(dict.fromkeys(mixed, "string"))
         table.to_parquet(file, index=False)
     return file, len(table)

@@ -1,4 +1,4 @@
-"""What tells runs apart in figures and tables."""
+"""Step "validity" of the pipeline, its labels: names runs in figures and tables by the settings that vary."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pandas as pd
 from asyncrl.config import flatten
 from asyncrl.text import count
 
-WORDS: dict[str, Callable[[Any], str]] = {  # of a label, by setting
+LABEL_FORMATS: dict[str, Callable[[Any], str]] = {  # formats of the settings in a label
     "network": str,
     "optimizer": str,
     "budget": lambda frames: f"{count(frames)} frames",
@@ -18,15 +18,17 @@ WORDS: dict[str, Callable[[Any], str]] = {  # of a label, by setting
     "envs_per_thread": "{:g} envs each".format,
     "threads": "{:g} threads".format,
 }
-OF_A_METHOD = ("t_max", "gamma")  # presets give each algorithm its own: named only where runs of one method differ
+# presets give each algorithm its own values, so labels name these only if runs of one method differ
+METHOD_SETTINGS = ("t_max", "gamma")
 
 
-def labelled(runs: pd.DataFrame) -> pd.DataFrame:
-    """Add columns of text that tell runs apart.
+def with_labels(runs: pd.DataFrame) -> pd.DataFrame:
+    """Add columns of text that distinguish runs.
 
-    ``task``: game and protocol. ``machine``: processor and cores, and whether the compiled part was used where that
-    varies. ``method``: its set or, without sets, its algorithm. ``label``: the method and what else varies; a set has
-    one label. ``variant``: the label but for the number of threads. ``setup``: the label but for the optimiser.
+    ``task``: game and protocol. ``machine``: processor and cores, and whether compiled code was used if that
+    varies. ``method``: its set or, without sets, its algorithm. ``label``: the method and all other settings that vary;
+    a set has one label. ``variant``: the label without the number of threads. ``setup``: the label without the
+    optimiser.
     """
 
     def texts(make: Callable[[pd.Series], str]) -> pd.Series:
@@ -35,9 +37,9 @@ def labelled(runs: pd.DataFrame) -> pd.DataFrame:
     runs = runs.assign(
         task=texts(lambda run: run["game"] if run["protocol"] == "gymnasium" else f"{run['game']}, {run['protocol']}"),
         machine=texts(lambda run: _machine(run, runs["compiled"].nunique(dropna=False) > 1)),
-        method=texts(lambda run: _known(run["set"], run["algo"])),
+        method=texts(lambda run: _text_or_default(run["set"], run["algo"])),
     )
-    varying = _varying(runs)
+    varying = _varying_settings(runs)
 
     def labels(without: str = "") -> pd.Series:
         return texts(lambda run: _label(run, [name for name in varying if name != without]))
@@ -46,37 +48,37 @@ def labelled(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _machine(run: pd.Series, compiled_varies: bool) -> str:
-    """Name what hours depend on, as far as it is known."""
+    """Return a name of the machine, on which training time depends, from what is known."""
     if pd.isna(run["cpu"]) and pd.isna(run["usable_cores"]):
         return "unknown machine"
-    words = [_known(run["cpu"], "unknown processor")]
+    words = [_text_or_default(run["cpu"], "unknown processor")]
     words += [f"{run['usable_cores']:g} cores"] if pd.notna(run["usable_cores"]) else []
-    words += [COMPILED.get(run["compiled"], "compiled or not")] if compiled_varies else []
+    words += [COMPILED.get(run["compiled"], "unknown whether compiled")] if compiled_varies else []
     return ", ".join(words)
 
 
 COMPILED = {True: "compiled", False: "not compiled"}
 
 
-def _known(text: object, otherwise: str) -> str:
-    return text if isinstance(text, str) else otherwise
+def _text_or_default(text: object, default: str) -> str:
+    return text if isinstance(text, str) else default
 
 
-def _varying(runs: pd.DataFrame) -> list[str]:
-    """Return the settings that tell methods apart: none where a person has named sets."""
+def _varying_settings(runs: pd.DataFrame) -> list[str]:
+    """Return the settings that labels must name: those that vary, and none if the user has named sets."""
     if runs["set"].notna().any():
         return []
-    groups = {name: ["task", "method"] if name in OF_A_METHOD else ["task"] for name in WORDS}
+    groups = {name: ["task", "method"] if name in METHOD_SETTINGS else ["task"] for name in LABEL_FORMATS}
     return [name for name, keys in groups.items() if (runs.groupby(keys)[name].nunique() > 1).any()]
 
 
 def _label(run: pd.Series, names: list[str]) -> str:
-    words = [WORDS[name](run[name]) for name in names if pd.notna(run[name])]
+    words = [LABEL_FORMATS[name](run[name]) for name in names if pd.notna(run[name])]
     return ", ".join([run["method"], *words]).replace(" 1 threads", " 1 thread").replace(" 1 envs", " 1 env")
 
 
-def pooled(runs: pd.DataFrame) -> list[str]:
-    """Return the settings besides the seed in which runs of one task and label differ, by their dotted names."""
+def differing_settings(runs: pd.DataFrame) -> list[str]:
+    """Return the dotted names of settings, except the seed, in which runs of one task and label differ."""
     names: set[str] = set()
     for _, group in runs.groupby(["task", "label"]):
         settings = [flatten(json.loads(text)[0]) for text in group["setting"].unique()]

@@ -1,4 +1,4 @@
-"""Scores that others published, each with how its games start and where it stands: ``reference/*.csv``."""
+"""Published scores from ``reference/*.csv``, each with the kind of episode start and its source."""
 
 from functools import cache
 from importlib.resources import files
@@ -7,8 +7,11 @@ import pandas as pd
 
 from asyncrl.text import letters, played
 
-NO_OP, HUMAN = "no-op", "human"  # how games start: after up to 30 no-ops, or at points a person had reached
-STARTS = {"atari-paper-noop": NO_OP, "atari-sticky-noop": NO_OP}  # by a run's protocol; no other has references
+NO_OP, HUMAN = "no-op", "human"  # kinds of episode start: up to 30 no-ops, or states that a human had reached
+STARTS = {
+    "atari-paper-noop": NO_OP,
+    "atari-sticky-noop": NO_OP,
+}  # by protocol; others have no references
 
 
 @cache
@@ -37,7 +40,7 @@ def speedup() -> pd.DataFrame:
 
 
 def game(env: str) -> str:
-    """Return the ROM that an ``--env`` means (``ALE/Pong-v5`` is ``pong``), or the name itself where it is no game."""
+    """Return the ROM of an ``--env`` (``pong`` for ``ALE/Pong-v5``), or the name itself if it is no Atari game."""
     return _roms().get(played(env), env)
 
 

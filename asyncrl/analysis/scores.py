@@ -1,4 +1,4 @@
-"""From evaluations to scores of runs: final, best, area; human-normalised; how long it took to get somewhere."""
+"""Step "scores" of the pipeline: final, best and mean score of each run, human-normalised, and time to a score."""
 
 from collections.abc import Mapping
 
@@ -6,31 +6,21 @@ import numpy as np
 import pandas as pd
 
 from asyncrl.analysis import reference_data
-from asyncrl.analysis.validity import Study
+from asyncrl.analysis.validity import Comparison
 
-BELOW_RANDOM = "100 × score ÷ human, since human < random"  # Video Pinball by human starts
-USUAL = "100 × (score − random) ÷ (human − random)"
-OF_A_RUN = (
-    "task",
-    "game",
-    "protocol",
-    "label",
-    "variant",
-    "setup",
-    "algo",
-    "threads",
-    "lr",
-    "optimizer",
-    "machine",
-)
+BELOW_RANDOM_RULE = "100 × score ÷ human, since human < random"  # Video Pinball with human starts
+NORMAL_RULE = "100 × (score − random) ÷ (human − random)"
+RUN_COLUMNS = (
+    "task", "game", "protocol", "label", "variant", "setup", "algo", "threads", "lr", "optimizer", "machine"
+)  # fmt: skip
 
 
 def normalise(scores: pd.DataFrame) -> pd.DataFrame:
-    """Add what a score is in % of a human's: columns ``percent``, ``reference`` and ``rule``.
+    """Add scores in % of a human's: columns ``percent``, ``reference`` and ``rule``.
 
-    Games that start from no-ops are held against no-op references, human starts against those, and nothing else
-    against anything: there ``percent`` is missing. Where the human scored less than random play, as in Video Pinball
-    by human starts, the score is divided by the human's; the paper's means hold under this rule alone.
+    Scores with no-op starts are compared with no-op references, human starts with human-start references; for any other
+    start ``percent`` is missing. If the human scored less than random play, as in Video Pinball with human starts, the
+    score is divided by the human's; only this rule reproduces the paper's means.
 
     Args:
         scores: columns ``game``, ``starts`` ("no-op", "human" or missing) and ``score``.
@@ -40,20 +30,20 @@ def normalise(scores: pd.DataFrame) -> pd.DataFrame:
     random, human = known["random"], known["human"]
     above = 100 * (known["score"] - random) / (human - random)
     percent = above.where(human > random, 100 * known["score"] / human)
-    rule = pd.Series(np.where(human > random, USUAL, BELOW_RANDOM), known.index).where(percent.notna())
+    rule = pd.Series(np.where(human > random, NORMAL_RULE, BELOW_RANDOM_RULE), known.index).where(percent.notna())
     result = known.drop(columns=["random", "human"]).assign(percent=percent, rule=rule)
     return result.set_axis(scores.index)
 
 
-def of_runs(study: Study) -> pd.DataFrame:
-    """Return one row a run that was evaluated, indexed by its id.
+def run_scores(comparison: Comparison) -> pd.DataFrame:
+    """Return one row per evaluated run, indexed by its id.
 
     Columns besides its settings: ``final`` (the last evaluation), ``best`` (the highest of ``evaluations``, biased
     upwards by their number), ``area`` (mean score over the frames between the first and last evaluation, linear
     between them), ``percent`` and ``best_percent`` (human-normalised final and best), ``starts``, ``reference``,
-    ``frames``, ``hours`` (missing where the clock is not to be trusted), ``frames_per_second``.
+    ``frames``, ``hours`` (missing if its clock is invalid), ``frames_per_second``.
     """
-    rows = study.evaluations.groupby("run")
+    rows = comparison.evaluations.groupby("run")
     table = pd.DataFrame(
         {
             "final": rows["mean"].last(),
@@ -62,8 +52,8 @@ def of_runs(study: Study) -> pd.DataFrame:
             "evaluations": rows.size(),
         }
     )
-    runs = study.runs.loc[table.index]
-    table = pd.concat([runs[list(OF_A_RUN)], table], axis=1)
+    runs = comparison.runs.loc[table.index]
+    table = pd.concat([runs[list(RUN_COLUMNS)], table], axis=1)
     table["starts"] = table["protocol"].map(reference_data.STARTS)
     for column, name in (("final", "percent"), ("best", "best_percent")):
         normal = normalise(table[["game", "starts"]].assign(score=table[column]))
@@ -80,32 +70,32 @@ def _area(evaluations: pd.DataFrame) -> float:
     return float(np.trapezoid(means, frames) / (frames[-1] - frames[0])) if frames[-1] > frames[0] else float(means[-1])
 
 
-def reaching(study: Study, references: Mapping[str, float]) -> pd.DataFrame:
-    """Return when each run first reached a reference score of its task, one row a run.
+def time_to_score(comparison: Comparison, references: Mapping[str, float]) -> pd.DataFrame:
+    """Return when each run first reached a reference score of its task, one row per run.
 
-    The moment lies on a straight line between two evaluations. Where the first evaluation was high enough already,
-    ``at_once``, it is that one's, an upper bound. ``reached`` is False where a run never was: ``frames`` and ``hours``
-    are then how far it was watched.
+    Time and frames are interpolated linearly between two evaluations. If the first evaluation already reached the score
+    (``at_once``), they are those of that evaluation, an upper bound. If no evaluation reached it, ``reached`` is False,
+    and ``frames`` and ``hours`` are those of the last evaluation.
 
     Args:
-        study: what may be compared.
+        comparison: runs that may be compared.
         references: a score for each task.
     """
     found = []
-    for run, rows in study.evaluations.groupby("run"):
-        task = study.runs.at[run, "task"]
+    for run, rows in comparison.evaluations.groupby("run"):
+        task = comparison.runs.at[run, "task"]
         if task in references:
-            frames, seconds, reached = _first(rows, references[task])
+            frames, seconds, reached = _first_reached(rows, references[task])
             at_once = reached and frames == rows["frames"].iloc[0]
-            hours = seconds / 3600 if study.runs.at[run, "timed"] else np.nan
+            hours = seconds / 3600 if comparison.runs.at[run, "timed"] else np.nan
             found.append((run, references[task], reached, at_once, frames, hours))
     table = pd.DataFrame(found, columns=["run", "reference_score", "reached", "at_once", "frames", "hours"]).set_index(
         "run"
     )
-    return study.runs.loc[table.index, list(OF_A_RUN)].join(table)
+    return comparison.runs.loc[table.index, list(RUN_COLUMNS)].join(table)
 
 
-def _first(rows: pd.DataFrame, reference: float) -> tuple[float, float, bool]:
+def _first_reached(rows: pd.DataFrame, reference: float) -> tuple[float, float, bool]:
     means = rows["mean"].to_numpy(float)
     stamps = rows[["frames", "seconds"]].to_numpy(float)  # [evaluations, 2]
     above = np.flatnonzero(means >= reference)
@@ -118,13 +108,13 @@ def _first(rows: pd.DataFrame, reference: float) -> tuple[float, float, bool]:
     return *(stamps[i - 1] + share * (stamps[i] - stamps[i - 1])), True
 
 
-def common_references(study: Study) -> dict[str, float]:
-    """Return for each task the highest score that more than half the runs of every method and thread count reached.
+def default_reference_scores(comparison: Comparison) -> dict[str, float]:
+    """Return for each task the highest score that more than half of the runs of every method and thread count reached.
 
-    Of exactly half the runs the median moment is halfway to never.
+    Exactly half of the runs would not be enough: the median time would be infinite.
     """
-    best = study.evaluations.groupby("run")["mean"].max()
-    runs = study.runs.loc[best.index]
+    best = comparison.evaluations.groupby("run")["mean"].max()
+    runs = comparison.runs.loc[best.index]
     keys = [runs["task"], runs["variant"], runs["threads"]]
     reached = best.groupby(keys).agg(lambda scores: np.sort(scores)[::-1][len(scores) // 2])
     return {str(task): float(low) for task, low in reached.groupby(level=0).min().items()}

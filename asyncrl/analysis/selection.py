@@ -1,4 +1,4 @@
-"""Which runs an analysis is of: by query, by name, or in labelled sets."""
+"""Step "select" of the pipeline: chooses runs by query, by name, or in labelled sets."""
 
 import shlex
 from collections.abc import Mapping
@@ -13,60 +13,60 @@ from asyncrl.store.runs import DOCUMENT, LOCK
 
 @dataclass(frozen=True)
 class Selection:
-    """What a person asked for on the command line."""
+    """The selection of runs on the command line."""
 
     results: Path
-    names: tuple[str, ...] = ()  # ids, beginnings of ids, paths or "last"; none: all runs
-    where: str | None = None  # conditions, as `asyncrl ls --where` takes them
+    names: tuple[str, ...] = ()  # ids, prefixes of ids, paths or "last"; empty: all runs
+    where: str | None = None  # conditions, as in `asyncrl ls --where`
     compare: tuple[str, ...] = ()  # sets of runs, each "label: conditions"
 
     @property
     def arguments(self) -> str:
-        """Return the part of a command line that selects the same again."""
+        """Return the part of a command line that selects the same runs."""
         words = [*self.names]
         words += ["--where", self.where] if self.where else []
         words += [word for each in self.compare for word in ("--compare", each)]
         return shlex.join([*words, *(["--results", str(self.results)] if str(self.results) != "results" else [])])
 
 
-class Chosen(NamedTuple):
+class SelectedRun(NamedTuple):
     """One run of a selection."""
 
     path: Path
-    document: Mapping[str, Any]  # run.json; of a damaged one only status and reason
-    label: str | None  # of its set, where there are sets
+    document: Mapping[str, Any]  # run.json; only status and reason if it is damaged
+    label: str | None  # of its set, if there are sets
 
 
-def choose(selection: Selection) -> list[Chosen]:
-    """Return the chosen runs, as they were named, or the last started first.
+def select_runs(selection: Selection) -> list[SelectedRun]:
+    """Return the selected runs, in the order of their names, or else the last started first.
 
     Raises:
-        InputError: a name or a condition is none, a set has no label, or a run is in two sets.
+        InputError: a name or a condition is invalid, a set has no label, or a run is in two sets.
     """
     wanted = [runs.find(selection.results, name) for name in selection.names]
-    sets = [_set(text) for text in selection.compare]
-    fulfils = runs.conditions(selection.where)
+    sets = [_parse_set(text) for text in selection.compare]
+    matches = runs.conditions(selection.where)
     named = {path.resolve(): (path, runs.current_document(path)) for path in wanted}  # a path may lead to another store
-    found = [pair for pair in (named.values() if wanted else runs.select(selection.results)) if fulfils(*pair)]
+    found = [pair for pair in (named.values() if wanted else runs.select(selection.results)) if matches(*pair)]
     if not sets:
-        return [Chosen(path, document, None) for path, document in found]
-    labels = [[label for label, belongs in sets if belongs(*pair)] for pair in found]
+        return [SelectedRun(path, document, None) for path, document in found]
+    labels = [[label for label, is_in_set in sets if is_in_set(*pair)] for pair in found]
     for (path, _), mine in zip(found, labels, strict=True):
         if len(mine) > 1:
-            raise InputError(f"{path.name} is in two sets, {mine[0]!r} and {mine[1]!r}; one run, one set.")
-    return [Chosen(*pair, mine[0]) for pair, mine in zip(found, labels, strict=True) if mine]
+            raise InputError(f"{path.name} is in two sets, {mine[0]!r} and {mine[1]!r}; a run may be in one set only.")
+    return [SelectedRun(*pair, mine[0]) for pair, mine in zip(found, labels, strict=True) if mine]
 
 
-def _set(text: str) -> tuple[str, runs.Conditions]:
-    """Read ``LABEL: CONDITIONS``."""
+def _parse_set(text: str) -> tuple[str, runs.Conditions]:
+    """Parse ``LABEL: CONDITIONS``."""
     label, colon, where = (part.strip() for part in text.partition(":"))
     if not (label and colon and where):
         raise InputError(f"--compare takes 'LABEL: CONDITIONS', such as 'many threads: threads>=8'; got {text!r}.")
     return label, runs.conditions(where)
 
 
-def without_document(results: Path) -> list[Path]:
-    """Return what was begun as a run but has no ``run.json``: a crash came before it, or it was lost."""
+def runs_without_document(results: Path) -> list[Path]:
+    """Return directories of runs without ``run.json``: the run crashed before writing it, or it was deleted."""
     if not results.is_dir():
         return []
     folders = [path for path in sorted(results.iterdir()) if path.is_dir() and not (path / DOCUMENT).exists()]

@@ -1,6 +1,7 @@
-"""The numbers that figures draw, as tidy tables: columns panel, series, x, y, low, high, runs, statistic.
+"""Step "series" of the pipeline: the numbers in figures, as tidy tables.
 
-Every figure's CSV is one of these tables; what draws them adds no number.
+Columns: panel, series, x, y, low, high, runs, statistic. The CSV file of a figure is one of these tables; plotting
+computes no further numbers.
 """
 
 from collections.abc import Iterable
@@ -10,109 +11,115 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from asyncrl.analysis import bootstrap
-from asyncrl.analysis.validity import Study
+from asyncrl.analysis.validity import Comparison
 
 COLUMNS = ("panel", "series", "x", "y", "low", "high", "runs", "statistic")
-POINTS = 40  # of a curve
-BEST, OF = 5, 10  # the best 5 get a curve of their own where there are 10 runs or more
-RATES = 3  # the best three learning rates stand for a thread count
-HEALTH = ("entropy", "q", "value", "grad_norm", "policy_lag", "loss")
+POINTS = 40  # per averaged curve
+BEST_RUNS, MIN_RUNS_FOR_BEST = 5, 10  # with 10 runs or more, the best 5 have a curve of their own
+BEST_RATES = 3  # of a thread count, runs with the best three learning rates are averaged
+TRAINING_STATISTICS = ("entropy", "q", "value", "grad_norm", "policy_lag", "loss")
 
 Array = NDArray[np.float64]
 Curve = tuple[Array, Array]  # x, y of one run
 
 
-def table(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
-    """Return rows as a table of figures, whatever is missing being NaN."""
+def series_table(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
+    """Return rows as a table with ``COLUMNS``; missing values are NaN."""
     return pd.DataFrame(list(rows), columns=[*COLUMNS])
 
 
-def learning(study: Study, unit: str) -> pd.DataFrame:
-    """Return score against ``frames`` or ``hours``, one panel a task and one series a label (figure 1)."""
-    runs = _timed(study) if unit == "hours" else study.runs
+def learning_curves(comparison: Comparison, unit: str) -> pd.DataFrame:
+    """Return score against ``frames`` or ``hours``, one panel per task and one series per label (figure 1)."""
+    runs = _runs_with_valid_clock(comparison) if unit == "hours" else comparison.runs
     return _curves(
-        study,
-        runs.assign(panel=runs["task"], series=_apart(runs, "label") if unit == "hours" else runs["label"]),
+        comparison,
+        runs.assign(
+            panel=runs["task"], series=_names_with_machine(runs, "label") if unit == "hours" else runs["label"]
+        ),
         unit,
         best=True,
     )
 
 
-def by_threads(study: Study, unit: str) -> pd.DataFrame:
-    """Return score against ``frames`` (figure 3) or ``hours`` (figure 4), one series a thread count.
+def curves_by_threads(comparison: Comparison, unit: str) -> pd.DataFrame:
+    """Return score against ``frames`` (figure 3) or ``hours`` (figure 4), one series per thread count.
 
-    Of more than three learning rates, the runs of the best three by mean final score count, as in the paper.
+    With more than three learning rates, only runs of the best three by mean final score count, as in the paper.
     """
-    runs = _timed(study) if unit == "hours" else study.runs
-    runs = runs.assign(panel=runs["task"] + ": " + _apart(runs, "variant"), series=_threads(runs["threads"]))
+    runs = _runs_with_valid_clock(comparison) if unit == "hours" else comparison.runs
+    runs = runs.assign(
+        panel=runs["task"] + ": " + _names_with_machine(runs, "variant"), series=_thread_names(runs["threads"])
+    )
     runs = runs[runs.groupby("panel")["threads"].transform("nunique") > 1]
-    finals = study.evaluations.groupby("run")["mean"].last()
+    finals = comparison.evaluations.groupby("run")["mean"].last()
     kept = [
         group[group["lr"].isin(_best_rates(group, finals))]
         for _, group in runs.groupby(["panel", "threads"], sort=True)
     ]
-    return _curves(study, pd.concat(kept) if kept else runs, unit)
+    return _curves(comparison, pd.concat(kept) if kept else runs, unit)
 
 
 def _best_rates(runs: pd.DataFrame, finals: pd.Series) -> list[float]:
-    if runs["lr"].nunique() <= RATES:
+    if runs["lr"].nunique() <= BEST_RATES:
         return list(runs["lr"].unique())
     runs = runs[runs["id"].isin(finals.index)]
-    return bootstrap.best_rates({rate: list(finals[group["id"]]) for rate, group in runs.groupby("lr")}, RATES)
+    return bootstrap.best_learning_rates(
+        {rate: list(finals[group["id"]]) for rate, group in runs.groupby("lr")}, BEST_RATES
+    )
 
 
-def _threads(threads: pd.Series) -> pd.Series:
+def _thread_names(threads: pd.Series) -> pd.Series:
     return pd.Series([f"{n:g} thread{'s' * (n != 1)}" for n in threads], threads.index, dtype=object)
 
 
-def _timed(study: Study) -> pd.DataFrame:
-    return study.runs[study.runs["timed"]]
+def _runs_with_valid_clock(comparison: Comparison) -> pd.DataFrame:
+    return comparison.runs[comparison.runs["timed"]]
 
 
-def _apart(runs: pd.DataFrame, column: str) -> pd.Series:
-    """Return labels that tell machines apart where a task was run on several."""
+def _names_with_machine(runs: pd.DataFrame, column: str) -> pd.Series:
+    """Return labels with the machine appended if a task was run on several machines."""
     several = runs.groupby("task")["machine"].transform("nunique") > 1
     return runs[column].where(~several, runs[column] + " (" + runs["machine"] + ")")
 
 
-def _curves(study: Study, runs: pd.DataFrame, unit: str, best: bool = False) -> pd.DataFrame:
-    scores = dict(list(study.evaluations.groupby("run")))
+def _curves(comparison: Comparison, runs: pd.DataFrame, unit: str, best: bool = False) -> pd.DataFrame:
+    scores = dict(list(comparison.evaluations.groupby("run")))
     tables = []
     for (panel, series), group in runs.groupby(["panel", "series"], sort=True):
-        found = [_curve(scores[run], unit) for run in group["id"] if run in scores]
+        found = [_run_curve(scores[run], unit) for run in group["id"] if run in scores]
         rates = group["lr"].nunique()
         name = f"mean, best {rates} learning rates" if not best and rates > 1 else "mean"
-        tables += _mean_curves(panel, series, found, name)
-        if best and len(found) >= OF:
-            top = sorted(found, key=lambda curve: -curve[1][-1])[:BEST]
-            tables += _mean_curves(panel, f"{series}, best {BEST} of {len(found)}", top, f"mean, best {BEST}")
-    return pd.concat(tables, ignore_index=True) if tables else table([])
+        tables += _averaged(panel, series, found, name)
+        if best and len(found) >= MIN_RUNS_FOR_BEST:
+            top = sorted(found, key=lambda curve: -curve[1][-1])[:BEST_RUNS]
+            tables += _averaged(panel, f"{series}, best {BEST_RUNS} of {len(found)}", top, f"mean, best {BEST_RUNS}")
+    return pd.concat(tables, ignore_index=True) if tables else series_table([])
 
 
-def _curve(rows: pd.DataFrame, unit: str) -> Curve:
+def _run_curve(rows: pd.DataFrame, unit: str) -> Curve:
     x = rows["seconds"].to_numpy(float) / 3600 if unit == "hours" else rows[unit].to_numpy(float)
     return x, rows["mean"].to_numpy(float)
 
 
-def _mean_curves(panel: object, series: object, runs: list[Curve], statistic: str) -> list[pd.DataFrame]:
-    """Average runs where all of them are: from the latest first point to the earliest last one, linear in between.
+def _averaged(panel: object, series: object, runs: list[Curve], statistic: str) -> list[pd.DataFrame]:
+    """Average runs, interpolated linearly, from the latest first point to the earliest last point of all runs.
 
-    Where there is no such stretch nothing can be averaged, and each run has a line of its own.
+    If there is no such stretch, nothing is averaged and each run has a series of its own.
     """
     if not runs:
         return []
     start, end = max(x[0] for x, _ in runs), min(x[-1] for x, _ in runs)
     if start > end:
         alone = [(f"{series}, run {i} of {len(runs)}", [run]) for i, run in enumerate(runs, 1)]
-        return [each for name, run in alone for each in _mean_curves(panel, name, run, "one run")]
+        return [each for name, run in alone for each in _averaged(panel, name, run, "one run")]
     grid = runs[0][0] if len(runs) == 1 else np.linspace(start, end, POINTS) if start < end else np.array([end])
-    found = bootstrap.curve(np.stack([np.interp(grid, x, y) for x, y in runs]))
+    found = bootstrap.mean_curve(np.stack([np.interp(grid, x, y) for x, y in runs]))
     columns = {"x": grid, "y": found[:, 0], "low": found[:, 1], "high": found[:, 2]}
     return [pd.DataFrame({"panel": panel, "series": series, **columns, "runs": len(runs), "statistic": statistic})]
 
 
-def rates(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return final scores against learning rates, a point a run, of tasks with three rates or more (figure 2)."""
+def score_by_learning_rate(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return final scores against learning rates, a point per run, for labels with three rates or more (figure 2)."""
     known = runs[runs.groupby(["task", "label"])["lr"].transform("nunique") >= 3]
     points = {"panel": known["task"], "series": known["label"], "x": known["lr"], "y": known["final"]}
     return pd.DataFrame({**points, "low": np.nan, "high": np.nan, "runs": 1, "statistic": "final score"}).reset_index(
@@ -120,8 +127,8 @@ def rates(runs: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def optimizers(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return final scores in descending order by optimiser, of runs alike but for it (figure S5)."""
+def scores_by_optimizer(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return final scores in descending order by optimiser, for runs with otherwise equal settings (figure S5)."""
     known = runs.assign(panel=runs["task"] + ": " + runs["setup"])
     known = known[known.groupby("panel")["optimizer"].transform("nunique") > 1].sort_values("final", ascending=False)
     groups = known.groupby(["panel", "optimizer"], sort=True)
@@ -132,56 +139,56 @@ def optimizers(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(points).reset_index(drop=True)
 
 
-def speedup(speedups: pd.DataFrame) -> pd.DataFrame:
-    """Return mean speed-ups against threads, ours and the paper's; nothing where ours has a single thread count."""
+def speedup_by_threads(speedups: pd.DataFrame) -> pd.DataFrame:
+    """Return mean speed-ups against threads, ours and the paper's; empty if ours have a single thread count."""
     ours = speedups[~speedups["variant"].str.startswith("paper: ")]
     if ours["threads"].nunique() < 2:
-        return table([])
+        return series_table([])
     several = ours["machine"].nunique() > 1
     names = speedups["variant"].where(
         speedups["runs"].isna() | (not several),
         speedups["variant"] + " (" + speedups["machine"] + ")",
     )
-    drawn = {"panel": "speed-up", "series": names, "x": speedups["threads"], "y": speedups["speedup"]}
+    columns = {"panel": "speed-up", "series": names, "x": speedups["threads"], "y": speedups["speedup"]}
     statistic = "mean of " + speedups["games"].map("{:g}".format) + " games"
-    return pd.DataFrame({**drawn, "low": np.nan, "high": np.nan, "runs": speedups["runs"], "statistic": statistic})
+    return pd.DataFrame({**columns, "low": np.nan, "high": np.nan, "runs": speedups["runs"], "statistic": statistic})
 
 
-def rates_of_frames(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return frames per second against threads: the median over runs, and the lowest and highest."""
+def frames_per_second(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return frames per second against threads: the median, lowest and highest over runs."""
     known = runs[runs["frames_per_second"].notna()]
-    known = known.assign(series=_apart(known, "variant"))
+    known = known.assign(series=_names_with_machine(known, "variant"))
     rows = []
     for (task, series, threads), group in known.groupby(["task", "series", "threads"], sort=True):
         speed = group["frames_per_second"]
         row = {"panel": task, "series": series, "x": threads, "y": speed.median(), "low": speed.min()}
         rows.append(row | {"high": speed.max(), "runs": len(group), "statistic": "median, lowest and highest"})
-    return table(rows)
+    return series_table(rows)
 
 
-def profiles(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the fraction of runs above each human-normalised score, one panel a protocol."""
+def performance_profiles(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the fraction of runs above each human-normalised score, one panel per protocol."""
     rows = []
     known = runs[runs["percent"].notna()]
     for protocol, group in known.groupby("protocol", sort=True):
         levels = np.linspace(min(0.0, group["percent"].min()), max(100.0, group["percent"].max()), 101)
         for label, each in group.groupby("label", sort=True):
             by_game = {game: list(one["percent"]) for game, one in each.groupby("game")}
-            found = bootstrap.profile(by_game, levels)
+            found = bootstrap.performance_profile(by_game, levels)
             statistic = f"fraction of runs over {len(by_game)} games"
             rows += [
                 {"panel": protocol, "series": label, "x": level, "y": y, "low": low, "high": high}
                 | {"runs": len(each), "statistic": statistic}
                 for level, (y, low, high) in zip(levels, found, strict=True)
             ]
-    return table(rows)
+    return series_table(rows)
 
 
-def aggregates(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return the aggregates of our own rows of the summary with their intervals, one panel each."""
+def aggregate_intervals(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the aggregates of our rows of the summary with their intervals, one panel per aggregate."""
     ours = summary[summary["made"] == "here"]
     several = ours["protocol"].nunique() > 1
-    return table(
+    return series_table(
         {
             "panel": name,
             "series": f"{row['method']} ({row['protocol']})" if several else row["method"],
@@ -196,18 +203,18 @@ def aggregates(summary: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def health(study: Study) -> pd.DataFrame:
-    """Return statistics of learning against frames, one panel for each task and statistic."""
+def training_statistics(comparison: Comparison) -> pd.DataFrame:
+    """Return statistics of training against frames, one panel for each task and statistic."""
     tables = []
-    metrics = study.metrics.assign(run=study.metrics["run"].astype(object))
-    names = [name for name in HEALTH if name in metrics and metrics[name].notna().any()]
+    metrics = comparison.metrics.assign(run=comparison.metrics["run"].astype(object))
+    names = [name for name in TRAINING_STATISTICS if name in metrics and metrics[name].notna().any()]
     by_run = dict(list(metrics.groupby("run")))
-    for (task, label), group in study.runs.groupby(["task", "label"], sort=True):
+    for (task, label), group in comparison.runs.groupby(["task", "label"], sort=True):
         rows = [by_run[run] for run in group["id"] if run in by_run]
         for name in names:
             known = [each.loc[each[name].notna()] for each in rows]
             found = [(each["frames"].to_numpy(float), each[name].to_numpy(float)) for each in known if len(each)]
             panel = f"{task}: {name.replace('_', ' ')}"
-            tables += _mean_curves(panel, label, found, "mean")
-    joined = pd.concat(tables, ignore_index=True) if tables else table([])
+            tables += _averaged(panel, label, found, "mean")
+    joined = pd.concat(tables, ignore_index=True) if tables else series_table([])
     return joined.sort_values(["panel", "series", "x"], kind="stable", ignore_index=True)

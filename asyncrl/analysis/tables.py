@@ -1,4 +1,4 @@
-"""Tables of numbers: scores beside the published ones, the paper's Tables 1 and 2, and the runs themselves."""
+"""Step "tables" of the pipeline: scores beside published ones, the form of the paper's Tables 1 and 2, and all runs."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from asyncrl.analysis import bootstrap, reference_data, scores, series
-from asyncrl.analysis.validity import Study
+from asyncrl.analysis.validity import Comparison
 
 STARTS_NAMES = {reference_data.NO_OP: "no-op starts", reference_data.HUMAN: "human starts"}
 INVENTORY = (
@@ -17,18 +17,18 @@ INVENTORY = (
 
 
 def overview(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each task and label: how many runs, their scores with an interval, speed and machine."""
+    """Return one row for each task and label: number of runs, scores with an interval, speed and machine."""
     rows = []
     for (task, label), group in runs.groupby(["task", "label"], sort=True):
-        row = {"task": task, "label": label} | _scores(group) | {"area": group["area"].mean()}
+        row = {"task": task, "label": label} | _score_statistics(group) | {"area": group["area"].mean()}
         row |= {"frames": group["frames"].median(), "hours": group["hours"].median()}
         row |= {"frames_per_second": group["frames_per_second"].median()}
         rows.append(row | {"machine": " / ".join(sorted(set(group["machine"])))})
     return pd.DataFrame(rows, columns=[*OVERVIEW])
 
 
-def _scores(runs: pd.DataFrame) -> dict[str, float]:
-    """Return how many runs there are, and their final and best scores."""
+def _score_statistics(runs: pd.DataFrame) -> dict[str, float]:
+    """Return the number of runs, and their final and best scores."""
     found = bootstrap.aggregate({"": list(runs["final"])}, bootstrap.mean)
     final = {"runs": found.runs, "final": found.value, "low": found.low, "high": found.high}
     return final | {"best": runs["best"].mean()}
@@ -40,14 +40,14 @@ OVERVIEW = (
 
 
 def per_game(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each Atari game, protocol and label, with the published columns beside it.
+    """Return one row for each Atari game, protocol and label, with published scores in further columns.
 
-    A published column says in its name how its games start; only those that start as ours do can be compared.
+    The name of a published column has the kind of episode start; only equal kinds can be compared.
     """
     rows = []
     known = runs[runs["game"].isin(reference_data.references()["game"])]
     for (game, protocol, label), group in known.groupby(["game", "protocol", "label"], sort=True):
-        row = {"game": game, "protocol": protocol, "label": label} | _scores(group)
+        row = {"game": game, "protocol": protocol, "label": label} | _score_statistics(group)
         rows.append(row | {"percent": group["percent"].mean(), "reference": group["reference"].iloc[0]})
     table = pd.DataFrame(rows, columns=[*PER_GAME])
     return table.merge(_published_columns(), on="game", how="left")
@@ -62,14 +62,15 @@ def _published_columns() -> pd.DataFrame:
     )
     table = pd.concat([references, reference_data.scores()[["game", "starts", "method", "score"]]])
     table["column"] = table["method"] + ", " + table["starts"].map(STARTS_NAMES)
-    order = table.sort_values("starts", ascending=False, kind="stable")["column"].unique()  # those like ours first
+    # no-op starts first, as our runs have them
+    order = table.sort_values("starts", ascending=False, kind="stable")["column"].unique()
     return table.pivot(index="game", columns="column", values="score")[list(order)].reset_index()
 
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return Table 1's form: mean and median % of a human over games, ours by no-op starts and the printed ones.
+    """Return the form of Table 1: mean and median % of a human over games, for our runs and for published agents.
 
-    Published agents by no-op starts stand over the games of ours; those by human starts as printed, over 57.
+    Published agents with no-op starts are aggregated over our games; those with human starts are as printed, over 57.
     """
     rows = []
     known = runs[runs["percent"].notna()]
@@ -108,7 +109,7 @@ def _aggregates(fractions: Mapping[str, list[float]]) -> dict[str, float]:
 
 
 def improvements(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return for each two labels with the same tasks the probability that a run of one ends above one of the other."""
+    """Return for each two labels with common tasks the probability that a run of one beats a run of the other."""
     finals = {
         label: {task: list(each["final"]) for task, each in group.groupby("task")}
         for label, group in runs.groupby("label", sort=True)
@@ -118,79 +119,69 @@ def improvements(runs: pd.DataFrame) -> pd.DataFrame:
         both = finals[x].keys() & finals[y].keys()
         if both:
             ours, theirs = ({task: finals[label][task] for task in sorted(both)} for label in (x, y))
-            found = bootstrap.improvement(ours, theirs)
+            found = bootstrap.probability_of_improvement(ours, theirs)
             row = {"label": x, "over": y, "probability": found.value, "low": found.low, "high": found.high}
             rows.append(row | {"tasks": found.games, "runs": found.runs})
     return pd.DataFrame(rows, columns=["label", "over", "probability", "low", "high", "tasks", "runs"])
 
 
-def best_of(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the paper's statistics of chosen runs, by their names: best 5 of n runs, best three learning rates."""
+def best_run_scores(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the paper's means over selected runs: the best 5 of n runs, and the best three learning rates."""
     rows = []
     for (task, label), group in runs.groupby(["task", "label"], sort=True):
         row = {"task": task, "label": label}
-        if len(group) >= series.OF:
-            found = bootstrap.best(list(group["final"]), series.BEST)
-            name = f"mean of the best {series.BEST} of {len(group)} runs"
+        if len(group) >= series.MIN_RUNS_FOR_BEST:
+            found = bootstrap.mean_of_best(list(group["final"]), series.BEST_RUNS)
+            name = f"mean of the best {series.BEST_RUNS} of {len(group)} runs"
             rows.append(row | {"statistic": name, "final": found.value, "low": found.low, "high": found.high})
         by_rate = {rate: list(each["final"]) for rate, each in group.groupby("lr")}
-        if len(by_rate) > series.RATES:
-            best = bootstrap.best_rates(by_rate, series.RATES)
+        if len(by_rate) > series.BEST_RATES:
+            best = bootstrap.best_learning_rates(by_rate, series.BEST_RATES)
             kept = [score for rate in best for score in by_rate[rate]]
-            name = f"mean of {len(kept)} runs with the best {series.RATES} of {len(by_rate)} learning rates"
+            name = f"mean of {len(kept)} runs with the best {series.BEST_RATES} of {len(by_rate)} learning rates"
             rates = ", ".join(f"{rate:.2g}" for rate in best)
             rows.append(row | {"statistic": name, "final": float(np.mean(kept)), "rates": rates})
     return pd.DataFrame(rows, columns=["task", "label", "statistic", "final", "low", "high", "rates"])
 
 
-def speed_by_game(study: Study, references: Mapping[str, float]) -> pd.DataFrame:
-    """Return for each task, variant, machine and thread count how long its runs took to a reference score.
+def speed_by_game(comparison: Comparison, references: Mapping[str, float]) -> pd.DataFrame:
+    """Return for each task, variant, machine and thread count the time of its runs to a reference score.
 
-    ``hours`` is the median over runs; where half of them or more never got there it is missing, and so is the
-    ``speedup``, the hours of one thread divided by it. ``data_efficiency`` is the same with frames. Both are missing,
-    too, where half of the runs were there at their first evaluation (``at_once``): when, nobody saw.
+    ``hours`` is the median over runs; it is missing if half of the runs or more did not reach the score. ``speedup`` is
+    the hours of one thread divided by ``hours``; ``data_efficiency`` is the same with frames. Both are also missing if
+    half of the runs had the score at their first evaluation (``at_once``), since the exact time is unknown.
     """
-    table = scores.reaching(study, references)
+    table = scores.time_to_score(comparison, references)
     table = table[table["hours"].notna()]
     rows = []
     for key, group in table.groupby(["task", "variant", "algo", "machine", "threads"]):
         row = dict(zip(("task", "variant", "algo", "machine", "threads"), key, strict=True))
         row |= {"reference_score": group["reference_score"].iloc[0], "runs": len(group)}
         row |= {"reached": int(group["reached"].sum()), "at_once": int(group["at_once"].sum())}
-        rows.append(row | {unit: _censored_median(group, unit) for unit in ("hours", "frames")})
+        rows.append(row | {unit: _median_time(group, unit) for unit in ("hours", "frames")})
     result = pd.DataFrame(rows, columns=[*SPEED])
     same = ["task", "variant", "algo", "machine"]
     one = result.loc[result["threads"] == 1, [*same, "hours", "frames"]].rename(columns={"hours": "h", "frames": "f"})
     result = result.merge(one, on=same, how="left")
     result["speedup"], result["data_efficiency"] = result["h"] / result["hours"], result["f"] / result["frames"]
-    unseen = result["at_once"] * 2 >= result["runs"]
-    first = result[unseen & (result["threads"] == 1)].set_index(same).index
-    result.loc[unseen | result.set_index(same).index.isin(first), ["speedup", "data_efficiency"]] = np.nan
+    unknown = result["at_once"] * 2 >= result["runs"]
+    first = result[unknown & (result["threads"] == 1)].set_index(same).index
+    result.loc[unknown | result.set_index(same).index.isin(first), ["speedup", "data_efficiency"]] = np.nan
     return result.drop(columns=["h", "f"])
 
 
 SPEED = (
-    "task",
-    "variant",
-    "algo",
-    "machine",
-    "threads",
-    "reference_score",
-    "runs",
-    "reached",
-    "at_once",
-    "hours",
-    "frames",
-)
+    "task", "variant", "algo", "machine", "threads", "reference_score", "runs", "reached", "at_once", "hours", "frames"
+)  # fmt: skip
 
 
-def _censored_median(group: pd.DataFrame, unit: str) -> float:
+def _median_time(group: pd.DataFrame, unit: str) -> float:
     middle = float(np.median(group[unit].where(group["reached"], np.inf)))
     return middle if np.isfinite(middle) else np.nan
 
 
 def speedup(by_game: pd.DataFrame) -> pd.DataFrame:
-    """Return Table 2's form: the mean over games of the speed-up, by variant and threads, then the paper's."""
+    """Return the form of Table 2: the mean speed-up over games, by variant and threads, then the paper's."""
     known = by_game[by_game["speedup"].notna()]
     ours = known.groupby(["variant", "algo", "machine", "threads"], as_index=False).agg(
         speedup=("speedup", "mean"), games=("task", "nunique"), runs=("runs", "sum")
@@ -203,11 +194,11 @@ def speedup(by_game: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([ours[columns].astype({"runs": float, "games": float}), paper[columns]], ignore_index=True)
 
 
-def inventory(study: Study) -> pd.DataFrame:
-    """Return every run of the selection with what made it, whether it is used or not."""
-    runs = study.everything
+def inventory(comparison: Comparison) -> pd.DataFrame:
+    """Return every run of the selection with its provenance, and whether it is used."""
+    runs = comparison.all_runs
     table = runs.assign(
         hours=runs["seconds"] / 3600, frames_per_second=runs["frames"] / runs["seconds"].where(runs["seconds"] > 0)
     )
-    table["used"] = np.where(runs["id"].isin(study.runs.index), "yes", "no")
+    table["used"] = np.where(runs["id"].isin(comparison.runs.index), "yes", "no")
     return table[[*INVENTORY[:2], "used", *INVENTORY[2:]]].reset_index(drop=True)

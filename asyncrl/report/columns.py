@@ -1,4 +1,4 @@
-"""Tables as people read them: which columns, in which words, with how many digits. Their CSV has every column."""
+"""Step "columns" of a report: the columns that its tables show, their titles and formats. The CSV files have all."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -11,186 +11,188 @@ Format = Callable[[Any], str]
 
 
 class Cell(NamedTuple):
-    """One entry: its text, and what it is sorted by."""
+    """One entry of a table."""
 
     text: str
-    key: float | str | None  # None: nothing, always last
+    key: float | str | None  # to sort by; None: missing, always last
     is_number: bool
 
 
-class View(NamedTuple):
-    """A table to be shown."""
+class ReportTable(NamedTuple):
+    """A table of a report."""
 
-    name: str  # of its file
+    name: str  # of its CSV file
     title: str
     text: str  # a plain paragraph
-    data: pd.DataFrame  # all of it
+    data: pd.DataFrame  # with all columns
     header: list[str]
     rows: list[list[Cell]]
-    command: str = ""  # what would make its runs, where there are none
+    command: str = ""  # makes runs for this table; shown if it is empty
 
 
 class Column(NamedTuple):
-    """One column of a view."""
+    """One column of a report table."""
 
-    name: str  # in the data
+    name: str  # of the column of data
     title: str
-    form: Format
-    interval: str | None = None  # beginning of the columns that hold low and high
-    games: str | None = None  # the column that says of how many games it is, shown where they are fewer than the row's
+    format_value: Format
+    interval: str | None = None  # prefix of the columns "low" and "high"
+    games: str | None = None  # column with the number of games of a value, shown if smaller than "games" of the row
 
 
 def percent(value: float) -> str:
-    """Write a percentage with one decimal."""
+    """Format a percentage with one decimal."""
     return f"{value:,.1f}"
 
 
 def ratio(value: float) -> str:
-    """Write a ratio or a probability with two decimals."""
+    """Format a ratio or a probability with two decimals."""
     return f"{value:,.2f}"
 
 
-def whole(value: float) -> str:
-    """Write a whole number."""
+def integer(value: float) -> str:
+    """Format a whole number."""
     return f"{value:,.0f}"
 
 
 def hours(value: float) -> str:
-    """Write hours as hours, minutes and seconds."""
+    """Format hours as hours, minutes and seconds."""
     return clock(3600 * value)
 
 
-def words(value: object) -> str:
-    """Write a name."""
+def as_text(value: object) -> str:
+    """Format a name."""
     return str(value)
 
 
-def yes(value: object) -> str:
-    """Write a truth."""
+def yes_or_no(value: object) -> str:
+    """Format a boolean."""
     return "yes" if value else "no"
 
 
 OVERVIEW = (
-    Column("task", "game, protocol", words),
-    Column("label", "method", words),
-    Column("runs", "runs", whole),
+    Column("task", "game, protocol", as_text),
+    Column("label", "method", as_text),
+    Column("runs", "runs", integer),
     Column("final", "final score", score, ""),
     Column("best", "best score", score),
     Column("area", "mean over training", score),
     Column("frames", "frames", count),
     Column("hours", "time", hours),
     Column("frames_per_second", "frames/s", count),
-    Column("machine", "machine", words),
+    Column("machine", "machine", as_text),
 )
 PER_GAME = (
-    Column("game", "game", words),
-    Column("protocol", "protocol", words),
-    Column("label", "method", words),
-    Column("runs", "runs", whole),
+    Column("game", "game", as_text),
+    Column("protocol", "protocol", as_text),
+    Column("label", "method", as_text),
+    Column("runs", "runs", integer),
     Column("final", "final score", score, ""),
     Column("best", "best score", score),
     Column("percent", "% of a human", percent),
-    Column("reference", "by the references of", words),
+    Column("reference", "source of random and human scores", as_text),
 )
 SUMMARY = (
-    Column("method", "method", words),
-    Column("made", "made", words),
-    Column("starts", "games start", words),
-    Column("protocol", "protocol", words),
-    Column("games", "games", whole),
-    Column("runs", "runs", whole),
+    Column("method", "method", as_text),
+    Column("made", "source", as_text),
+    Column("starts", "episode starts", as_text),
+    Column("protocol", "protocol", as_text),
+    Column("games", "games", integer),
+    Column("runs", "runs", integer),
     Column("mean", "mean %", percent, "mean_"),
     Column("median", "median %", percent, "median_"),
     Column("IQM", "IQM %", percent, "IQM_"),
     Column("optimality gap", "optimality gap %", percent, "optimality gap_"),
 )
 IMPROVEMENTS = (
-    Column("label", "method", words),
-    Column("over", "over", words),
+    Column("label", "method", as_text),
+    Column("over", "compared with", as_text),
     Column("probability", "probability", ratio, ""),
-    Column("tasks", "games", whole),
-    Column("runs", "runs", whole),
+    Column("tasks", "games", integer),
+    Column("runs", "runs", integer),
 )
 SPEED = (
-    Column("task", "game, protocol", words),
-    Column("variant", "method", words),
-    Column("threads", "threads", whole),
+    Column("task", "game, protocol", as_text),
+    Column("variant", "method", as_text),
+    Column("threads", "threads", integer),
     Column("reference_score", "score to reach", score),
-    Column("runs", "runs", whole),
-    Column("reached", "reached it", whole),
-    Column("at_once", "at once", whole),
+    Column("runs", "runs", integer),
+    Column("reached", "runs that reached it", integer),
+    Column("at_once", "runs at first evaluation", integer),
     Column("hours", "median time", hours),
     Column("frames", "median frames", count),
     Column("speedup", "speed-up", ratio),
-    Column("data_efficiency", "fewer frames", ratio),
-    Column("machine", "machine", words),
+    Column("data_efficiency", "data efficiency", ratio),
+    Column("machine", "machine", as_text),
 )
 BEST = (
-    Column("task", "game, protocol", words),
-    Column("label", "method", words),
-    Column("statistic", "statistic", words),
+    Column("task", "game, protocol", as_text),
+    Column("label", "method", as_text),
+    Column("statistic", "statistic", as_text),
     Column("final", "final score", score, ""),
-    Column("rates", "learning rates", words),
+    Column("rates", "learning rates", as_text),
 )
 INVENTORY = (
-    Column("id", "run", words),
-    Column("status", "status", words),
-    Column("used", "used", words),
-    Column("algo", "algorithm", words),
-    Column("env", "environment", words),
-    Column("protocol", "protocol", words),
-    Column("network", "network", words),
-    Column("threads", "threads", whole),
-    Column("envs_per_thread", "envs each", whole),
+    Column("id", "run", as_text),
+    Column("status", "status", as_text),
+    Column("used", "used", as_text),
+    Column("algo", "algorithm", as_text),
+    Column("env", "environment", as_text),
+    Column("protocol", "protocol", as_text),
+    Column("network", "network", as_text),
+    Column("threads", "threads", integer),
+    Column("envs_per_thread", "envs per thread", integer),
     Column("seed", "seed", str),
     Column("lr", "learning rate", number),
     Column("frames", "frames", count),
     Column("hours", "time", hours),
     Column("frames_per_second", "frames/s", count),
-    Column("usable_cores", "cores", whole),
-    Column("cpu", "processor", words),
-    Column("torch", "torch", words),
+    Column("usable_cores", "cores", integer),
+    Column("cpu", "processor", as_text),
+    Column("torch", "torch", as_text),
     Column("commit", "commit", lambda commit: str(commit)[:8]),
-    Column("dirty", "changed since", yes),
+    Column("dirty", "uncommitted changes", yes_or_no),
     Column("started", "started", lambda time: str(time)[:16].replace("T", " ")),
 )
-PROBLEMS = (Column("run", "run", words), Column("kind", "kind", words), Column("text", "what", words))
+PROBLEMS = (Column("run", "run", as_text), Column("kind", "kind", as_text), Column("text", "problem", as_text))
 
 
-def view(name: str, title: str, text: str, data: pd.DataFrame, columns: Sequence[Column], command: str = "") -> View:
-    """Lay out a table; every column that is not missing throughout is shown."""
+def build_table(
+    name: str, title: str, text: str, data: pd.DataFrame, columns: Sequence[Column], command: str = ""
+) -> ReportTable:
+    """Build a table from data; columns without any value are omitted."""
     columns = [column for column in columns if column.name in data and (data[column.name].notna().any() or data.empty)]
     rows = [[_cell(row, column) for column in columns] for _, row in data.iterrows()]
-    return View(name, title, text, data, [column.title for column in columns], rows, command)
+    return ReportTable(name, title, text, data, [column.title for column in columns], rows, command)
 
 
 def _cell(row: pd.Series, column: Column) -> Cell:
     value = row[column.name]
     if pd.isna(value):
-        return Cell(NOTHING, None, column.form is not words)
+        return Cell(NOTHING, None, column.format_value is not as_text)
     is_number = not isinstance(value, str)
-    text = column.form(value)
+    text = column.format_value(value)
     if column.interval is not None and pd.notna(low := row[f"{column.interval}low"]):
-        text += f" [{column.form(low)}, {column.form(row[f'{column.interval}high'])}]"
+        text += f" [{column.format_value(low)}, {column.format_value(row[f'{column.interval}high'])}]"
     if column.games is not None and row[column.games] < row["games"]:
         text += f" ({row[column.games]:g})"
     return Cell(text, float(value) if is_number else value, is_number)
 
 
 def per_game_columns(data: pd.DataFrame) -> list[Column]:
-    """Return the columns of the per-game table: ours, then each published one under its own name."""
+    """Return the columns of the per-game table: ours, then one per published method."""
     return [*PER_GAME, *(Column(name, name, score) for name in data.columns if " starts" in name)]
 
 
-def wide_speedup(data: pd.DataFrame) -> tuple[pd.DataFrame, list[Column]]:
-    """Return speed-ups in Table 2's form: a row a method, a column a number of threads."""
+def speedup_by_threads(data: pd.DataFrame) -> tuple[pd.DataFrame, list[Column]]:
+    """Return speed-ups in the form of Table 2, one row per method, one column per thread count; and its columns."""
     data = data.assign(threads=data["threads"].astype(int))
     keys = ["variant", "machine"]
-    shape, of = (
+    speedups, games = (
         data.pivot_table(index=keys, columns="threads", values=values, sort=False) for values in ("speedup", "games")
     )
-    counts = sorted(shape.columns)
-    table = shape.rename(columns=str).join(of.rename(columns="{} games".format)).assign(games=of.max(axis=1))
+    counts = sorted(speedups.columns)
+    table = speedups.rename(columns=str).join(games.rename(columns="{} games".format)).assign(games=games.max(axis=1))
     threads = [Column(str(n), counted(n, "thread"), ratio, games=f"{n} games") for n in counts]
-    return table.reset_index(), [Column("variant", "method", words), Column("games", "games", whole), *threads,
-                   Column("machine", "machine or source", words)]  # fmt: skip
+    first = [Column("variant", "method", as_text), Column("games", "games", integer)]
+    return table.reset_index(), [*first, *threads, Column("machine", "machine or source", as_text)]

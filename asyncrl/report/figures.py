@@ -1,4 +1,7 @@
-"""The figures of a report: what is drawn, how, what it shows and what it cannot."""
+"""Step "figures" of a report: for each figure its series, its axes, its paragraph, and the command that makes its runs.
+
+A paragraph says what a figure shows and what it cannot show. This module plots nothing: ``plot`` does.
+"""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -6,232 +9,217 @@ from typing import NamedTuple
 import pandas as pd
 
 from asyncrl.analysis import series
-from asyncrl.analysis.validity import Study
-from asyncrl.text import score
+from asyncrl.analysis.validity import Comparison
+from asyncrl.report.plot_spec import FRAMES, SCORE, THREADS, Axis, PlotSpec
+from asyncrl.text import counted, score
 
-FEW = 5  # runs a line, below which an order of lines may be chance
-CLOCKS, ENOUGH = (("hours", 1), ("minutes", 60), ("seconds", 3600)), 2.0  # of a unit, for it to be used
-
-
-class Axis(NamedTuple):
-    """What stands along one side."""
-
-    label: str
-    kind: str = "linear"  # "linear", "log", "counts" (whole numbers), "frames" (10M) or "names" (one a series)
-
-
-class Picture(NamedTuple):
-    """How a table of series is drawn."""
-
-    x: Axis
-    y: Axis
-    marks: str = "lines"  # "lines" with bands, "points", "both", or "intervals" along x
-
-
-FRAMES, SCORE = Axis("frames", "frames"), Axis("mean score of an evaluation")
-THREADS = Axis("threads", "counts")
+FEW_RUNS = 5  # runs of a series; with fewer, the order of two methods may be chance
+TIME_UNITS = (("hours", 1), ("minutes", 60), ("seconds", 3600))
+MIN_UNITS = 2.0  # length of the longest run in a unit, for the unit to be used
+MORE_THREADS = "for n in 1 2 4; do asyncrl run --algo a3c --env pong --threads $n --frames 10M; done"
+TWO_GAMES = "asyncrl run --env pong; asyncrl run --env breakout    # Atari games have human scores to compare with"
+BAND = "the band is the 95 % bootstrap interval of the mean over runs; a single run has none"
 
 
 class Figure(NamedTuple):
-    """One figure; where its data are empty it says what would make them."""
+    """One figure; its data may be empty."""
 
     name: str  # of its files
     title: str
     data: pd.DataFrame  # as in ``series``
-    picture: Picture
+    spec: PlotSpec
     text: str  # a plain paragraph
-    command: str  # that would make its runs
+    command: str  # makes runs for this figure
 
 
-class Tables(NamedTuple):
-    """What figures are made of besides the study."""
+class ReportData(NamedTuple):
+    """Tables that figures and sections share."""
 
-    runs: pd.DataFrame  # scores.of_runs
-    summary: pd.DataFrame
-    speedup: pd.DataFrame
-    references: Mapping[str, float]
+    runs: pd.DataFrame  # scores.run_scores
+    summary: pd.DataFrame  # tables.summary
+    speedup: pd.DataFrame  # tables.speedup
+    references: Mapping[str, float]  # score to reach, by task
 
 
-def figures(study: Study, tables: Tables) -> list[Figure]:
-    """Return every figure of a report, those without data too."""
+def build_figures(comparison: Comparison, data: ReportData) -> list[Figure]:
+    """Return every figure of a report, including those without data."""
     return [
-        _learning(study, "frames"),
-        _learning(study, "hours"),
-        _rates(study, tables),
-        _by_threads(study, "frames"),
-        _by_threads(study, "hours"),
-        _speedup(study, tables),
-        _frames_per_second(study, tables),
-        _optimizers(study, tables),
-        _aggregates(study, tables),
-        _profiles(study, tables),
-        _health(study),
+        _learning_curves(comparison, "frames"),
+        _learning_curves(comparison, "hours"),
+        _learning_rates(comparison, data),
+        _curves_by_threads(comparison, "frames"),
+        _curves_by_threads(comparison, "hours"),
+        _speedup(comparison, data),
+        _frames_per_second(comparison, data),
+        _optimizers(comparison, data),
+        _aggregates(comparison, data),
+        _profiles(comparison, data),
+        _training_statistics(comparison),
     ]
 
 
-def _learning(study: Study, unit: str) -> Figure:
-    data = series.learning(study, unit)
-    what = {
-        "frames": "It shows what a method makes of the same number of frames. It cannot show which is faster on a "
-        "clock: the next figure does.",
-        "hours": "It shows which method gets where in the same time, on these machines. It cannot tell of "
-        "others: hours depend on processors, cores and what else ran. Seconds are those of training; the clock "
-        "stands still during evaluations.",
+def _learning_curves(comparison: Comparison, unit: str) -> Figure:
+    data = series.learning_curves(comparison, unit)
+    limits = {
+        "frames": "It shows the score of each method after the same number of frames. It cannot show which method is "
+        "faster in time: the next figure does.",
+        "hours": "It shows the score of each method after the same training time on these machines. It cannot show "
+        "other machines: time depends on processors, cores and other load. Time is training time, without "
+        "evaluations.",
     }[unit]
     best = (
-        f" Dotted lines average the best {series.BEST} runs by final score, as the paper's figure 1 does with 50; they "
-        "are biased upwards."
+        f" Dotted lines average the best {series.BEST_RUNS} runs by final score, as the paper's figure 1 does with 50 "
+        "runs; they are biased upwards."
     )
     best = best if data["statistic"].str.contains("best").any() else ""
     text = (
-        f"Mean score of the evaluations made while training, against {unit}; one line a method, {_runs(data)}. The "
-        f"line averages runs where all of them are (runs without a common stretch stand alone), and "
-        f"{BAND}. {what}{best}"
+        f"Mean score of the evaluations during training, against {unit}; one line per method, {_number_of_runs(data)}. "
+        "A line averages runs over the stretch that all of them cover (runs without a common stretch have a line "
+        f"each), and {BAND}. {limits}{best}"
     )
     command = "asyncrl run --algo a3c --env pong --threads 2 --frames 10M    # then --algo n-step-q, and other seeds"
-    data, axis = _along(data, unit)
-    title = f"Score against {unit}"
-    return Figure(f"score-{unit}", title, data, Picture(axis, SCORE), _closed(text, study, data), command)
+    data, axis = _with_time_unit(data, unit)
+    spec = PlotSpec(axis, SCORE)
+    return Figure(f"score-{unit}", f"Score against {unit}", data, spec, _paragraph(text, comparison, data), command)
 
 
-MORE_THREADS = "for n in 1 2 4; do asyncrl run --algo a3c --env pong --threads $n --frames 10M; done"
-TWO_GAMES = "asyncrl run --env pong; asyncrl run --env breakout    # Atari games have human scores to be held against"
-BAND = "the band holds the middle 95 % of the means of runs drawn again (bootstrap); a single run has none"
-
-
-def _along(data: pd.DataFrame, unit: str) -> tuple[pd.DataFrame, Axis]:
-    """Return a series along frames, or along hours, or minutes or seconds where all are short."""
+def _with_time_unit(data: pd.DataFrame, unit: str) -> tuple[pd.DataFrame, Axis]:
+    """Return a series and its x axis; hours become minutes or seconds if all runs are short."""
     if unit == "frames":
         return data, FRAMES
     longest = 0.0 if data.empty else data["x"].max()
-    unit, an_hour = next((each for each in CLOCKS if longest * each[1] >= ENOUGH), CLOCKS[-1])
-    return data.assign(x=data["x"] * an_hour), Axis(f"{unit} of training")
+    unit, per_hour = next((each for each in TIME_UNITS if longest * each[1] >= MIN_UNITS), TIME_UNITS[-1])
+    return data.assign(x=data["x"] * per_hour), Axis(f"{unit} of training")
 
 
-def _rates(study: Study, tables: Tables) -> Figure:
-    data = series.rates(tables.runs)
+def _learning_rates(comparison: Comparison, tables: ReportData) -> Figure:
+    data = series.score_by_learning_rate(tables.runs)
     text = (
-        "Final score of each run against its learning rate, a point a run (the paper's figure 2). It shows how wide "
-        "the range of rates is that work, and how much luck there is within it. It cannot show the best rate of "
+        "Final score of each run against its learning rate, a point per run (the paper's figure 2). It shows how wide "
+        "the range of good learning rates is, and how much scores vary within it. It cannot show the best rate for "
         "another budget: the rate is annealed over the run."
     )
     command = "for lr in 3e-4 1e-3 3e-3; do asyncrl run --env pong --threads 2 --set optimizer.lr=$lr; done"
-    picture = Picture(Axis("learning rate", "log"), Axis("final score"), "points")
-    return Figure("learning-rates", "Score against learning rate", data, picture, _closed(text, study, data), command)
+    spec, title = PlotSpec(Axis("learning rate", "log"), Axis("final score"), "points"), "Score against learning rate"
+    return Figure("learning-rates", title, data, spec, _paragraph(text, comparison, data), command)
 
 
-def _by_threads(study: Study, unit: str) -> Figure:
-    data = series.by_threads(study, unit)
+def _curves_by_threads(comparison: Comparison, unit: str) -> Figure:
+    data = series.curves_by_threads(comparison, unit)
     number, title = (3, "Data efficiency by threads") if unit == "frames" else (4, "Training speed by threads")
-    what = {
-        "frames": "Where the lines lie on each other, more threads need no more frames; a line to the left learns more "
-        "from each. It cannot show speed.",
-        "hours": "A line to the left is faster on the clock. It cannot show why: more frames a second, or more "
-        "learned from each.",
+    limits = {
+        "frames": "If lines coincide, more threads need no more frames; a line further left learns more from each "
+        "frame. It cannot show speed.",
+        "hours": "A line further left is faster in time. It cannot show the cause: more frames per second, or more "
+        "learned from each frame.",
     }[unit]
     text = (
-        f"Score against {unit} for each number of threads, {_runs(data)} (the paper's figure {number}); {BAND}. {what} "
-        f"Where there are more than {series.RATES} learning rates, runs of the best {series.RATES} count, as in the "
-        "paper."
+        f"Score against {unit} for each number of threads, {_number_of_runs(data)} (the paper's figure {number}); "
+        f"{BAND}. {limits} With more than {series.BEST_RATES} learning rates, only runs of the best "
+        f"{series.BEST_RATES} count, as in the paper."
     )
-    data, axis = _along(data, unit)
-    return Figure(f"threads-{unit}", title, data, Picture(axis, SCORE), _closed(text, study, data), MORE_THREADS)
+    data, axis = _with_time_unit(data, unit)
+    spec = PlotSpec(axis, SCORE)
+    return Figure(f"threads-{unit}", title, data, spec, _paragraph(text, comparison, data), MORE_THREADS)
 
 
-def _speedup(study: Study, tables: Tables) -> Figure:
-    data = series.speedup(tables.speedup)
+def _speedup(comparison: Comparison, tables: ReportData) -> Figure:
+    data = series.speedup_by_threads(tables.speedup)
     scores = "; ".join(f"{score(value)} on {task}" for task, value in sorted(tables.references.items()))
     text = (
-        "How many times sooner n threads reach a fixed score than one thread does, by the clock, averaged over games "
-        f"(the paper's Table 2, dashed: seven games on 16 cores). The scores to reach: {scores}. Time is the median "
-        "over runs, one that never got there counting as infinitely long; where half of them did not, there is no "
-        "point. It cannot be compared with the paper's beyond the number of cores: more threads than cores take turns."
+        "Time of one thread to a fixed score divided by that of n threads, averaged over games (dashed: the paper's "
+        f"Table 2, seven games on 16 cores). The scores to reach: {scores}. Time is the median over runs; a run that "
+        "never reached the score counts as infinite, and there is no point if half of the runs did not reach it. It "
+        "cannot be compared with the paper for more threads than cores: such threads share cores."
     )
-    picture = Picture(THREADS, Axis("speed-up over one thread"), "both")
-    return Figure("speed-up", "Speed-up by threads", data, picture, _closed(text, study, data), MORE_THREADS)
+    spec = PlotSpec(THREADS, Axis("speed-up over one thread"), "both")
+    return Figure("speed-up", "Speed-up by threads", data, spec, _paragraph(text, comparison, data), MORE_THREADS)
 
 
-def _frames_per_second(study: Study, tables: Tables) -> Figure:
-    data = series.rates_of_frames(tables.runs)
+def _frames_per_second(comparison: Comparison, tables: ReportData) -> Figure:
+    data = series.frames_per_second(tables.runs)
     text = (
-        f"Frames per second of training, evaluations left out: the median over runs, {_runs(data)}, the bar reaching "
-        "from the slowest to the fastest. It shows what the machine does with more threads. It cannot show learning: "
-        "frames made faster may teach less. With environments per thread the algorithm changes a little, too."
+        f"Frames per second of training, without evaluations: the median over runs, {_number_of_runs(data)}; the bar "
+        "spans from the slowest to the fastest run. It shows the throughput of the machine with more threads. It "
+        "cannot show learning: less may be learned from each of more frames. Several environments per thread also "
+        "change the algorithm slightly."
     )
     command = "asyncrl run --env pong --threads 2 --frames 1M"
-    picture = Picture(THREADS, Axis("frames per second", "frames"), "both")
-    return Figure("frames-per-second", "Frames per second", data, picture, _closed(text, study, data), command)
+    spec = PlotSpec(THREADS, Axis("frames per second", "frames"), "both")
+    return Figure("frames-per-second", "Frames per second", data, spec, _paragraph(text, comparison, data), command)
 
 
-def _optimizers(study: Study, tables: Tables) -> Figure:
-    data = series.optimizers(tables.runs)
+def _optimizers(comparison: Comparison, tables: ReportData) -> Figure:
+    data = series.scores_by_optimizer(tables.runs)
     text = (
-        "Final scores of the runs of each optimiser, the highest first (the paper's figure S5: 50 runs each, with "
-        "learning rates drawn at random). A curve that stays high longer is less easily put off by its learning rate "
-        "and seed. Optimisers with other numbers of runs cannot be compared at the same rank."
+        "Final scores of the runs of each optimiser, in descending order (the paper's figure S5: 50 runs each, with "
+        "random learning rates). A curve that stays high longer is less sensitive to learning rate and seed. "
+        "Optimisers with different numbers of runs cannot be compared at the same rank."
     )
     command = "for o in shared-rmsprop rmsprop momentum; do asyncrl run --env pong --set optimizer.name=$o; done"
-    picture = Picture(Axis("runs, the best first", "counts"), Axis("final score"), "both")
-    return Figure("optimisers", "Optimisers", data, picture, _closed(text, study, data), command)
+    spec = PlotSpec(Axis("rank of the run by final score", "counts"), Axis("final score"), "both")
+    return Figure("optimisers", "Optimisers", data, spec, _paragraph(text, comparison, data), command)
 
 
-def _aggregates(study: Study, tables: Tables) -> Figure:
-    data = series.aggregates(tables.summary)
+def _aggregates(comparison: Comparison, tables: ReportData) -> Figure:
+    data = series.aggregate_intervals(tables.summary)
     text = (
-        f"Human-normalised final scores over all games of a method, in %, {_runs(data)}, with 95 % bootstrap intervals "
-        "over runs within their games (Agarwal et al. 2021). IQM is the mean of the middle half of runs; the median "
-        "and the mean are over games; the optimality gap is what is missing to 100 % on average, so less is better. "
-        "An interval is missing where a game has one run. Methods with other games cannot be compared."
+        f"Human-normalised final scores over all games of a method, in %, {_number_of_runs(data)}, with 95 % bootstrap "
+        "intervals, stratified by game (Agarwal et al. 2021). IQM is the mean of the middle half of the runs; the "
+        "median and the mean are over games; the optimality gap is the mean shortfall from 100 %, so less is better. "
+        "An interval is missing if a game has one run. Methods with different games cannot be compared."
     )
-    picture = Picture(Axis("% of a human"), Axis("", "names"), "intervals")
-    return Figure("aggregates", "Aggregates over games", data, picture, _closed(text, study, data), TWO_GAMES)
+    spec = PlotSpec(Axis("% of a human"), Axis("", "names"), "intervals")
+    return Figure("aggregates", "Aggregates over games", data, spec, _paragraph(text, comparison, data), TWO_GAMES)
 
 
-def _profiles(study: Study, tables: Tables) -> Figure:
-    data = series.profiles(tables.runs)
+def _profiles(comparison: Comparison, tables: ReportData) -> Figure:
+    data = series.performance_profiles(tables.runs)
     text = (
-        f"The fraction of runs that end above each human-normalised score, {_runs(data)}, all games counting alike "
-        "(performance profiles, Agarwal et al. 2021). A line above another everywhere is better everywhere; where "
-        "they cross, it depends on what one wants. It cannot show which game a run belongs to."
+        f"The fraction of runs with a final score above each human-normalised score, {_number_of_runs(data)}, all "
+        "games with equal weight (performance profiles, Agarwal et al. 2021). If one line is above another "
+        "everywhere, its method is better; if lines cross, the order depends on the score. It cannot show the game of "
+        "a run."
     )
-    picture = Picture(Axis("% of a human"), Axis("fraction of runs above"))
-    return Figure("profiles", "Performance profiles", data, picture, _closed(text, study, data), TWO_GAMES)
+    spec = PlotSpec(Axis("% of a human"), Axis("fraction of runs above"))
+    return Figure("profiles", "Performance profiles", data, spec, _paragraph(text, comparison, data), TWO_GAMES)
 
 
-def _health(study: Study) -> Figure:
-    data = series.health(study)
+def _training_statistics(comparison: Comparison) -> Figure:
+    data = series.training_statistics(comparison)
     text = (
-        f"How learning went: means over the updates of an interval, {_runs(data)}. Entropy near 0 means that a policy "
-        "has settled; a mean Q or value that runs away, divergence; a gradient norm at the clip, steps that are cut; "
-        "policy lag is how many updates others made while a gradient was computed. It can explain a score; it "
-        "cannot replace one."
+        f"Statistics of training: means over the updates of a logging interval, {_number_of_runs(data)}. Entropy near "
+        "0: the policy is nearly deterministic. Mean Q or value that grows without limit: divergence. Gradient norm at "
+        "the clipping threshold: gradients are clipped. Policy lag: updates by other workers while a gradient was "
+        "computed. It can help to explain a score; it cannot replace one."
     )
     command = "asyncrl run --env pong --threads 2"
-    picture = Picture(FRAMES, Axis("mean of an interval"))
-    return Figure("health", "Health", data, picture, _closed(text, study, data), command)
+    spec = PlotSpec(FRAMES, Axis("mean of a logging interval"))
+    return Figure("health", "Training statistics", data, spec, _paragraph(text, comparison, data), command)
 
 
-def _runs(data: pd.DataFrame) -> str:
-    """Say how many runs a series has."""
+def _number_of_runs(data: pd.DataFrame) -> str:
+    """Return the number of runs of our series, such as ``n = 2 to 5 runs each``."""
     ours = data.loc[~data["series"].astype(str).str.startswith("paper: "), "runs"].dropna()
     if ours.empty:
         return "n = 0"
     low, high = int(ours.min()), int(ours.max())
-    return f"n = {low} run{'s' * (low != 1)} each" if low == high else f"n = {low} to {high} runs each"
+    return f"n = {counted(low, 'run')} each" if low == high else f"n = {low} to {high} runs each"
 
 
-def few(runs: pd.Series) -> list[str]:
-    """Say that an order may be chance, where one of these numbers of runs is small."""
-    return [f"With fewer than {FEW} runs of a method, which of two is ahead may be chance."] if runs.min() < FEW else []
+def few_runs_warning(runs: pd.Series) -> list[str]:
+    """Return a sentence of warning if one of these numbers of runs is small."""
+    text = f"With fewer than {FEW_RUNS} runs of a method, the order of two methods may be chance."
+    return [text] if runs.min() < FEW_RUNS else []
 
 
-def _closed(text: str, study: Study, data: pd.DataFrame) -> str:
-    """Add what every figure has to say: how few runs, protocols and cores."""
+def _paragraph(text: str, comparison: Comparison, data: pd.DataFrame) -> str:
+    """Append what applies to every figure: few runs, unfinished runs, protocols and machines."""
     if data.empty:
         return ""
-    said = [text, *few(data["runs"])]
-    if study.is_provisional:
-        said.append("No run has finished: this is how far they are.")
-    protocols = ", ".join(sorted(set(study.runs["protocol"].astype(str))))
-    machines = "; ".join(sorted(set(study.runs["machine"])))
-    return " ".join([*said, f"Protocol: {protocols}. Made on: {machines}."])
+    sentences = [text, *few_runs_warning(data["runs"])]
+    if comparison.is_provisional:
+        sentences.append("No run has finished: the numbers are preliminary.")
+    protocols = ", ".join(sorted(set(comparison.runs["protocol"].astype(str))))
+    machines = "; ".join(sorted(set(comparison.runs["machine"])))
+    return " ".join([*sentences, f"Protocol: {protocols}. Machine: {machines}."])

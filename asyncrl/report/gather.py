@@ -1,4 +1,7 @@
-"""A report: what the runs of a selection come to, gathered once and written as a page, as text and as files."""
+"""Step "gather" of a report: loads and validates runs, computes scores and tables, and collects them in a ``Report``.
+
+It runs the pipeline load → select → validity → scores and tables → figures and sections. ``publish`` writes the result.
+"""
 
 import re
 import shlex
@@ -13,34 +16,34 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from asyncrl.analysis import reference_data, scores, tables, validity
-from asyncrl.analysis.export import nothing_selected
-from asyncrl.analysis.labels import pooled
+from asyncrl.analysis.export import empty_selection_message
+from asyncrl.analysis.labels import differing_settings
 from asyncrl.analysis.load import load
 from asyncrl.analysis.selection import Selection
-from asyncrl.analysis.validity import Study
+from asyncrl.analysis.validity import Comparison
 from asyncrl.errors import InputError, nearest
 from asyncrl.report import figures, sections
-from asyncrl.report.figures import Tables
+from asyncrl.report.figures import ReportData
 from asyncrl.report.sections import Section
 from asyncrl.text import counted
 
-THIN = 200  # rows of metrics a run: a figure is not wider
+METRIC_ROWS = 200  # per run, after downsampling: a figure shows no more
 PACKAGES = ("asyncrl", "pandas", "pyarrow", "seaborn", "matplotlib", "jinja2")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asked for."""
+    """The arguments of a report."""
 
     selection: Selection
     out: Path
-    references: tuple[str, ...] = ()  # scores to reach, each "pong=-15"
-    unfinished: bool = False  # whether runs that have not finished count, too
-    made: datetime = field(default_factory=lambda: datetime.now(UTC))
+    references: tuple[str, ...] = ()  # scores to reach, such as "pong=-15"
+    unfinished: bool = False  # whether unfinished runs count too
+    created: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def command(self) -> str:
-        """Return the command line that makes this report again."""
+        """Return the command line that repeats this report."""
         words = ["asyncrl report", self.selection.arguments]
         words += [shlex.join(["--reference", each]) for each in self.references]
         words += ["--unfinished"] if self.unfinished else []
@@ -48,39 +51,39 @@ class Request:
 
 
 class Report(NamedTuple):
-    """Everything that the page, the text and the files are made of."""
+    """The content of a report, independent of its file formats."""
 
     request: Request
-    study: Study
-    runs: pd.DataFrame  # scores.of_runs
+    comparison: Comparison
+    runs: pd.DataFrame  # scores.run_scores
     sections: list[Section]
-    facts: dict[str, str]  # what made it, by name
-    notes: list[str]  # what a reader has to know first
+    provenance: dict[str, str]  # how the report and its runs were made, by name
+    notes: list[str]  # warnings to read before any number
 
 
 def gather(request: Request) -> Report:
-    """Read a store and work out every section.
+    """Load runs and build every section.
 
     Raises:
-        InputError: nothing is selected, or a name, a condition or a reference score is none.
+        InputError: no run is selected, or a name, a condition or a reference score is invalid.
     """
-    store = load(request.selection, ("evaluations", "metrics"), thin=THIN)
+    store = load(request.selection, ("evaluations", "metrics"), max_metric_rows=METRIC_ROWS)
     if store.runs.empty and store.problems.empty:
-        raise InputError(nothing_selected(request.selection))
-    study = validity.study(store, request.unfinished)
-    runs = scores.of_runs(study)
-    references = scores.common_references(study) | _references(request, study)
-    by_game = tables.speed_by_game(study, references)
-    made = Tables(runs, tables.summary(runs), tables.speedup(by_game), references)
-    drawn = {figure.name: figure for figure in figures.figures(study, made)}
-    found = sections.sections(study, made, by_game, drawn)
-    return Report(request, study, runs, found, _facts(request, study), _notes(study, runs))
+        raise InputError(empty_selection_message(request.selection))
+    comparison = validity.build_comparison(store, request.unfinished)
+    runs = scores.run_scores(comparison)
+    references = scores.default_reference_scores(comparison) | _parse_references(request, comparison)
+    by_game = tables.speed_by_game(comparison, references)
+    data = ReportData(runs, tables.summary(runs), tables.speedup(by_game), references)
+    by_name = {figure.name: figure for figure in figures.build_figures(comparison, data)}
+    found = sections.build_sections(comparison, data, by_game, by_name)
+    return Report(request, comparison, runs, found, _provenance(request, comparison), _notes(comparison, runs))
 
 
-def _references(request: Request, study: Study) -> dict[str, float]:
-    """Read ``pong=-15``: a score for every task of that game."""
+def _parse_references(request: Request, comparison: Comparison) -> dict[str, float]:
+    """Parse arguments such as ``pong=-15``; return the score to reach for every task of that game."""
     found: dict[str, float] = {}
-    known = dict(zip(study.runs["task"], study.runs["game"], strict=True))
+    known = dict(zip(comparison.runs["task"], comparison.runs["game"], strict=True))
     for text in request.references:
         game, _, value = text.rpartition("=")
         names = [task for task, name in known.items() if game == task or reference_data.game(game) == name]
@@ -89,14 +92,14 @@ def _references(request: Request, study: Study) -> dict[str, float]:
         if not names:
             games = sorted(set(known.values()))
             raise InputError(
-                f"--reference {text}: no run plays {game!r}; there are {', '.join(games)}.{nearest(game, games)}"
+                f"--reference {text}: no run has game {game!r}; games: {', '.join(games)}.{nearest(game, games)}"
             )
         found |= dict.fromkeys(names, float(value))
     return found
 
 
-def _facts(request: Request, study: Study) -> dict[str, str]:
-    used = study.runs
+def _provenance(request: Request, comparison: Comparison) -> dict[str, str]:
+    used = comparison.runs
     made_by = {name: sorted(set(used[name].dropna().astype(str))) for name in ("asyncrl", "torch", "python")}
     commits = sorted({str(commit)[:8] for commit in used["commit"].dropna()})
     selection = request.selection
@@ -104,12 +107,12 @@ def _facts(request: Request, study: Study) -> dict[str, str]:
     return {
         "Command": request.command,
         "Selection": "; ".join([*selection.names, *sets]) or "all runs",
-        "Runs": f"{len(study.everything)} in the selection, {len(used)} used",
+        "Runs": f"{len(comparison.all_runs)} in the selection, {len(used)} used",
         "Results": str(selection.results),
-        "Made on": "; ".join(sorted(set(used["machine"]))) or "–",
+        "Machines": "; ".join(sorted(set(used["machine"]))) or "–",
         "Runs made with": ", ".join(f"{name} {' or '.join(known)}" for name, known in made_by.items() if known) or "–",
         "Commits": ", ".join(commits) or "–",
-        "Report made": f"{request.made:%Y-%m-%d %H:%M} UTC",
+        "Report made": f"{request.created:%Y-%m-%d %H:%M} UTC",
         "Report made with": f"python {python_version()}, {_versions()}",
     }
 
@@ -122,31 +125,35 @@ def _versions() -> str:
     return ", ".join(found)
 
 
-def _notes(study: Study, runs: pd.DataFrame) -> list[str]:
-    """Return what a reader has to know before any number."""
+def _notes(comparison: Comparison, runs: pd.DataFrame) -> list[str]:
+    """Return the warnings to read before any number."""
     notes = []
-    if study.is_provisional and len(study.runs):
-        notes.append("No run of the selection has finished: every number is of the moment.")
-    for game, group in study.runs.groupby("game"):
+    if comparison.is_provisional and len(comparison.runs):
+        notes.append("No run of the selection has finished: all numbers are preliminary.")
+    for game, group in comparison.runs.groupby("game"):
         if group["protocol"].nunique() > 1:
             names = ", ".join(sorted(set(group["protocol"].astype(str))))
-            notes.append(f"{game} was played under several protocols: {names}. Their scores cannot be compared.")
-    if differing := pooled(study.runs):
-        notes.append(f"Runs under one name differ in more than their seed, namely in {', '.join(differing)}.")
+            notes.append(f"{game} has runs with several protocols: {names}. Their scores cannot be compared.")
+    if differing := differing_settings(comparison.runs):
+        notes.append(f"Runs with one label differ in more than their seed: in {', '.join(differing)}.")
     atari = runs[runs["protocol"].astype(str).str.startswith("atari") & runs["percent"].isna()]
     for game, protocol in sorted(set(zip(atari["game"], atari["protocol"], strict=True))):
-        notes.append(f"{game} ({protocol}) has no published references, so its scores are in no mean over games.")
-    left_out = study.problems[study.problems["kind"].isin(("units", "protocol", "seeds", "clock", "damaged", "rows"))]
-    if len(left_out):
-        notes.append(f"Left out or damaged: {counted(len(left_out), 'thing')}, named at the end of the page.")
+        notes.append(
+            f"{game} ({protocol}) has no published references, so its scores are excluded from every mean over games."
+        )
+    excluded = comparison.problems[
+        comparison.problems["kind"].isin(("units", "protocol", "seeds", "clock", "damaged", "rows"))
+    ]
+    if len(excluded):
+        notes.append(f"Excluded or damaged: {counted(len(excluded), 'item')}, listed at the end of the page.")
     return notes
 
 
-def lines(report: Report) -> list[dict[str, Any]]:
-    """Return a line a run for a terminal, the best final score of each task first: id, label, scores, curve."""
+def terminal_rows(report: Report) -> list[dict[str, Any]]:
+    """Return one row per run for a terminal, sorted by task and final score: id, label, scores, curve, status."""
     table = report.runs.sort_values(["task", "final"], ascending=[True, False])
-    means = dict(list(report.study.evaluations.groupby("run")["mean"]))
-    status = report.study.runs["status"]
+    means = dict(list(report.comparison.evaluations.groupby("run")["mean"]))
+    status = report.comparison.runs["status"]
     return [
         {"id": run, "task": row["task"], "label": row["label"], "final": row["final"], "best": row["best"]}
         | {"curve": list(means[run]), "status": status[run]}

@@ -1,4 +1,4 @@
-"""Ink: tables of ``series`` become pictures, one a panel, each small enough for a phone."""
+"""Step "plot" of a report: draws tables of ``series`` with matplotlib, one image per panel, readable on phones."""
 
 import io
 import re
@@ -11,23 +11,24 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import seaborn
+from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure as Canvas
+from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
-from asyncrl.report.figures import Picture
+from asyncrl.report.plot_spec import PlotSpec
 
 WIDTH, HEIGHT, LEGEND_ROW = 4.4, 2.7, 0.19  # inches
-LEGEND_CHARACTERS = 70  # a row of the legend
-COLOURS = 10  # that can be told apart
-BEST, ALONE = r", best \d+ of \d+(?=$|, )", r", run \d+ of \d+$"  # in names of series
-THREADS = r", (\d+) threads?(?=$|, | \()"
-SHOWN = 12  # series in a legend; the rest are in the table
-TICKS = 8
+LEGEND_CHARACTERS = 70  # per row of the legend
+DISTINCT_COLOURS = 10  # in the qualitative palette
+BEST_PATTERN, SINGLE_RUN_PATTERN = r", best \d+ of \d+(?=$|, )", r", run \d+ of \d+$"  # in series names
+THREADS_PATTERN = r", (\d+) threads?(?=$|, | \()"
+LEGEND_ENTRIES = 12  # more series are drawn, but only the CSV names them
+MAX_TICKS = 8
 DPI = 160
-PATH = re.compile(rb' d="[^"]*"')
+PATH_PATTERN = re.compile(rb' d="[^"]*"')
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "asyncrl",  # the same figure is the same file
@@ -44,66 +45,66 @@ STYLE: Any = {
 
 
 class Panel(NamedTuple):
-    """What there is to draw."""
+    """One panel to draw."""
 
     title: str
-    data: pd.DataFrame  # the part of a table of ``series``
-    picture: Picture
-    colours: Mapping[str, Any]  # of the figure's series
+    data: pd.DataFrame  # of this panel, as in ``series``
+    spec: PlotSpec
+    colours: Mapping[str, Any]  # by series; the same in all panels of a figure
 
 
 class Drawing(NamedTuple):
-    """A panel as it was drawn."""
+    """A drawn panel."""
 
     svg: bytes
     png: bytes
-    warnings: frozenset[str]  # of what draws, such as a letter that a font does not have
+    warnings: frozenset[str]  # from matplotlib, such as a glyph missing in the font
 
 
 def panels(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the part of each panel, in the order in which they stand."""
-    return {str(panel): part for panel, part in data.groupby("panel", sort=False)}
+    """Return the data of each panel, in order of appearance."""
+    return {str(panel): rows for panel, rows in data.groupby("panel", sort=False)}
 
 
 def palette(data: pd.DataFrame) -> dict[str, Any]:
-    """Return a colour for each series of a figure; a scale from light to dark where series are thread counts."""
+    """Return a colour for each series of a figure; a sequential scale if all series are thread counts."""
     names = list(dict.fromkeys(data["series"]))
     threads = {name: int(name.split()[0]) for name in names if re.fullmatch(r"\d+ threads?", name)}
     if len(threads) == len(names):
         ordered = sorted(names, key=threads.__getitem__)
         return dict(zip(ordered, seaborn.color_palette("flare", len(ordered)), strict=True))
-    roots: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for name in names:
-        roots.setdefault(_root(name), []).append(name)
-    few = len(roots) <= COLOURS
-    hues = seaborn.color_palette("colorblind", len(roots)) if few else seaborn.husl_palette(len(roots))
-    return {name: shade for each, hue in zip(roots.values(), hues, strict=True) for name, shade in _shades(each, hue)}
+        groups.setdefault(_colour_group(name), []).append(name)
+    is_distinct = len(groups) <= DISTINCT_COLOURS
+    hues = seaborn.color_palette("colorblind", len(groups)) if is_distinct else seaborn.husl_palette(len(groups))
+    return {name: shade for each, hue in zip(groups.values(), hues, strict=True) for name, shade in _shades(each, hue)}
 
 
 def _shades(names: Sequence[str], hue: Any) -> Iterator[tuple[str, Any]]:
-    """Yield a shade of one colour for each number of threads, the most threads having it whole."""
+    """Yield a shade of one colour for each series; the more threads, the darker."""
     counts = sorted({_threads(name) for name in names})
     shades = seaborn.light_palette(hue, 2 * len(counts))[len(counts) :]
     for name in names:
         yield name, shades[counts.index(_threads(name))]
 
 
-def _root(name: str) -> str:
-    """Return whose colour a line has: its best 5, its single runs, the paper's and other thread counts share it."""
-    return re.sub(rf"{BEST}|{ALONE}|{THREADS}", "", name.removeprefix("paper: "))
+def _colour_group(name: str) -> str:
+    """Return the method of a series: its best runs, single runs, thread counts and the paper's share a colour."""
+    return re.sub(rf"{BEST_PATTERN}|{SINGLE_RUN_PATTERN}|{THREADS_PATTERN}", "", name.removeprefix("paper: "))
 
 
 def _threads(name: str) -> int:
-    found = re.search(THREADS, name)
+    found = re.search(THREADS_PATTERN, name)
     return int(found[1]) if found else 0
 
 
 def _dash(name: str) -> str:
-    return "--" if name.startswith("paper: ") else ":" if re.search(BEST, name) else "-"
+    return "--" if name.startswith("paper: ") else ":" if re.search(BEST_PATTERN, name) else "-"
 
 
 def draw(panel: Panel) -> Drawing:
-    """Draw one panel, without a word."""
+    """Draw one panel; warnings are collected in the result instead of issued."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         svg, png = _draw(panel)
@@ -111,44 +112,55 @@ def draw(panel: Panel) -> Drawing:
 
 
 def _draw(panel: Panel) -> tuple[bytes, bytes]:
-    title, data, picture, colours = panel
-    with _style():
+    title, data, spec, colours = panel
+    with _plot_style():
         names = [name for name in colours if name in set(data["series"])]
-        legend = [] if picture.y.kind == "names" else names[:SHOWN]
+        legend = [] if spec.y.kind == "names" else names[:LEGEND_ENTRIES]
         columns = max(1, LEGEND_CHARACTERS // (6 + max(map(len, legend), default=0)))
         rows = -(-len(legend) // columns)
-        canvas = Canvas(figsize=(WIDTH, HEIGHT + LEGEND_ROW * rows), layout="constrained")
+        canvas = MatplotlibFigure(figsize=(WIDTH, HEIGHT + LEGEND_ROW * rows), layout="constrained")
         axes = canvas.subplots()
         for name in names:
-            _series(axes, name, data[data["series"] == name], picture, colours[name])
-        _axes(axes, title, picture, data, names)
+            _plot_series(axes, name, data[data["series"] == name], spec, colours[name])
+        _format_axes(axes, title, spec, data, names)
         if legend:
-            handles, labels = axes.get_legend_handles_labels()
-            by_name = dict(zip(labels, handles, strict=True))
-            canvas.legend(
-                [by_name[name] for name in legend],
-                [_legend_text(name, legend, names) for name in legend],
-                loc="outside lower center",
-                ncols=columns,
-                frameon=False,
-                handlelength=2.2,
-                columnspacing=1.2,
-            )
-        svg, png = io.BytesIO(), io.BytesIO()  # savefig would draw everything twice
-        FigureCanvasSVG(canvas).print_svg(svg, metadata={"Date": None})  # type: ignore[no-untyped-call]
-        canvas.set_layout_engine("none")  # it has its places
-        canvas.set_dpi(DPI)
-        FigureCanvasAgg(canvas).print_png(png)  # type: ignore[no-untyped-call]
-    return PATH.sub(_rounded, svg.getvalue()), png.getvalue()
+            _add_legend(canvas, axes, legend, names, columns)
+        return _render(canvas)
+
+
+def _add_legend(
+    canvas: MatplotlibFigure, axes: Axes, legend: Sequence[str], names: Sequence[str], columns: int
+) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    by_name = dict(zip(labels, handles, strict=True))
+    canvas.legend(
+        [by_name[name] for name in legend],
+        [_legend_text(name, legend, names) for name in legend],
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        handlelength=2.2,
+        columnspacing=1.2,
+    )
+
+
+def _render(canvas: MatplotlibFigure) -> tuple[bytes, bytes]:
+    """Return a figure as SVG and PNG; unlike savefig, compute its layout only once."""
+    svg, png = io.BytesIO(), io.BytesIO()
+    FigureCanvasSVG(canvas).print_svg(svg, metadata={"Date": None})  # type: ignore[no-untyped-call]
+    canvas.set_layout_engine("none")
+    canvas.set_dpi(DPI)
+    FigureCanvasAgg(canvas).print_png(png)  # type: ignore[no-untyped-call]
+    return PATH_PATTERN.sub(_rounded, svg.getvalue()), png.getvalue()
 
 
 def _rounded(path: re.Match[bytes]) -> bytes:
-    """Write the places of a path to a hundredth of a point: finer cannot be seen, and takes twice the room."""
+    """Round the coordinates of a path down to 0.01 points, which halves the size of the file."""
     return re.sub(rb"(\d\.\d\d)\d+", rb"\1", path[0])
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def _plot_style() -> Iterator[None]:
     with matplotlib.rc_context({**seaborn.axes_style("ticks"), **STYLE}):
         yield
 
@@ -158,56 +170,58 @@ def _legend_text(name: str, legend: Sequence[str], names: Sequence[str]) -> str:
     return f"{name} … and {more} more" if more and name == legend[-1] else name
 
 
-def _series(axes: Axes, name: str, part: pd.DataFrame, picture: Picture, colour: Any) -> None:
-    x, y, low, high = (part[column].to_numpy(float) for column in ("x", "y", "low", "high"))
-    if picture.marks == "intervals":
+def _plot_series(axes: Axes, name: str, rows: pd.DataFrame, spec: PlotSpec, colour: Any) -> None:
+    x, y, low, high = (rows[column].to_numpy(float) for column in ("x", "y", "low", "high"))
+    if spec.marks == "intervals":
         axes.plot([low[0], high[0]], [name, name], color=colour, linewidth=5, alpha=0.35, solid_capstyle="butt")
         axes.plot(x[:1], [name], "o", color=colour, markersize=5)
         return
-    if picture.marks == "points":
+    if spec.marks == "points":
         axes.scatter(x, y, color=colour, label=name, s=16)
         return
-    marker = "o" if picture.marks == "both" or len(part) == 1 else ""
+    marker = "o" if spec.marks == "both" or len(rows) == 1 else ""
     axes.plot(x, y, color=colour, label=name, linestyle=_dash(name), marker=marker, markersize=4, linewidth=1.5)
     if not np.isnan(low).all():
-        if picture.marks == "both":
+        if spec.marks == "both":
             axes.vlines(x, low, high, color=colour, alpha=0.5, linewidth=2)
         else:
             axes.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0)
 
 
-def _axes(axes: Axes, title: str, picture: Picture, data: pd.DataFrame, names: Sequence[str]) -> None:
+def _format_axes(axes: Axes, title: str, spec: PlotSpec, data: pd.DataFrame, names: Sequence[str]) -> None:
     axes.set_title(title, loc="left")
-    axes.set_xlabel(picture.x.label)
-    axes.set_ylabel(picture.y.label)
-    axes.grid(True, axis="both" if picture.y.kind != "names" else "x", color="#e6e6e6", linewidth=0.6)
+    axes.set_xlabel(spec.x.label)
+    axes.set_ylabel(spec.y.label)
+    axes.grid(True, axis="both" if spec.y.kind != "names" else "x", color="#e6e6e6", linewidth=0.6)
     axes.set_axisbelow(True)
-    for axis, which in ((picture.x, axes.xaxis), (picture.y, axes.yaxis)):
+    for axis, mpl_axis in ((spec.x, axes.xaxis), (spec.y, axes.yaxis)):
         if axis.kind == "frames":
-            which.set_major_formatter(EngFormatter(sep=""))
+            mpl_axis.set_major_formatter(EngFormatter(sep=""))
         elif axis.kind == "counts":
-            few = sorted(set(data["x"]))
-            which.set_major_locator(FixedLocator(few) if len(few) <= TICKS else MaxNLocator(integer=True, nbins=TICKS))
+            counts = sorted(set(data["x"]))
+            every_count, some = FixedLocator(counts), MaxNLocator(integer=True, nbins=MAX_TICKS)
+            mpl_axis.set_major_locator(every_count if len(counts) <= MAX_TICKS else some)
         elif axis.kind == "log":
-            axes.set_xscale("log") if which is axes.xaxis else axes.set_yscale("log")
-            which.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))  # not in TeX, which is off
-            which.set_minor_formatter(NullFormatter())
-    if picture.marks == "both":
+            axes.set_xscale("log") if mpl_axis is axes.xaxis else axes.set_yscale("log")
+            # the default formatter writes TeX, which is turned off
+            mpl_axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            mpl_axis.set_minor_formatter(NullFormatter())
+    if spec.marks == "both":
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-    if picture.y.kind == "names":
+    if spec.y.kind == "names":
         axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
         axes.invert_yaxis()
         axes.margins(y=0.3 if len(names) < 3 else 0.1)
         axes.tick_params(axis="y", length=0)
 
 
-def inline(svg: bytes, prefix: str, description: str) -> str:
-    """Return an SVG to stand within a page: scaled to its place, described, its ids made its own.
+def inline(svg: bytes, prefix: str, description: str) -> Markup:
+    """Return an SVG element to embed in a page: scalable, with a description and with unique ids.
 
     Args:
-        svg: as ``draw`` returns it.
-        prefix: of its ids, one of its own in the page.
-        description: for those who do not see it; escaped here.
+        svg: a file, as ``draw`` returns it.
+        prefix: of its ids, unique in the page.
+        description: for screen readers, not yet escaped.
     """
     text = svg.decode()
     text = text[text.index("<svg") :]
@@ -216,6 +230,5 @@ def inline(svg: bytes, prefix: str, description: str) -> str:
     text = re.sub(r'(href="#|url\(#)', rf"\g<1>{prefix}-", text)
     size = re.match(r'<svg[^>]*?viewBox="([\d. -]+)"', text, re.DOTALL)
     view = size[1] if size else "0 0 317 194"
-    label = description.translate({ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord('"'): "&quot;"})
     head = f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{view}"'
-    return f'{head} role="img" aria-label="{label}">' + text[text.index(">") + 1 :]
+    return Markup(f'{head} role="img" aria-label="{escape(description)}">' + text[text.index(">") + 1 :])

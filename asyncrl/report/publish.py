@@ -1,4 +1,4 @@
-"""A report as files: one page that needs nothing else, the same as Markdown, and every figure and table by itself."""
+"""Step "publish" of a report: writes it as one self-contained HTML page, as Markdown, and as figure and table files."""
 
 import base64
 import re
@@ -14,32 +14,32 @@ from markupsafe import Markup
 
 from asyncrl.errors import InputError
 from asyncrl.report import plot, plot_pool
-from asyncrl.report.columns import View
+from asyncrl.report.columns import ReportTable
 from asyncrl.report.figures import Figure
 from asyncrl.report.gather import Report
 from asyncrl.store.runs import DOCUMENT
 
-PAGE, OURS = "report.html", b"<title>asyncrl: runs compared</title>"
-FILES = ("figures/*.svg", "figures/*.png", "figures/*.csv", "tables/*.csv")  # beside a page
-DIGITS = "%.9g"  # of numbers in CSV files
-PANELS = 24  # drawn of one figure; its CSV has all
-VIDEOS, VIDEO_BYTES = 3, 4_000_000  # shown in a page, each at most so large
-KINDS = {".mp4": "video/mp4", ".gif": "image/gif"}
+PAGE, TITLE_TAG = "report.html", b"<title>asyncrl: runs compared</title>"
+REPORT_FILES = ("figures/*.svg", "figures/*.png", "figures/*.csv", "tables/*.csv")
+FLOAT_FORMAT = "%.9g"  # in CSV files
+MAX_PANELS = 24  # drawn per figure; its CSV has all
+MAX_VIDEOS, MAX_VIDEO_BYTES = 3, 4_000_000  # embedded in a page, and the size of each
+MEDIA_TYPES = {".mp4": "video/mp4", ".gif": "image/gif"}
 
 
-class Drawn(NamedTuple):
-    """One panel of a figure."""
+class DrawnPanel(NamedTuple):
+    """One panel of a figure, after its files were written."""
 
     title: str
-    file: str  # without its ending
+    file: str  # without suffix
     inline: Markup
 
 
-class Film(NamedTuple):
-    """A recorded game of one run."""
+class Video(NamedTuple):
+    """A recorded episode of one run."""
 
     title: str
-    kind: str
+    media_type: str
     data: str  # base64
 
 
@@ -48,17 +48,17 @@ def publish(report: Report, processes: int = 1) -> Path:
 
     Args:
         report: what to write.
-        processes: how many may draw. With more than one, a script that calls this must have ``__main__`` guarded, as
-            any that starts processes.
+        processes: how many processes may draw. With more than one, a script that calls this needs the guard
+            ``if __name__ == "__main__"``, as any script that starts processes.
 
     Raises:
-        InputError: nothing can be written there, or it is the directory of a run.
+        InputError: the directory cannot be written to, or it is the directory of a run.
     """
     out = report.request.out
     if (out / DOCUMENT).exists():
         raise InputError(f"{out} is a run; choose another directory with --out.")
     try:
-        _clear(out)
+        _remove_old_files(out)
         (out / "figures").mkdir(parents=True, exist_ok=True)
         (out / "tables").mkdir(exist_ok=True)
         drawn = _draw(report, out, processes)
@@ -73,89 +73,94 @@ def publish(report: Report, processes: int = 1) -> Path:
     return page
 
 
-def _clear(out: Path) -> None:
-    """Remove figures and tables of an earlier report: this one may not have them."""
+def _remove_old_files(out: Path) -> None:
+    """Remove figures and tables of an earlier report, which the new one may lack; leave other files."""
     page = out / PAGE
     if not page.is_file():
         return
     with page.open("rb") as file:
-        is_ours = OURS in file.read(1000)
-    for old in (path for pattern in FILES for path in out.glob(pattern) if is_ours):
+        is_report = TITLE_TAG in file.read(1000)
+    for old in (path for pattern in REPORT_FILES for path in out.glob(pattern) if is_report):
         old.unlink()
 
 
-def _draw(report: Report, out: Path, processes: int) -> dict[str, list[Drawn]]:
-    """Draw all figures into ``out/figures``, with their numbers; return the panels of each section."""
+def _draw(report: Report, out: Path, processes: int) -> dict[str, list[DrawnPanel]]:
+    """Draw all figures into ``out/figures``, with CSV files; return the panels of each section."""
     figures = {section.name: section.figure for section in report.sections if section.figure}
     panels = {name: _panels(figure) for name, figure in figures.items()}
-    drawn: dict[str, list[Drawn]] = {}
+    drawn: dict[str, list[DrawnPanel]] = {}
     with closing(plot_pool.draw_all([panel for each in panels.values() for panel in each], processes)) as drawings:
         for name, figure in figures.items():
             if panels[name]:
-                figure.data.to_csv(out / "figures" / f"{figure.name}.csv", index=False, float_format=DIGITS)
-            each = enumerate(zip(panels[name], drawings, strict=False), 1)  # panels first: they say where to stop
+                figure.data.to_csv(out / "figures" / f"{figure.name}.csv", index=False, float_format=FLOAT_FORMAT)
+            # panels come first in zip, so that no further drawing is taken when they end
+            each = enumerate(zip(panels[name], drawings, strict=False), 1)
             drawn[name] = [_write(figure, i, panel.title, drawing, out) for i, (panel, drawing) in each]
     return drawn
 
 
 def _panels(figure: Figure) -> list[plot.Panel]:
-    """Return the first panels of a figure, as many as are drawn."""
+    """Return the panels of a figure, at most ``MAX_PANELS``."""
     if figure.data.empty:
         return []
     colours = plot.palette(figure.data)
-    parts = list(plot.panels(figure.data).items())[:PANELS]
-    return [plot.Panel(title, part, figure.picture, colours) for title, part in parts]
+    shown = list(plot.panels(figure.data).items())[:MAX_PANELS]
+    return [plot.Panel(title, data, figure.spec, colours) for title, data in shown]
 
 
-def _write(figure: Figure, number: int, title: str, drawing: plot.Drawing, out: Path) -> Drawn:
-    """Write a figure's panel as two files."""
+def _write(figure: Figure, number: int, title: str, drawing: plot.Drawing, out: Path) -> DrawnPanel:
+    """Write a panel of a figure as SVG and PNG."""
     slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60]
     file = f"{figure.name}-{number}-{slug}".rstrip("-")
     (out / "figures" / f"{file}.svg").write_bytes(drawing.svg)
     (out / "figures" / f"{file}.png").write_bytes(drawing.png)
     inline = plot.inline(drawing.svg, f"{figure.name}-{number}", f"{figure.title}: {title}")
-    return Drawn(title, file, Markup(inline))  # our own, its texts escaped by matplotlib
+    return DrawnPanel(title, file, inline)
 
 
-def _html(report: Report, drawn: dict[str, list[Drawn]]) -> str:
-    """Fill the page; every text is escaped by jinja2."""
+def _html(report: Report, drawn: dict[str, list[DrawnPanel]]) -> str:
+    """Render the page; jinja2 escapes every text."""
     folder = files("asyncrl").joinpath("report")
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["csv"] = _data_link
+    environment.filters["csv"] = _csv_data_url
     template = environment.from_string(folder.joinpath("template.html.jinja").read_text(encoding="utf-8"))
     return template.render(
-        report=report, drawn=drawn, panels=PANELS, all_panels=_all_panels, films=list(_films(report))
+        report=report, drawn=drawn, panels=MAX_PANELS, panel_count=_panel_count, videos=list(_videos(report))
     )
 
 
-def _all_panels(figure: Figure) -> int:
+def _panel_count(figure: Figure) -> int:
     return int(figure.data["panel"].nunique())
 
 
-def _data_link(data: pd.DataFrame) -> str:
-    """Return a table as a link that downloads it."""
-    return f"data:text/csv;base64,{base64.b64encode(data.to_csv(index=False, float_format=DIGITS).encode()).decode()}"
+def _csv_data_url(data: pd.DataFrame) -> str:
+    """Return a table as a data URL of CSV."""
+    text = data.to_csv(index=False, float_format=FLOAT_FORMAT)
+    return f"data:text/csv;base64,{base64.b64encode(text.encode()).decode()}"
 
 
-def _films(report: Report) -> Iterator[Film]:
-    """Yield what was recorded of the best runs, as far as it is small enough."""
+def _videos(report: Report) -> Iterator[Video]:
+    """Yield recorded episodes of the best runs, skipping large files."""
     found = 0
     for run, row in report.runs.sort_values("final", ascending=False).iterrows():
-        for file in sorted(Path(report.study.runs.at[run, "path"]).iterdir()):
-            if found < VIDEOS and file.suffix in KINDS and file.stat().st_size <= VIDEO_BYTES:
+        for file in sorted(Path(report.comparison.runs.at[run, "path"]).iterdir()):
+            if found < MAX_VIDEOS and file.suffix in MEDIA_TYPES and file.stat().st_size <= MAX_VIDEO_BYTES:
                 found += 1
                 title = f"{row['task']}, {row['label']}: {file.stem} of {run}"
-                yield Film(title, KINDS[file.suffix], base64.b64encode(file.read_bytes()).decode())
+                yield Video(title, MEDIA_TYPES[file.suffix], base64.b64encode(file.read_bytes()).decode())
 
 
-def _markdown(report: Report, drawn: dict[str, list[Drawn]]) -> str:
-    blocks = ["# Runs compared", *(f"> {_plain(note)}" for note in report.notes)]
-    facts = {name: _code(text) if name == "Command" else _plain(text) for name, text in report.facts.items()}
-    blocks.append("\n".join(f"- **{name}:** {text}" for name, text in facts.items()))
+def _markdown(report: Report, drawn: dict[str, list[DrawnPanel]]) -> str:
+    blocks = ["# Runs compared", *(f"> {_escape_markdown(note)}" for note in report.notes)]
+    provenance = {
+        name: _code_span(text) if name == "Command" else _escape_markdown(text)
+        for name, text in report.provenance.items()
+    }
+    blocks.append("\n".join(f"- **{name}:** {text}" for name, text in provenance.items()))
     for section in report.sections:
-        blocks.append(f"## {_plain(section.title)}")
+        blocks.append(f"## {_escape_markdown(section.title)}")
         if section.figure:
             blocks += _figure_blocks(section.figure, drawn[section.name])
         if section.table:
@@ -163,31 +168,31 @@ def _markdown(report: Report, drawn: dict[str, list[Drawn]]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _figure_blocks(figure: Figure, drawn: list[Drawn]) -> Iterator[str]:
+def _figure_blocks(figure: Figure, drawn: list[DrawnPanel]) -> Iterator[str]:
     if not drawn:
-        yield f"No runs for this yet. These would make it:\n\n    {figure.command}"
+        yield f"No runs for this yet. This command makes some:\n\n    {figure.command}"
         return
-    yield "\n".join(f"![{_plain(panel.title)}](figures/{panel.file}.svg)" for panel in drawn)
-    yield f"{_plain(figure.text)} Numbers: [{figure.name}.csv](figures/{figure.name}.csv)."
+    yield "\n".join(f"![{_escape_markdown(panel.title)}](figures/{panel.file}.svg)" for panel in drawn)
+    yield f"{_escape_markdown(figure.text)} Data: [{figure.name}.csv](figures/{figure.name}.csv)."
 
 
-def _table_blocks(table: View) -> Iterator[str]:
+def _table_blocks(table: ReportTable) -> Iterator[str]:
     if not table.rows:
-        yield f"No runs for this yet. These would make it:\n\n    {table.command}"
+        yield f"No runs for this yet. This command makes some:\n\n    {table.command}"
         return
     rows = [table.header, ["---:" if cell.is_number else "---" for cell in table.rows[0]]]
-    rows += [[_plain(cell.text) for cell in row] for row in table.rows]
+    rows += [[_escape_markdown(cell.text) for cell in row] for row in table.rows]
     yield "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    yield f"{_plain(table.text)} All columns: [{table.name}.csv](tables/{table.name}.csv)."
+    yield f"{_escape_markdown(table.text)} All columns: [{table.name}.csv](tables/{table.name}.csv)."
 
 
-def _code(text: str) -> str:
-    """Quote a command in Markdown, to be copied as it is; within a line nothing ends the quotation."""
+def _code_span(text: str) -> str:
+    """Return a command as Markdown code on one line, with a fence longer than any run of backquotes in it."""
     text = " ".join(text.split())
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence}{text}{fence}"
 
 
-def _plain(text: str) -> str:
-    """Take its meaning in Markdown and HTML from a text."""
+def _escape_markdown(text: str) -> str:
+    """Escape the characters of a text that have a meaning in Markdown or HTML."""
     return re.sub(r"([\\`*_\[\]|<>#])", r"\\\1", " ".join(text.split()))

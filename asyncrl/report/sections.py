@@ -1,4 +1,4 @@
-"""The sections of a report, in their order: which tables and figures, with what is to be said of each table."""
+"""Step "sections" of a report: puts figures and tables in order, and describes each table in one paragraph."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -6,10 +6,31 @@ from typing import NamedTuple
 import pandas as pd
 
 from asyncrl.analysis import series, tables
-from asyncrl.analysis.validity import Study
+from asyncrl.analysis.validity import Comparison
 from asyncrl.report import columns
-from asyncrl.report.columns import View
-from asyncrl.report.figures import Figure, Tables, few
+from asyncrl.report.columns import ReportTable, build_table
+from asyncrl.report.figures import Figure, ReportData, few_runs_warning
+
+ORDER = (  # names of a table and of a figure
+    ("overview", None),
+    (None, "score-frames"),
+    (None, "score-hours"),
+    ("games", None),
+    ("summary", "aggregates"),
+    (None, "profiles"),
+    ("improvement", None),
+    ("speed-ups", "speed-up"),
+    ("reaching", None),
+    (None, "frames-per-second"),
+    (None, "threads-frames"),
+    (None, "threads-hours"),
+    (None, "learning-rates"),
+    ("best", None),
+    (None, "optimisers"),
+    (None, "health"),
+    ("runs", None),
+    ("problems", None),
+)
 
 
 class Section(NamedTuple):
@@ -18,107 +39,101 @@ class Section(NamedTuple):
     name: str
     title: str
     figure: Figure | None = None
-    table: View | None = None
+    table: ReportTable | None = None
 
 
-def sections(study: Study, made: Tables, by_game: pd.DataFrame, drawn: Mapping[str, Figure]) -> list[Section]:
-    """Return every section, those without data too."""
-    shown = _tables(study, made, by_game)
-    parts = [
-        ("overview", None),
-        (None, "score-frames"),
-        (None, "score-hours"),
-        ("games", None),
-        ("summary", "aggregates"),
-        (None, "profiles"),
-        ("improvement", None),
-        ("speed-ups", "speed-up"),
-        ("reaching", None),
-        (None, "frames-per-second"),
-        (None, "threads-frames"),
-        (None, "threads-hours"),
-        (None, "learning-rates"),
-        ("best", None),
-        (None, "optimisers"),
-        (None, "health"),
-        ("runs", None),
-        ("problems", None),
-    ]
-    found = []
-    for table, figure in parts:
-        view, picture = shown.get(table or ""), drawn.get(figure or "")
-        name, title = (view.name, view.title) if view else (picture.name, picture.title) if picture else ("", "")
-        if name:
-            found.append(Section(name, title, picture, view))
-    return found
+def build_sections(
+    comparison: Comparison, data: ReportData, by_game: pd.DataFrame, figures: Mapping[str, Figure]
+) -> list[Section]:
+    """Return every section in order, including those without data.
+
+    Args:
+        comparison: the runs that may be compared.
+        data: tables that figures and sections share.
+        by_game: ``tables.speed_by_game``.
+        figures: all figures by name.
+    """
+    report_tables = _build_tables(comparison, data, by_game)
+    sections = []
+    for table_name, figure_name in ORDER:
+        table, figure = report_tables.get(table_name or ""), figures.get(figure_name or "")
+        if first := table or figure:
+            sections.append(Section(first.name, first.title, figure, table))
+    return sections
 
 
-def _tables(study: Study, made: Tables, by_game: pd.DataFrame) -> dict[str, View]:
-    overview, games = tables.overview(made.runs), tables.per_game(made.runs)
-    wide, shown = columns.wide_speedup(made.speedup)
+def _build_tables(comparison: Comparison, data: ReportData, by_game: pd.DataFrame) -> dict[str, ReportTable]:
+    overview, games = tables.overview(data.runs), tables.per_game(data.runs)
+    improvements, best = tables.improvements(data.runs), tables.best_run_scores(data.runs)
+    wide, wide_columns = columns.speedup_by_threads(data.speedup)
     found = [
-        columns.view("overview", "At a glance", _said(OVERVIEW, overview), overview, columns.OVERVIEW, RUN),
-        columns.view("games", "Scores by game, beside published ones", _said(GAMES, games), games,
-                   columns.per_game_columns(games), RUN),
-        columns.view("summary", "Summary over games", SUMMARY, made.summary, columns.SUMMARY),
-        columns.view("improvement", "Probability of improvement", IMPROVEMENT, tables.improvements(made.runs),
-                   columns.IMPROVEMENTS, "asyncrl run --algo n-step-q    # a second method on the same game"),
-        columns.view("speed-ups", "Speed-up by threads", SPEEDUP, wide, shown)._replace(data=made.speedup),
-        columns.view("reaching", "Time and frames to a score", _said(REACHING, by_game), by_game, columns.SPEED, RUN),
-        columns.view("best", "The best of many", BEST, tables.best_of(made.runs), columns.BEST,
-                   f"for s in $(seq {series.OF}); do asyncrl run --env pong --seed $s; done"),
-        columns.view("runs", "Runs", INVENTORY, tables.inventory(study), columns.INVENTORY, RUN),
+        build_table("overview", "Overview", _with_warning(OVERVIEW, overview), overview, columns.OVERVIEW, RUN),
+        build_table("games", "Scores by game, beside published ones", _with_warning(GAMES, games), games,
+                    columns.per_game_columns(games), RUN),
+        build_table("summary", "Summary over games", SUMMARY, data.summary, columns.SUMMARY),
+        build_table("improvement", "Probability of improvement", IMPROVEMENT, improvements, columns.IMPROVEMENTS,
+                    "asyncrl run --algo n-step-q    # a second method on the same game"),
+        build_table("speed-ups", "Speed-up by threads", SPEEDUP, wide, wide_columns)._replace(data=data.speedup),
+        build_table("reaching", "Time and frames to a score", _with_warning(REACHING, by_game), by_game,
+                    columns.SPEED, RUN),
+        build_table("best", "Best of many runs", BEST, best, columns.BEST,
+                    f"for s in $(seq {series.MIN_RUNS_FOR_BEST}); do asyncrl run --env pong --seed $s; done"),
+        build_table("runs", "Runs", INVENTORY, tables.inventory(comparison), columns.INVENTORY, RUN),
     ]  # fmt: skip
-    if len(study.problems):
-        found.append(columns.view("problems", "What was left out, and why", PROBLEMS, study.problems, columns.PROBLEMS))
-    return {view.name: view for view in found}
+    if len(comparison.problems):
+        found.append(build_table("problems", "Excluded runs and rows", PROBLEMS, comparison.problems, columns.PROBLEMS))
+    return {table.name: table for table in found}
 
 
-def _said(text: str, data: pd.DataFrame) -> str:
-    return " ".join([text, *few(data["runs"])])
+def _with_warning(text: str, data: pd.DataFrame) -> str:
+    """Append the warning that there are few runs, if there are."""
+    return " ".join([text, *few_runs_warning(data["runs"])])
 
 
 RUN = "asyncrl run --env pong --threads 2"
 OVERVIEW = (
-    "One row for each game and method. The final score is the mean over runs of the last evaluation that each made "
-    "while training, with a 95 % bootstrap interval over runs, of which a single run has none. The best score is the "
-    "highest of all evaluations of a run: it is biased upwards, the more so the more evaluations there are. The mean "
-    "over training is the area under the curve divided by its frames."
+    "One row for each game and method. The final score is the mean over runs of the last evaluation during training, "
+    "with a 95 % bootstrap interval over runs; a single run has no interval. The best score is the highest of all "
+    "evaluations of a run: it is biased upwards, and more so the more evaluations there are. The mean over training is "
+    "the area under the learning curve divided by its frames."
 )
 GAMES = (
-    "Each column says how its games start. Scores by human starts cannot be compared with ours: those starts were "
-    "never published. Scores by no-op starts can be compared only with those of ours whose protocol ends in -noop: "
-    "their games, too, begin after up to 30 no-ops. The per cent of a human are 100 × (score − random) ÷ "
-    "(human − random), with the references of the same starts. The published agents by no-op starts were trained for "
-    "320 million frames."
+    "The title of each published column gives how its episodes start. Scores with human starts cannot be compared with "
+    "ours: those start states were never published. Scores with no-op starts can be compared only with our runs whose "
+    "protocol ends in -noop: their episodes also begin with up to 30 no-ops. The % of a human is 100 × (score − "
+    "random) ÷ (human − random), with the reference scores of the same kind of start. The published agents with "
+    "no-op starts were trained for 320 million frames."
 )
 SUMMARY = (
-    "The form of the paper's Table 1. Means and medians are over games. Ours, and the published agents by no-op "
-    "starts, are over games of this report, and two rows can be compared where these are the same games. The printed "
-    "rows are over 57 games by human starts, and can be compared with neither. The printed means hold only if Video "
-    "Pinball, where the human of that protocol scored less than random play, is entered as score ÷ human."
+    "The form of the paper's Table 1. Means and medians are over games. Our rows, and the rows of published agents "
+    "with no-op starts, are over games of this report; compare two rows only if their games are the same. The rows as "
+    "printed in the paper are over 57 games with human starts, and cannot be compared with the other rows. The printed "
+    "means can be reproduced only if Video Pinball, where the human of that protocol scored less than random play, is "
+    "computed as score ÷ human."
 )
 IMPROVEMENT = (
-    "How probable it is that a run of the first method ends above a run of the second on the same game, a tie "
-    "counting half, averaged over games (Mann and Whitney's U; Agarwal et al. 2021). One half is no difference."
+    "The probability that a run of the first method ends with a higher score than a run of the second on the same "
+    "game; a tie counts half; averaged over games (Mann and Whitney's U; Agarwal et al. 2021). 0.5 means no difference."
 )
 SPEEDUP = (
     "The form of the paper's Table 2: the time of one thread to a fixed score divided by that of n threads, averaged "
-    "over games; where they are fewer than the row has, their number stands in brackets, and the cells of the row are "
-    "of different games. The paper's are over seven games on 16 cores; ours are on the machine that is named."
+    "over games. A number in brackets means that a cell averages fewer games than its row lists, so that the cells of "
+    "the row are not over the same games. The paper's values are over seven games on 16 cores; ours are from the "
+    "machine in the last column."
 )
 REACHING = (
-    "The median over runs of when they reached the score, by a straight line between evaluations. A run that never "
-    "reached it counts as taking for ever, so that there is no time where half of them or more never did; where half "
-    "of them were there at their first evaluation, there is no speed-up, since nobody saw when. Unless --reference "
-    "says otherwise, it is the highest score that more than half of the runs of every method and thread count reached."
+    "The median over runs of the time and frames to the score, interpolated linearly between evaluations. A run that "
+    "never reached the score counts as infinite, so that the median is missing if half of the runs or more never "
+    "reached it. If half of the runs had the score at their first evaluation, the speed-up is missing, since the exact "
+    "time is unknown. Without --reference, the score is the highest that more than half of the runs of every method "
+    "and thread count reached."
 )
 BEST = (
-    "The paper's way of choosing, under its own name: the mean of the best five of n runs by final score, and the mean "
-    "of the runs with the best three learning rates. Both are biased upwards, since what is chosen is what is shown."
+    "The paper's selections of runs: the mean of the best five of n runs by final score, and the mean of the runs with "
+    "the best three learning rates. Both are biased upwards, since runs are selected by the score that is reported."
 )
 INVENTORY = (
-    "Every run of the selection: what it was, what it ran on, how long it took, and whether its numbers are used here. "
-    "Time is that of training."
+    "Every run of the selection: its settings, its machine, its duration, and whether its numbers are used in this "
+    "report. Time is training time."
 )
-PROBLEMS = "Runs and rows that are not in the numbers above, or only in part."
+PROBLEMS = "Runs and rows that are excluded from the numbers above, in whole or in part, and the reason."

@@ -70,16 +70,16 @@ def test_the_iqm_does_not_see_outliers():
     ],
 )
 def test_probability_of_improvement_counts_pairs_within_games(x, y, value):
-    assert bootstrap.improvement(x, y).value == pytest.approx(value)
+    assert bootstrap.probability_of_improvement(x, y).value == pytest.approx(value)
 
 
 def test_an_improvement_needs_the_same_games():
     with pytest.raises(ValueError, match="same games"):
-        bootstrap.improvement({"a": [1.0]}, {"b": [1.0]})
+        bootstrap.probability_of_improvement({"a": [1.0]}, {"b": [1.0]})
 
 
 def test_a_profile_is_the_fraction_of_runs_above_each_level():
-    found = bootstrap.profile(EIGHT, [-1.0, 0.1, 0.5, 1.0, 3.0])
+    found = bootstrap.performance_profile(EIGHT, [-1.0, 0.1, 0.5, 1.0, 3.0])
     assert list(found[:, 0]) == [1.0, 6 / 8, 4 / 8, 1 / 8, 0.0]  # above, not at
     assert (found[:, 1] <= found[:, 0]).all()
     assert (found[:, 0] <= found[:, 2]).all()
@@ -111,14 +111,17 @@ def test_one_run_has_a_value_and_no_interval():
     found = bootstrap.aggregate({"a": [0.5], "b": [1.5]}, bootstrap.mean)
     assert found.value == 1.0
     assert np.isnan([found.low, found.high]).all()
-    assert np.isnan(bootstrap.curve(np.array([[1.0, 2.0]]))[:, 1:]).all()
+    assert np.isnan(bootstrap.mean_curve(np.array([[1.0, 2.0]]))[:, 1:]).all()
 
 
 def test_a_single_run_is_not_certain_because_others_are_several():
     scores = {"a": [0.5], "b": [1.5, 2.5]}
-    for found in (bootstrap.aggregate(scores, bootstrap.mean), bootstrap.improvement({"a": [1.0]}, {"a": [2.0, 0.0]})):
+    for found in (
+        bootstrap.aggregate(scores, bootstrap.mean),
+        bootstrap.probability_of_improvement({"a": [1.0]}, {"a": [2.0, 0.0]}),
+    ):
         assert np.isnan([found.low, found.high]).all()
-    assert np.isnan(bootstrap.profile(scores, [1.0])[:, 1:]).all()
+    assert np.isnan(bootstrap.performance_profile(scores, [1.0])[:, 1:]).all()
 
 
 @pytest.mark.parametrize("scores", [{}, {"a": []}, {"a": [float("nan")]}])
@@ -129,7 +132,7 @@ def test_missing_scores_are_not_passed_over(scores):
 
 def test_a_curve_is_the_mean_at_each_point_with_its_band():
     runs = np.array([[0.0, 10.0], [2.0, 10.0], [4.0, 10.0]])
-    found = bootstrap.curve(runs)
+    found = bootstrap.mean_curve(runs)
     assert list(found[:, 0]) == [2.0, 10.0]
     assert list(found[1]) == pytest.approx([10.0] * 3)
     assert (found[0, 1], found[0, 2]) == pytest.approx(
@@ -138,15 +141,15 @@ def test_a_curve_is_the_mean_at_each_point_with_its_band():
 
 
 def test_best_5_of_50_is_the_mean_of_the_top_five():
-    found = bootstrap.best(list(range(50)), 5)
+    found = bootstrap.mean_of_best(list(range(50)), 5)
     assert found.value == np.mean([45, 46, 47, 48, 49])
     assert found.runs == 50
     assert found.low < found.value <= found.high
     with pytest.raises(ValueError, match="4 runs have no best 5"):
-        bootstrap.best([1.0] * 4, 5)
+        bootstrap.mean_of_best([1.0] * 4, 5)
 
 
 def test_the_best_three_rates_are_those_of_the_highest_mean_scores():
     scores = {1e-4: [1.0, 3.0], 1e-3: [9.0, 0.0], 1e-2: [0.0], 7e-4: [4.0]}
-    assert bootstrap.best_rates(scores) == [1e-3, 7e-4, 1e-4]
-    assert bootstrap.best_rates({1e-3: [1.0]}) == [1e-3]
+    assert bootstrap.best_learning_rates(scores) == [1e-3, 7e-4, 1e-4]
+    assert bootstrap.best_learning_rates({1e-3: [1.0]}) == [1e-3]

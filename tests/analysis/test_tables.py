@@ -7,8 +7,8 @@ from asyncrl.analysis.selection import Selection
 from tests.analysis.stores import straight, write
 
 
-def study(root):
-    return validity.study(load(Selection(root)))
+def comparison(root):
+    return validity.build_comparison(load(Selection(root)))
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def root(tmp_path):
 
 
 def test_the_overview_counts_runs_and_averages_their_last_scores(root):
-    table = tables.overview(scores.of_runs(study(root))).set_index(["task", "label"])
+    table = tables.overview(scores.run_scores(comparison(root))).set_index(["task", "label"])
     row = table.loc[("pong, atari-paper-noop", "n-step-q")]
     assert (row["runs"], row["final"], row["best"]) == (3, 10.0, 10.0)
     assert (row["low"], row["high"]) == pytest.approx((0, 20))
@@ -31,7 +31,7 @@ def test_the_overview_counts_runs_and_averages_their_last_scores(root):
 
 
 def test_per_game_scores_stand_beside_columns_that_say_how_games_start(root):
-    table = tables.per_game(scores.of_runs(study(root))).set_index(["game", "label"])
+    table = tables.per_game(scores.run_scores(comparison(root))).set_index(["game", "label"])
     row = table.loc[("pong", "a3c")]
     assert row["final"] == 5.0
     assert row["percent"] == pytest.approx(100 * 25.7 / 35.3)
@@ -44,7 +44,7 @@ def test_per_game_scores_stand_beside_columns_that_say_how_games_start(root):
 
 def test_the_summary_is_over_games_and_keeps_protocols_apart(root):
     write(root, "sticky", straight(-21, 15), atari={"protocol": "sticky"}, protocol="atari-sticky-noop")
-    table = tables.summary(scores.of_runs(study(root)))
+    table = tables.summary(scores.run_scores(comparison(root)))
     ours = table[table["made"] == "here"].set_index(["method", "protocol"])
     a3c = ours.loc[("a3c", "atari-paper-noop")]
     pong, breakout = 100 * (5 + 20.7) / (14.6 + 20.7), 100 * (5 - 1.7) / (30.5 - 1.7)
@@ -60,7 +60,7 @@ def test_the_summary_is_over_games_and_keeps_protocols_apart(root):
 
 
 def test_a_better_method_is_probably_better(root):
-    row = tables.improvements(scores.of_runs(study(root))).iloc[0]
+    row = tables.improvements(scores.run_scores(comparison(root))).iloc[0]
     assert (row["label"], row["over"], row["tasks"], row["runs"]) == ("a3c", "n-step-q", 2, 12)
     # of the nine pairs of 0, 5, 10 with 0, 10, 20: two above, two ties
     assert row["probability"] == pytest.approx((2 + 0.5 * 2) / 9)
@@ -76,7 +76,7 @@ def scaling(tmp_path):
 
 
 def test_speed_ups_are_ratios_of_hours_to_one_thread(scaling):
-    by_game = tables.speed_by_game(study(scaling), {"pong, atari-paper-noop": 0.0})
+    by_game = tables.speed_by_game(comparison(scaling), {"pong, atari-paper-noop": 0.0})
     assert list(by_game["hours"]) == pytest.approx([300_000 / fps / 3600 for fps in (100, 200, 300)])
     assert list(by_game["speedup"]) == pytest.approx([1, 2, 3])
     assert list(by_game["data_efficiency"]) == pytest.approx([1, 1, 1])
@@ -92,7 +92,9 @@ def test_speed_ups_of_several_games_are_averaged(scaling):
     for threads, fps in ((1, 100.0), (2, 400.0)):
         write(scaling, f"b-{threads}", [-10.0, 10.0], env="breakout", threads=threads, fps=fps)
     both = {"pong, atari-paper-noop": 0.0, "breakout, atari-paper-noop": 0.0}
-    table = tables.speedup(tables.speed_by_game(study(scaling), both)).query("variant == 'a3c'").set_index("threads")
+    table = (
+        tables.speedup(tables.speed_by_game(comparison(scaling), both)).query("variant == 'a3c'").set_index("threads")
+    )
     assert table.at[2, "speedup"] == pytest.approx((2 + 4) / 2)
     assert (table.at[2, "games"], table.at[4, "games"]) == (2, 1)
 
@@ -100,7 +102,7 @@ def test_speed_ups_of_several_games_are_averaged(scaling):
 def test_a_score_that_most_runs_never_reach_has_no_speed_up(scaling):
     write(scaling, "late-1", [-10.0, -9.0], threads=8, seed=1)
     write(scaling, "late-2", [-10.0, 9.0], threads=8, seed=2)
-    by_game = tables.speed_by_game(study(scaling), {"pong, atari-paper-noop": 0.0}).set_index("threads")
+    by_game = tables.speed_by_game(comparison(scaling), {"pong, atari-paper-noop": 0.0}).set_index("threads")
     assert (by_game.at[8, "runs"], by_game.at[8, "reached"]) == (2, 1)
     assert np.isnan(by_game.at[8, "speedup"])
 
@@ -110,7 +112,7 @@ def test_a_score_that_was_there_at_the_first_evaluation_has_no_speed_up(scaling,
     """Neither the time of one thread nor of four is known: it was some time before."""
     for seed in (4, 5, 6, 7):
         write(scaling, f"early-{seed}", [1.0, 10.0], threads=early, seed=seed, frames=400_000)
-    by_game = tables.speed_by_game(study(scaling), {"pong, atari-paper-noop": 0.0}).set_index("threads")
+    by_game = tables.speed_by_game(comparison(scaling), {"pong, atari-paper-noop": 0.0}).set_index("threads")
     assert (by_game.at[early, "at_once"], by_game.at[2, "at_once"]) == (4, 0)
     assert np.isnan(by_game.at[4, "speedup"])
     assert np.isnan(by_game.at[2, "speedup"]) == (early == 1)
@@ -118,14 +120,14 @@ def test_a_score_that_was_there_at_the_first_evaluation_has_no_speed_up(scaling,
 
 def test_machines_are_not_compared_by_the_clock(scaling):
     write(scaling, "big", [-10.0, 10.0], threads=8, fps=9_999.0, cores=64)
-    by_game = tables.speed_by_game(study(scaling), {"pong, atari-paper-noop": 0.0}).set_index("threads")
+    by_game = tables.speed_by_game(comparison(scaling), {"pong, atari-paper-noop": 0.0}).set_index("threads")
     assert np.isnan(by_game.at[8, "speedup"])
 
 
 def test_the_inventory_has_every_run_and_says_which_are_used(root):
     write(root, "stopped", [1.0], status="interrupted", seed=9)
     (write(root, "broken", [1.0]) / "run.json").write_text("{")
-    table = tables.inventory(study(root)).set_index("id")
+    table = tables.inventory(comparison(root)).set_index("id")
     assert len(table) == 14
     assert dict(table["used"].value_counts()) == {"yes": 12, "no": 2}
     assert table.at["pong-a3c-1", "torch"] == "2.13.0"
@@ -134,8 +136,8 @@ def test_the_inventory_has_every_run_and_says_which_are_used(root):
 
 
 def test_tables_of_nothing_have_their_columns_and_the_published_rows(tmp_path):
-    nothing = study(tmp_path)
-    runs = scores.of_runs(nothing)
+    nothing = comparison(tmp_path)
+    runs = scores.run_scores(nothing)
     assert tables.overview(runs).empty
     assert tables.per_game(runs).empty
     assert tables.improvements(runs).empty

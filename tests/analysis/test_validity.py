@@ -9,11 +9,11 @@ from asyncrl.analysis.selection import Selection
 from tests.analysis.stores import lines, stamp, straight, write
 
 
-def study(root, **options):
-    return validity.study(load(Selection(root)), **options)
+def comparison(root, **options):
+    return validity.build_comparison(load(Selection(root)), **options)
 
 
-def said(found, kind):
+def problem_texts(found, kind):
     return {row["run"]: row["text"] for _, row in found.problems.iterrows() if row["kind"] == kind}
 
 
@@ -30,8 +30,8 @@ def root(tmp_path):
     return tmp_path
 
 
-def test_sound_runs_are_all_used_and_nothing_is_said(root):
-    found = study(root)
+def test_valid_runs_are_all_used_without_problems(root):
+    found = comparison(root)
     assert sorted(found.runs.index) == ["sound-1", "sound-2"]
     assert found.problems.empty
     assert found.runs["timed"].all()
@@ -40,38 +40,38 @@ def test_sound_runs_are_all_used_and_nothing_is_said(root):
 def test_evaluations_by_another_protocol_are_left_out_and_named(root):
     run = write(root, "mixed", straight(-21, 7), seed=3)
     rewrite(run, "evaluations", lambda row: row | ({"protocol": "human-starts"} if row["mean"] > 0 else {}))
-    found = study(root)
+    found = comparison(root)
     assert found.evaluations.query("run == 'mixed'")["mean"].max() <= 0
-    assert "by the protocol human-starts in a run of atari-paper-noop" in said(found, "protocol")["mixed"]
+    assert "with protocol human-starts in a run with atari-paper-noop" in problem_texts(found, "protocol")["mixed"]
 
 
 def test_a_run_whose_evaluations_are_all_by_another_protocol_has_no_score(tmp_path):
     run = write(tmp_path, "one", straight(-21, 7))
     rewrite(run, "evaluations", lambda row: row | {"protocol": "human-starts"})
-    found = study(tmp_path)
+    found = comparison(tmp_path)
     assert found.evaluations.empty
-    assert said(found, "evaluations") == {"one": "it was never evaluated, so it has no score"}
+    assert problem_texts(found, "evaluations") == {"one": "it has no evaluation, so it has no score"}
 
 
 def test_a_run_that_says_one_protocol_and_is_set_to_another_is_left_out(root):
     write(root, "sticky", straight(-21, 7), seed=3, atari={"protocol": "sticky"})
-    found = study(root)
+    found = comparison(root)
     assert "sticky" not in found.runs.index
-    assert "atari-sticky-noop" in said(found, "protocol")["sticky"]
+    assert "atari-sticky-noop" in problem_texts(found, "protocol")["sticky"]
 
 
 def test_two_protocols_are_two_tasks(root):
     write(root, "sticky", straight(-21, 7), seed=3, atari={"protocol": "sticky"}, protocol="atari-sticky-noop")
-    assert set(study(root).runs["task"]) == {"pong, atari-paper-noop", "pong, atari-sticky-noop"}
+    assert set(comparison(root).runs["task"]) == {"pong, atari-paper-noop", "pong, atari-sticky-noop"}
 
 
 @pytest.mark.parametrize("name", ["evaluations", "metrics"])
 def test_frames_that_are_steps_are_caught(root, name):
     run = write(root, "units", straight(-21, 7), seed=3)
     rewrite(run, name, lambda row: row | {"frames": row["steps"]})
-    found = study(root)
+    found = comparison(root)
     assert "units" not in found.runs.index
-    assert said(found, "units") == {"units": f"left out: frames in its {name} are not 4 times the steps"}
+    assert problem_texts(found, "units") == {"units": f"excluded: frames in its {name} are not 4 times the steps"}
 
 
 def test_an_atari_run_of_one_frame_a_step_is_caught(root):
@@ -80,14 +80,14 @@ def test_an_atari_run_of_one_frame_a_step_is_caught(root):
     (run / "run.json").write_text(json.dumps(document | {"frames_per_step": 1}))
     for name in ("evaluations", "metrics"):
         rewrite(run, name, lambda row: row | {"frames": row["steps"]})
-    assert "frames_per_step 1" in said(study(root), "units")["units"]
+    assert "frames_per_step 1" in problem_texts(comparison(root), "units")["units"]
 
 
 def test_the_same_seed_twice_is_one_sample(root):
     write(root, "z-again", straight(-21, 9), seed=1)
-    found = study(root)
+    found = comparison(root)
     assert sorted(found.runs.index) == ["sound-1", "sound-2"]
-    assert "sound-1 has the same settings and seed" in said(found, "seeds")["z-again"]
+    assert "sound-1 has the same settings and seed" in problem_texts(found, "seeds")["z-again"]
 
 
 def test_of_a_seed_that_was_broken_off_and_run_again_the_finished_run_stays(root):
@@ -95,17 +95,17 @@ def test_of_a_seed_that_was_broken_off_and_run_again_the_finished_run_stays(root
     document = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(document | {"started": "2020-01-01T00:00:00+00:00"}))
     provenance(run, started="2020-01-01T00:00:00+00:00")
-    assert "sound-1 has the same settings" in said(study(root, unfinished=True), "seeds")["a-first"]
+    assert "sound-1 has the same settings" in problem_texts(comparison(root, unfinished=True), "seeds")["a-first"]
 
 
 def test_a_game_by_another_name_is_the_same_game(root):
     write(root, "z-again", straight(-21, 9), seed=1, env="ALE/Pong-v5")
-    assert "sound-1 has the same settings and seed" in said(study(root), "seeds")["z-again"]
+    assert "sound-1 has the same settings and seed" in problem_texts(comparison(root), "seeds")["z-again"]
 
 
 def test_the_same_seed_with_other_settings_is_another_sample(root):
     write(root, "other", straight(-21, 9), seed=1, lr=1e-3)
-    assert "other" in study(root).runs.index
+    assert "other" in comparison(root).runs.index
 
 
 @pytest.mark.parametrize("change", [{"seed": 99}, {"seed": 99, "gamma": 0.9}, {"algo": "n-step-q"}])
@@ -114,9 +114,9 @@ def test_a_copy_under_other_settings_is_one_sample(root, change):
     document = json.loads((root / "z-copy" / "run.json").read_text())
     document["config"] |= change
     (root / "z-copy" / "run.json").write_text(json.dumps(document))
-    found = study(root)
+    found = comparison(root)
     assert "z-copy" not in found.runs.index
-    assert "those of sound-1, digit for digit" in said(found, "seeds")["z-copy"]
+    assert "identical to those of sound-1" in problem_texts(found, "seeds")["z-copy"]
 
 
 @pytest.mark.parametrize(
@@ -130,25 +130,25 @@ def test_a_copy_under_other_settings_is_one_sample(root, change):
 )
 def test_a_confused_clock_keeps_a_run_out_of_everything_by_time_only(root, change):
     rewrite(write(root, "clock", straight(-21, 7), seed=3), "metrics", change)
-    found = study(root)
+    found = comparison(root)
     assert dict(found.runs["timed"]) == {"sound-1": True, "sound-2": True, "clock": False}
-    assert "left out of everything by time" in said(found, "clock")["clock"]
+    assert "excluded from everything by time" in problem_texts(found, "clock")["clock"]
 
 
 def test_machines_that_differ_are_named(root):
     write(root, "bigger", straight(-21, 7), seed=3, cores=16)
-    text = said(study(root), "machines")[""]
+    text = problem_texts(comparison(root), "machines")[""]
     assert "A CPU, 2 cores" in text
     assert "A CPU, 16 cores" in text
 
 
 def test_unfinished_runs_wait_until_they_are_asked_for_or_there_are_no_others(root):
     write(root, "stopped", straight(-21, 7), seed=3, status="interrupted")
-    assert "stopped" not in study(root).runs.index
-    assert "stopped" in study(root, unfinished=True).runs.index
+    assert "stopped" not in comparison(root).runs.index
+    assert "stopped" in comparison(root, unfinished=True).runs.index
     for run in ("sound-1", "sound-2"):
         shutil.rmtree(root / run)
-    alone = study(root)
+    alone = comparison(root)
     assert alone.is_provisional
     assert list(alone.runs.index) == ["stopped"]
 
@@ -156,7 +156,7 @@ def test_unfinished_runs_wait_until_they_are_asked_for_or_there_are_no_others(ro
 def test_evaluations_made_later_do_not_move_a_curve(root):
     row = {"kind": "eval", "protocol": "atari-paper-noop", "episodes": 100, "mean": 21.0, "median": 21.0, "std": 0.0}
     lines(root / "sound-1", "evaluations", [stamp(400_000) | row], "a")
-    assert study(root).evaluations["mean"].max() == 10.0
+    assert comparison(root).evaluations["mean"].max() == 10.0
 
 
 @pytest.mark.parametrize("name", ["algo", "env", "seed", "optimizer"])
@@ -165,22 +165,26 @@ def test_a_run_that_does_not_say_what_it_is_is_left_out(root, name):
     document = json.loads((run / "run.json").read_text())
     document["config"][name] = [1]
     (run / "run.json").write_text(json.dumps(document))
-    found = study(root)
+    found = comparison(root)
     assert "odd" not in found.runs.index
-    assert "run.json does not say its" in said(found, "damaged")["odd"]
+    assert "run.json lacks its" in problem_texts(found, "damaged")["odd"]
 
 
 def test_a_run_without_evaluations_is_named(root):
     write(root, "blind", seed=3)
-    assert said(study(root), "evaluations") == {"blind": "it was never evaluated, so it has no score"}
+    assert problem_texts(comparison(root), "evaluations") == {"blind": "it has no evaluation, so it has no score"}
 
 
 def test_labels_say_what_varies_and_sets_have_their_own_names(root):
-    assert set(study(root).runs["label"]) == {"a3c"}
+    assert set(comparison(root).runs["label"]) == {"a3c"}
     write(root, "one-thread", straight(-21, 0), threads=1, envs_per_thread=8, seed=4)
-    assert set(study(root).runs["label"]) == {"a3c, 1 env each, 2 threads", "a3c, 8 envs each, 1 thread"}
+    assert set(comparison(root).runs["label"]) == {"a3c, 1 env each, 2 threads", "a3c, 8 envs each, 1 thread"}
     store = load(Selection(root, compare=("slow: threads=1", "fast: threads=2")))
-    assert dict(validity.study(store).runs["label"]) == {"sound-1": "fast", "sound-2": "fast", "one-thread": "slow"}
+    assert dict(validity.build_comparison(store).runs["label"]) == {
+        "sound-1": "fast",
+        "sound-2": "fast",
+        "one-thread": "slow",
+    }
 
 
 @pytest.mark.parametrize(
@@ -188,14 +192,14 @@ def test_labels_say_what_varies_and_sets_have_their_own_names(root):
 )
 def test_runs_of_another_budget_rollout_or_discount_are_not_averaged_with_the_rest(root, more, word):
     write(root, "other", straight(-21, 0), seed=3, **more)
-    labels = dict(study(root).runs["label"])
+    labels = dict(comparison(root).runs["label"])
     assert labels["other"] == f"a3c, {word}"
     assert labels["sound-1"] == labels["sound-2"] != labels["other"]
 
 
 def test_a_rollout_of_each_algorithms_own_is_not_in_its_name(root):
     write(root, "other", straight(-21, 0), algo="n-step-q", t_max=20)
-    assert set(study(root).runs["label"]) == {"a3c", "n-step-q"}
+    assert set(comparison(root).runs["label"]) == {"a3c", "n-step-q"}
 
 
 def provenance(run, **changes):
@@ -207,10 +211,10 @@ def provenance(run, **changes):
 def test_runs_with_and_without_the_compiled_part_are_not_compared_by_the_clock(root):
     for seed, compiled in ((1, True), (2, False)):
         provenance(root / f"sound-{seed}", compiled=compiled)
-    found = study(root)
+    found = comparison(root)
     machines = {"sound-1": "A CPU, 2 cores, compiled", "sound-2": "A CPU, 2 cores, not compiled"}
     assert dict(found.runs["machine"]) == machines
-    assert "; ".join(machines.values()) in said(found, "machines")[""]
+    assert "; ".join(machines.values()) in problem_texts(found, "machines")[""]
 
 
 @pytest.mark.parametrize(
@@ -219,10 +223,10 @@ def test_runs_with_and_without_the_compiled_part_are_not_compared_by_the_clock(r
 )
 def test_a_machine_is_named_as_far_as_it_is_known(tmp_path, cpu, cores, machine):
     provenance(write(tmp_path, "one", [1.0]), cpu=cpu, usable_cores=cores)
-    assert study(tmp_path).runs.at["one", "machine"] == machine
+    assert comparison(tmp_path).runs.at["one", "machine"] == machine
 
 
 def test_nothing_is_a_study_too(tmp_path):
-    found = study(tmp_path)
+    found = comparison(tmp_path)
     assert found.runs.empty
     assert not found.is_provisional

@@ -1,37 +1,38 @@
 import warnings
+from multiprocessing.context import SpawnProcess
 
 import pandas as pd
 import pytest
 
 from asyncrl.report import plot, plot_pool
-from asyncrl.report.figures import Axis, Picture
+from asyncrl.report.plot_spec import Axis, PlotSpec
 
 
 def panel(number, title="panel {}"):
     low, high = [0.0, float(number)], [1.0, number + 1.0]
     rows = {"series": "a3c", "x": [1.0, 2.0], "y": [0.5, number + 0.5], "low": low, "high": high}
-    data, picture = pd.DataFrame(rows), Picture(Axis("frames"), Axis("score"))
-    return plot.Panel(title.format(number), data, picture, {"a3c": "C0"})
+    data, spec = pd.DataFrame(rows), PlotSpec(Axis("frames"), Axis("score"))
+    return plot.Panel(title.format(number), data, spec, {"a3c": "C0"})
 
 
 def crowded(number, points):
     plain = panel(number)
     data = plain.data.loc[[0] * points].reset_index(drop=True)
-    return plain._replace(data=data, picture=plain.picture._replace(marks="points"))
+    return plain._replace(data=data, spec=plain.spec._replace(marks="points"))
 
 
 @pytest.mark.timeout(120)
-def test_several_processes_draw_what_one_does_in_the_same_order(monkeypatch):
+def test_draw_all_with_several_processes_gives_the_same_drawings_in_order(monkeypatch):
     panels = [panel(number) for number in range(5)]
     alone = list(map(plot.draw, panels))
-    monkeypatch.setattr(plot_pool, "PANELS_A_PROCESS", 2)
+    monkeypatch.setattr(plot_pool, "PANELS_PER_PROCESS", 2)
     assert list(plot_pool.draw_all(panels, 2)) == alone
     assert len(set(alone)) == 5
 
 
 @pytest.mark.timeout(120)
-def test_what_cannot_be_drawn_is_told_once(monkeypatch, capfd):
-    monkeypatch.setattr(plot_pool, "PANELS_A_PROCESS", 1)
+def test_draw_all_of_a_panel_that_cannot_be_drawn_raises_one_error(monkeypatch, capfd):
+    monkeypatch.setattr(plot_pool, "PANELS_PER_PROCESS", 1)
     drawings = plot_pool.draw_all([panel(1), panel(2)._replace(data=None)], 2)
     next(drawings)
     with pytest.raises((AttributeError, TypeError)):
@@ -39,19 +40,19 @@ def test_what_cannot_be_drawn_is_told_once(monkeypatch, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_what_all_panels_warn_of_is_said_once():
-    with warnings.catch_warnings(record=True) as said:
+def test_draw_all_with_equal_warnings_of_all_panels_issues_one():
+    with warnings.catch_warnings(record=True) as issued:
         warnings.simplefilter("always")
         assert len(list(plot_pool.draw_all([panel(1, "あ {}"), panel(2, "あ {}")]))) == 2
-    assert len(said) == 1
-    assert "Glyph 12354" in str(said[0].message)
+    assert len(issued) == 1
+    assert "Glyph 12354" in str(issued[0].message)
 
 
-def test_where_no_process_can_be_started_one_draws_alone(monkeypatch):
+def test_draw_all_without_any_process_draws_in_the_parent(monkeypatch):
     def start(*_):
         raise OSError
 
-    monkeypatch.setattr(plot_pool, "PANELS_A_PROCESS", 1)
-    monkeypatch.setattr(plot_pool.CONTEXT.Process, "start", start)
+    monkeypatch.setattr(plot_pool, "PANELS_PER_PROCESS", 1)
+    monkeypatch.setattr(SpawnProcess, "start", start)
     panels = [panel(1), panel(2)]
     assert list(plot_pool.draw_all(panels, 2)) == list(map(plot.draw, panels))
