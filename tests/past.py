@@ -14,7 +14,7 @@ def make_run(root, name, status="finished", config=CONFIG, **document):
     provenance = {"started": "2026-11-01T10:00:00+00:00", "versions": {"python": "3.12.1", "torch": "2.13.0"}}
     provenance |= {"commit": "0123456789abcdef", "dirty": True, "cpu": "A CPU", "cores": 8, "usable_cores": 2}
     with Writer(run) as writer:
-        writer.document(
+        writer.update_document(
             id=name,
             config=config.model_dump(mode="json"),
             provenance=provenance,

@@ -224,11 +224,11 @@ def test_a_run_goes_on_with_other_settings_only_where_they_do_no_harm(run, sitti
     config = read_document(run)["config"]
     changed = config | {"gamma": 0.5, "optimizer": config["optimizer"] | {"lr": 0.3}}
     with Writer(run) as writer:
-        writer.document(config=changed)
+        writer.update_document(config=changed)
     with pytest.raises(InputError, match=r"gamma \(it was 0.99, now 0.5\), optimizer.lr \(it was .*, now 0.3\)\. Set"):
         experiment.resume(run, frames=1_000)
     with Writer(run) as writer:
-        writer.document(config=config | {"log_seconds": 3.0, "workers": {"restarts": 1}})
+        writer.update_document(config=config | {"log_seconds": 3.0, "workers": {"restarts": 1}})
     experiment.resume(run, frames=1_000)
     assert sitting.last.job.restarts == 1
 
@@ -266,7 +266,7 @@ def test_a_resume_that_does_not_fit_the_machine_changes_nothing(run, monkeypatch
 
 def test_a_configuration_that_cannot_be_read_is_named(run):
     with Writer(run) as writer:
-        writer.document(config={"algo": "dqn"})
+        writer.update_document(config={"algo": "dqn"})
     with pytest.raises(InputError, match=r"run\.json cannot be read: algo is 'dqn'"):
         experiment.resume(run)
 

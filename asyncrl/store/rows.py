@@ -86,7 +86,7 @@ class Writer:
                 return file
             self._files.pop(name).close()  # it was replaced meanwhile
 
-    def document(self, **changes: object) -> None:
+    def update_document(self, **changes: object) -> None:
         """Lay top-level entries over those of ``run.json``, all at once."""
         old = read_document(self.run) if (self.run / DOCUMENT).exists() else {"format": FORMAT}
         text = json.dumps(plain({**old, **changes}), indent=2, ensure_ascii=False, allow_nan=False)

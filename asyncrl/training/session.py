@@ -21,7 +21,7 @@ from asyncrl.runtime.supervisor import POLL_SECONDS, Crew
 from asyncrl.schedules import crossed
 from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store.checkpoint import CheckpointError
-from asyncrl.store.retrying_writer import Keeper
+from asyncrl.store.retrying_writer import RetryingWriter
 from asyncrl.store.rows import read_rows
 from asyncrl.system.stop_signals import Ears, RunFailed, Stopped
 from asyncrl.training import checkpointing
@@ -95,7 +95,7 @@ class Session:
     def _sit(self) -> None:
         """Train, and write down how that ended."""
         try:
-            with Keeper(self._path, self._config.checkpoints.patience_seconds) as self._writer:
+            with RetryingWriter(self._path, self._config.checkpoints.patience_seconds) as self._writer:
                 self._writer.begin(**self._document | {"status": "running", "reason": None, "failure": None})
                 size = self._frames_per_step, self._job.budget, self._job.workers
                 self._log = Logbook(self._writer, *size, self._document)
@@ -158,7 +158,7 @@ class Session:
     def _pause(self, before: int, T: int) -> None:
         """Evaluate and save where it is time to."""
         evaluate = self._examiner is not None and crossed(self._evaluated, T, self._evaluate_every)
-        if not (evaluate or crossed(before, T, self._checkpoint_every) or self._writer.wants_checkpoint):
+        if not (evaluate or crossed(before, T, self._checkpoint_every) or self._writer.should_retry_save):
             return
         with self._standstill():
             self._mend()
@@ -211,9 +211,9 @@ class Session:
     def _tend_store(self) -> None:
         """Write what waits for room, and give up where a checkpoint has waited for too long."""
         self._writer.retry()
-        if mended := self._writer.mended():
+        if mended := self._writer.pop_recovery():
             self._log.note(Failure(-1, mended, "", is_final=False))
-        if self._writer.is_hopeless and self._is_working:
+        if self._writer.gave_up and self._is_working:
             seconds, reason = self._config.checkpoints.patience_seconds, self._writer.reason
             self._give_up(f"no checkpoint could be saved for {seconds:g} s: {reason}", Exit.DISK_FULL)
 
@@ -225,7 +225,7 @@ class Session:
         taken = checkpointing.take(self._shared, self._crew.states, meta)
         is_saved = self._writer.save(taken, self._config.checkpoints.keep)
         if is_saved:
-            self._writer.document(**counts, **meta["health"])
+            self._writer.update_document(**counts, **meta["health"])
         return is_saved
 
     def _evaluate(self) -> None:
@@ -260,10 +260,10 @@ class Session:
     def _save_at_last(self) -> None:
         """Save the last checkpoint; on a full disk wait for room, unless somebody waits for the end."""
         while not self._save():
-            while not (self._writer.wants_checkpoint or self._writer.is_hopeless or self._is_to_end):
+            while not (self._writer.should_retry_save or self._writer.gave_up or self._is_to_end):
                 time.sleep(POLL_SECONDS)
                 self._view("waiting")
-            if self._writer.is_hopeless or self._is_to_end:
+            if self._writer.gave_up or self._is_to_end:
                 self._give_up(f"the last checkpoint could not be saved: {self._writer.reason}", Exit.DISK_FULL)
                 return
 
@@ -274,7 +274,7 @@ class Session:
         elif self._ears.heard is not None and not self._is_complete:
             status, reason = "interrupted", self._ears.heard.name
         failure = self._failure._asdict() if self._failure else None
-        self._writer.document(status=status, reason=reason, failure=failure)
+        self._writer.update_document(status=status, reason=reason, failure=failure)
         self._writer.retry(now=True)
         self._tend_store()
         if self._writer.waiting:

@@ -21,7 +21,7 @@ from tests.limits import full
 def make_run(root, name, **document):
     run = claim(root, "stem", name)
     with Writer(run) as writer:
-        writer.document(**document)
+        writer.update_document(**document)
     return run
 
 

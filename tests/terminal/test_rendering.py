@@ -65,7 +65,7 @@ def test_a_page_lists_the_last_failures_that_were_mended(tmp_path):
 @pytest.mark.parametrize("document", [{}, {"reason": "SIGINT"}])
 def test_a_page_of_a_run_that_had_hardly_begun(tmp_path, document):
     with Writer(tmp_path) as writer:
-        writer.document(status="running", **document)
+        writer.update_document(status="running", **document)
     with hold(tmp_path):
         assert "running" in render(rendering.page(summary.details(tmp_path)))
     assert "asyncrl resume" in render(rendering.page(summary.details(tmp_path)))

@@ -279,7 +279,7 @@ def test_training_goes_on_while_the_disk_is_full_and_a_run_that_ends_on_a_full_o
     assert wait_until(lambda: (run / "checkpoints").is_dir() and saved_steps(run) and read_rows(run, "metrics"))
     faults.inject("the disk is full", 2)
     allow(ROOM)
-    assert wait_until(lambda: "Training goes on" in said.read_text())
+    assert wait_until(lambda: "Training continues" in said.read_text())
     saved, before = saved_steps(run), steps()
     assert load(run).step == max(saved)
     assert wait_until(lambda: steps() > before + 2_000)
@@ -299,7 +299,7 @@ def test_training_goes_on_while_the_disk_is_full_and_a_run_that_ends_on_a_full_o
     assert load(run).step == max(saved_steps(run)) < steps()
     assert not list(run.rglob(".*"))
     lines = [line for line in said.read_text().splitlines() if line.startswith("asyncrl: ")]
-    assert ["Training goes on" in line for line in lines] == [True, False]  # one warning, and the end
+    assert ["Training continues" in line for line in lines] == [True, False]  # one warning, and the end
     assert "Traceback" not in said.read_text()
     faults.survive("the disk is full", 2)
 
