@@ -30,7 +30,7 @@ CHILD_SECONDS = 120.0
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
-def examine(results: Path) -> Iterator[Check]:
+def run_checks(results: Path) -> Iterator[Check]:
     """Yield every check as soon as it is made; the last ones take seconds."""
     threads = RunConfig().threads
     checks: dict[str, Callable[[], Check]] = {

@@ -1,9 +1,12 @@
 """What actor-learners tell their parent, one pipe each; the parent alone writes it down."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+RECENT_EPISODES = 100  # in a mean score
 
 
 class EpisodeEnd(NamedTuple):
@@ -93,3 +96,6 @@ class Progress(NamedTuple):
     restarts: int = 0  # workers that failed and were replaced
     trouble: str = ""  # why the run cannot be written at present; empty: it can
     lost: int = 0  # rows that waited for room in vain
+
+
+ShowProgress: TypeAlias = Callable[[Progress], None]

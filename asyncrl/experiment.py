@@ -1,7 +1,7 @@
 """What a person can do with a run: train, resume, evaluate, play."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,17 @@ from asyncrl.envs import make as environments
 from asyncrl.envs.base import Spec
 from asyncrl.envs.render import film
 from asyncrl.errors import InputError
-from asyncrl.events import Progress
+from asyncrl.events import Progress, ShowProgress
 from asyncrl.learners.exploration import draw_final
 from asyncrl.runtime.evaluator import LATER_GAMES, TRAINING_GAMES, Exam, examine, steps
 from asyncrl.runtime.parameters import Shared, flatten
 from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store import provenance, rows, runs
+from asyncrl.store.document import FORMAT, read_document
 from asyncrl.store.rows import Writer
 from asyncrl.training import checkpointing, job_builder, preflight
 from asyncrl.training.metrics import evaluation_row
 from asyncrl.training.session import Session
-
-Show = Callable[[Progress], None]
 
 HARMLESS = ("frames", "log_seconds", "profile", "evaluation.", "checkpoints.", "workers.")  # to change on the way
 PARENT_STREAM = 2**32 - 1  # spawn key of what the parent draws: initial weights, final ε
@@ -41,7 +40,7 @@ def resolve(table: Mapping[str, Any]) -> RunConfig:
     return job_builder.resolve(table)
 
 
-def train(config: RunConfig, results: Path, name: str | None = None, show: Show = ignore) -> Path:
+def train(config: RunConfig, results: Path, name: str | None = None, show: ShowProgress = ignore) -> Path:
     """Train from the beginning and return the run's directory.
 
     Raises:
@@ -62,7 +61,7 @@ def train(config: RunConfig, results: Path, name: str | None = None, show: Show 
     origin = provenance.collect()
     run = runs.claim(results, f"{game}-{config.algo}-{config.threads}t-s{config.seed}", name)
     document = {
-        "format": runs.FORMAT,
+        "format": FORMAT,
         "id": run.name,
         "config": config.model_dump(mode="json"),
         "provenance": origin,
@@ -77,7 +76,7 @@ def train(config: RunConfig, results: Path, name: str | None = None, show: Show 
         return Session(run, config, job, _training_exam(config, spec), shared, document, show).run()
 
 
-def resume(run: Path, frames: int | None = None, show: Show = ignore) -> Path:
+def resume(run: Path, frames: int | None = None, show: ShowProgress = ignore) -> Path:
     """Go on with a run from its last good checkpoint: counters, schedules, weights, g and random streams as they were.
 
     Args:
@@ -91,13 +90,13 @@ def resume(run: Path, frames: int | None = None, show: Show = ignore) -> Path:
         InputError: nothing is left to do, the machine is too small, or another process trains it.
         RunFailed, Stopped: as in train.
     """
-    runs.read_document(run)  # raises where this is no run, before anything is written
+    read_document(run)  # raises where this is no run, before anything is written
     with runs.hold(run):
         return _resume(run, frames, show)
 
 
-def _resume(run: Path, frames: int | None, show: Show) -> Path:
-    document = runs.read_document(run)
+def _resume(run: Path, frames: int | None, show: ShowProgress) -> Path:
+    document = read_document(run)
     config = _config_of(run, document)
     old_budget = config.frames
     if frames is not None:
@@ -140,7 +139,7 @@ def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) 
         episodes: games; they all count.
         seed: of the games' starts and of the actions.
     """
-    document = runs.read_document(run)
+    document = read_document(run)
     config = _config_of(run, document)
     spec = environments.describe(config.env, config.atari)
     saved = checkpoints.load(run, which)
@@ -153,7 +152,7 @@ def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) 
 
 def play(run: Path, which: str = "last", seed: int = 1) -> Iterator[tuple[NDArray[np.uint8], float]]:
     """Play one game with a checkpoint's weights, yielding each picture ``[H, W, 3]`` and the score so far."""
-    config = _config_of(run, runs.read_document(run))
+    config = _config_of(run, read_document(run))
     spec = environments.describe(config.env, config.atari)
     saved = checkpoints.load(run, which)
     stage = film(config.env, config.atari)

@@ -8,6 +8,14 @@ CONFIG = RunConfig(frames=400_000, network="nips", threads=2)
 STAMP = {"frames": 400_000, "steps": 100_000, "updates": 20_000, "seconds": 93.5}
 
 
+def write_document(root, name, **document):
+    """Write a run that has nothing but its run.json."""
+    run = claim(root, "stem", name)
+    with Writer(run) as writer:
+        writer.update_document(**document)
+    return run
+
+
 def make_run(root, name, status="finished", config=CONFIG, **document):
     """Write a run with four games of two workers, two rows of metrics and three evaluations."""
     run = claim(root, "stem", name)

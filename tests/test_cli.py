@@ -12,7 +12,8 @@ from unittest.mock import create_autospec
 
 import pytest
 
-from asyncrl import cli, doctor, experiment, video
+from asyncrl import doctor, experiment, video
+from asyncrl.cli.app import main
 from asyncrl.config import RunConfig
 from asyncrl.errors import Exit, InputError
 from asyncrl.store.manifest import NoCheckpointError
@@ -38,7 +39,7 @@ def asyncrl(results, capsys):
 
     def run(*arguments):
         with pytest.raises(SystemExit) as end:
-            cli.main(arguments)
+            main(arguments)
         out, err = capsys.readouterr()
         return int(end.value.code or 0), out, err
 
@@ -180,7 +181,7 @@ def test_results_can_be_set_once_for_all_commands(asyncrl, fake, resolved, monke
         (lambda run: RunFailed(run, "the last checkpoint could not be saved", Exit.DISK_FULL), 5, "could not be saved"),
         (lambda run: Stopped(run, Exit.INTERRUPTED), 130, "asyncrl resume"),
         (lambda run: Stopped(run, Exit.TERMINATED), 143, "asyncrl resume"),
-        (lambda run: Stopped(run, Exit.WARNED), 75, "stopped by SIGUSR1. Go on with: asyncrl resume"),
+        (lambda run: Stopped(run, Exit.WARNED), 75, "stopped by SIGUSR1. Continue with: asyncrl resume"),
         (lambda run: InputError("wrong"), 2, "asyncrl: wrong"),
         (lambda run: NoCheckpointError("none is whole"), 3, "asyncrl: none is whole"),
         (lambda run: OSError(errno.ENOSPC, "No space left", "run.json"), 5, "Cannot write run.json: No space left."),
@@ -195,7 +196,7 @@ def test_every_end_has_its_exit_code_and_at_most_one_line(asyncrl, fake, resolve
     assert ended == code
     assert said in err
     assert err.count("\n") == (said != "")
-    assert ("results" in err or str(results) in err) == ("See: asyncrl" in err or "Go on with: asyncrl" in err)
+    assert ("results" in err or str(results) in err) == ("See: asyncrl" in err or "Continue with: asyncrl" in err)
 
 
 def test_two_mistakes_are_two_lines(asyncrl, fake, resolved):
@@ -231,7 +232,7 @@ def test_resume_goes_on_with_a_larger_budget(asyncrl, fake, results):
 def test_eval_prints_a_line_or_json(asyncrl, fake, results):
     make_run(results, "mine")
     evaluate = fake("evaluate", return_value=ROW)
-    assert "1 is the mean of 3 games" in asyncrl("eval", "last", "--episodes", "3", "--checkpoint", "best")[1]
+    assert "1 is the mean of 3 episodes" in asyncrl("eval", "last", "--episodes", "3", "--checkpoint", "best")[1]
     assert evaluate.call_args.args[1:] == ("best", 3, 1)
     assert json.loads(asyncrl("eval", "--json")[1]) == ROW
 
@@ -266,7 +267,7 @@ def test_export_says_what_it_wrote(asyncrl, results):
 @pytest.mark.parametrize(("verdict", "code"), [("ok", 0), ("warn", 0), ("fail", 1)])
 def test_the_doctor_fails_only_if_a_check_does(asyncrl, monkeypatch, verdict, code):
     check = doctor.Check("disk", verdict, "half full", "Free some.")
-    monkeypatch.setattr(doctor, "examine", lambda results: iter([check]))
+    monkeypatch.setattr(doctor, "run_checks", lambda results: iter([check]))
     assert asyncrl("doctor")[0] == code
     ended, out, _ = asyncrl("doctor", "--json")
     assert ended == code
@@ -300,7 +301,7 @@ def command(*arguments):
 def test_what_needs_no_torch_does_not_wait_for_it(results, arguments):
     code = f"""
 import sys
-from asyncrl.cli import main
+from asyncrl.cli.app import main
 try:
     main({arguments})
 except SystemExit as end:
@@ -327,14 +328,14 @@ def test_output_that_finds_no_room_is_one_line_and_exit_code_5(tmp_path):
 
 
 def test_a_missing_extra_is_named(results):
-    done = python("-c", "import sys; sys.modules['pandas'] = None; from asyncrl.cli import main; main(['export'])")
+    done = python("-c", "import sys; sys.modules['pandas'] = None; from asyncrl.cli.app import main; main(['export'])")
     assert done.returncode == 2
     assert done.stderr == "asyncrl: This needs pandas: pip install 'asyncrl[analysis]'.\n"
 
 
 def test_a_terminal_without_unicode_gets_question_marks(results):
     make_run(results, "mine")
-    done = python("-c", "from asyncrl.cli import main; main(['show'])", PYTHONIOENCODING="ascii")
+    done = python("-c", "from asyncrl.cli.app import main; main(['show'])", PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr
     assert "mine" in done.stdout
 

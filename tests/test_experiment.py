@@ -14,8 +14,8 @@ from asyncrl.events import Evaluated
 from asyncrl.learners.exploration import EpsilonGreedy
 from asyncrl.runtime.parameters import STEPS
 from asyncrl.store.checkpoint import CheckpointError, load, save
+from asyncrl.store.document import PROGRESS_COLUMNS, read_document
 from asyncrl.store.rows import Writer, read_rows
-from asyncrl.store.runs import read_document
 from asyncrl.system import machine
 from asyncrl.training import job_builder
 from tests.runtime.setups import describe, resolve
@@ -195,7 +195,7 @@ def test_a_resumed_run_goes_on_with_everything_as_it_was(run, sitting):
     assert resumed.shared.T == saved.step
     assert resumed.shared.updates == before["updates"] > 0
     assert [state.state for state in resumed.states[0].values()] == saved.workers
-    counts = {name: before[name] for name in ("frames", "steps", "updates", "seconds")}
+    counts = {name: before[name] for name in PROGRESS_COLUMNS}
     assert resumed.document.items() >= counts.items()
     assert (resumed.document["sessions"], resumed.job.session) == (1, 1)  # new games, not the first ones again
     assert (resumed.job.budget, resumed.document["config"]["frames"]) == (1_000, 1_000)

@@ -14,19 +14,19 @@ from asyncrl.analysis import cache
 from asyncrl.analysis.reference_data import game
 from asyncrl.analysis.selection import Chosen, Selection, choose, without_document
 from asyncrl.errors import InputError
+from asyncrl.store.document import PROGRESS_COLUMNS, Status
 from asyncrl.text import counted
 
 TABLES = ("evaluations", "metrics", "episodes", "failures")
 SETTINGS = ("algo", "env", "network", "initial_weights", "threads", "envs_per_thread", "t_max", "gamma", "seed")
 MADE_BY = ("cpu", "cores", "usable_cores", "compiled", "commit", "dirty", "platform", "started")
-COUNTS = ("frames", "steps", "updates", "seconds")
 NUMBERS = (
-    *COUNTS, "threads", "envs_per_thread", "t_max", "gamma", "lr", "budget", "cores", "usable_cores",
+    *PROGRESS_COLUMNS, "threads", "envs_per_thread", "t_max", "gamma", "lr", "budget", "cores", "usable_cores",
     "frames_per_step",
 )  # fmt: skip
 NO_SETTING = ("seed", "log_seconds", "profile", "checkpoints", "workers")  # runs that differ in these are alike
 EXTRA = {"evaluations": ("kind", "protocol", "episodes", "median", "std"), "failures": ("worker", "reason")}
-UNFINISHED = {"running": "it is still being trained", "interrupted": "it was stopped before its end"}
+UNFINISHED = {Status.RUNNING: "it is still being trained", Status.INTERRUPTED: "it was stopped before its end"}
 
 Problem = dict[str, str]
 
@@ -66,9 +66,11 @@ def load(selection: Selection, tables: Sequence[str] = TABLES, thin: int | None 
     runs = runs.set_index("id", drop=False).rename_axis(None)
     runs = runs.astype(dict.fromkeys(NUMBERS, float) | {"seed": "Int64"})  # 2**60 and 2**60 + 1 are two seeds
     read = {name: _rows(chosen, runs, name, thin, problems) if name in tables else _nothing(name) for name in TABLES}
-    for name in COUNTS:  # a run that goes on, or was cut off, is further than its document
+    for name in PROGRESS_COLUMNS:  # a run that goes on, or was cut off, is further than its document
         reached = read["metrics"].groupby("run", observed=True)[name].max().reindex(runs.index)
-        runs[name] = np.fmax(runs[name], reached.where(runs["status"].isin(("running", "crashed"))).astype(float))
+        runs[name] = np.fmax(
+            runs[name], reached.where(runs["status"].isin((Status.RUNNING, Status.CRASHED))).astype(float)
+        )
     return Store(runs, **read, problems=pd.DataFrame(problems, columns=["run", "kind", "text"]))
 
 
@@ -82,7 +84,7 @@ def _unique(chosen: Iterable[Chosen]) -> dict[str, Chosen]:
 
 
 def _columns(chosen: Mapping[str, Chosen]) -> list[str] | None:
-    return None if chosen else list(_describe(Chosen(Path(), {"status": "finished"}, None), []))
+    return None if chosen else list(_describe(Chosen(Path(), {"status": Status.FINISHED}, None), []))
 
 
 def _describe(run: Chosen, problems: list[Problem]) -> dict[str, Any]:
@@ -107,7 +109,7 @@ def _describe(run: Chosen, problems: list[Problem]) -> dict[str, Any]:
         "lr": optimizer.get("lr"),
         "budget": config.get("frames"),
         "frames_per_step": document.get("frames_per_step"),
-        **{name: document.get(name) for name in COUNTS},
+        **{name: document.get(name) for name in PROGRESS_COLUMNS},
         **{name: made.get(name) for name in MADE_BY},
         **{name: versions.get(name) for name in ("asyncrl", "python", "torch", "numpy", "gymnasium", "ale-py")},
         "setting": json.dumps([alike, protocol], sort_keys=True),  # all but the seed
@@ -148,8 +150,8 @@ def _configured(config: Mapping[str, Any], protocol: object) -> object:
 def _status(run: Chosen, problems: list[Problem]) -> tuple[str, str | None]:
     """Return a run's status and the reason for it; name those that are not finished."""
     status, reason = str(run.document.get("status")), run.document.get("reason")
-    if status != "finished":
-        kind = status if status in ("running", "interrupted", "failed", "crashed") else "damaged"
+    if status != Status.FINISHED:
+        kind = status if status in tuple(Status) else Status.DAMAGED.value
         problems.append({"run": run.path.name, "kind": kind, "text": str(reason or UNFINISHED.get(kind, "no status"))})
     return status, None if reason is None else str(reason)
 
@@ -161,13 +163,13 @@ def _rows(
     tables = []
     for run, (path, _, _) in chosen.items():
         status = runs.at[run, "status"]
-        if status == "damaged":
+        if status == Status.DAMAGED:
             continue
-        found = cache.rows(path, name, status == "finished")
+        found = cache.rows(path, name, status == Status.FINISHED)
         if found.damaged:
             text = f"left out: {counted(found.damaged, 'damaged row')} of {name}.jsonl"
             problems.append({"run": run, "kind": "rows", "text": text})
-        if found.is_half_written and status != "running":
+        if found.is_half_written and status != Status.RUNNING:
             problems.append({"run": run, "kind": "rows", "text": f"the last row of {name}.jsonl is half written"})
         table = _thinned(found.table, thin) if name == "metrics" and thin else found.table
         ids = pa.DictionaryArray.from_arrays(np.zeros(len(table), np.int32), [run])

@@ -10,6 +10,7 @@ import pandas as pd
 
 from asyncrl.analysis.labels import labelled
 from asyncrl.analysis.load import Store
+from asyncrl.store.document import Status
 from asyncrl.text import counted
 
 NEEDED = ("game", "protocol", "algo", "threads", "seed", "frames_per_step", "lr")  # in run.json
@@ -33,9 +34,9 @@ def study(store: Store, unfinished: bool = False) -> Study:
     """Choose what may be compared: finished runs, or unfinished ones too if asked to or if there are no others."""
     found: list[tuple[str, str, str]] = []
     runs = store.runs
-    finished = runs["status"] == "finished"
+    finished = runs["status"] == Status.FINISHED
     is_provisional = not finished.any() and not runs.empty
-    candidates = runs[finished | (runs["status"] != "damaged") & (unfinished or is_provisional)]
+    candidates = runs[finished | (runs["status"] != Status.DAMAGED) & (unfinished or is_provisional)]
     candidates = candidates[~candidates["id"].isin(_incomplete(candidates, found))]
     evaluations = _own_evaluations(store, candidates, found)
     wrong = _wrong_units(store, candidates, found) | _wrong_protocol(candidates, found)
@@ -111,7 +112,7 @@ def _repeated(runs: pd.DataFrame, evaluations: pd.DataFrame, found: list[tuple[s
     kept: dict[object, str] = {}  # by settings and seed
     prints: dict[object, str] = {}  # by the numbers themselves
     scores = dict(list(evaluations.groupby("run")))
-    in_order = runs.assign(is_open=runs["status"] != "finished").sort_values(["is_open", "started", "id"])
+    in_order = runs.assign(is_open=runs["status"] != Status.FINISHED).sort_values(["is_open", "started", "id"])
     for run, row in in_order.iterrows():
         key = (row["setting"], row["seed"])
         rows = scores.get(run)

@@ -17,7 +17,7 @@ from asyncrl.report import plot, plot_pool
 from asyncrl.report.columns import View
 from asyncrl.report.figures import Figure
 from asyncrl.report.gather import Report
-from asyncrl.store.runs import DOCUMENT
+from asyncrl.store.document import DOCUMENT
 
 PAGE, OURS = "report.html", b"<title>asyncrl: runs compared</title>"
 FILES = ("figures/*.svg", "figures/*.png", "figures/*.csv", "tables/*.csv")  # beside a page

@@ -13,10 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from asyncrl.config import RunConfig
-from asyncrl.events import Progress, WorkerView
+from asyncrl.events import RECENT_EPISODES, Progress, ShowProgress, WorkerView
 from asyncrl.text import NOTHING, bars, clock, count, number, score, sparkline
-
-Show = Callable[[Progress], None]
 
 WIDTH = 78  # wider terminals keep their margins: eyes need not travel
 COLUMN = 8  # workers one above the other
@@ -32,7 +30,7 @@ BLANK = Text("")
 
 
 @contextmanager
-def live(config: RunConfig, console: Console) -> Iterator[Show]:
+def live(config: RunConfig, console: Console) -> Iterator[ShowProgress]:
     """Yield what shows the progress of one run, and leave the terminal as it was."""
     if not (console.is_interactive and console.file.isatty()):
 
@@ -127,7 +125,7 @@ def _rates(progress: Progress) -> RenderableType:
 def _scores(progress: Progress) -> Iterator[RenderableType]:
     p = progress
     games = _labelled("games", score(p.mean_score))
-    games.append(f" mean of the last {min(p.episodes, 100)}" if p.episodes else " none finished yet")
+    games.append(f" mean of the last {min(p.episodes, RECENT_EPISODES)}" if p.episodes else " none finished yet")
     games.append(f"   {score(p.last_score)} last   {count(p.episodes)} in all" if p.episodes else "")
     yield games
     means = [mean for _, mean, _ in p.evaluations]

@@ -21,6 +21,7 @@ from asyncrl.runtime.supervisor import POLL_SECONDS, Crew
 from asyncrl.schedules import crossed
 from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store.checkpoint import CheckpointError
+from asyncrl.store.document import Status
 from asyncrl.store.retrying_writer import RetryingWriter
 from asyncrl.store.rows import read_rows
 from asyncrl.system.stop_signals import Ears, RunFailed, Stopped
@@ -96,7 +97,7 @@ class Session:
         """Train, and write down how that ended."""
         try:
             with RetryingWriter(self._path, self._config.checkpoints.patience_seconds) as self._writer:
-                self._writer.begin(**self._document | {"status": "running", "reason": None, "failure": None})
+                self._writer.begin(**self._document | {"status": Status.RUNNING, "reason": None, "failure": None})
                 size = self._frames_per_step, self._job.budget, self._job.workers
                 self._log = Logbook(self._writer, *size, self._document)
                 try:
@@ -268,11 +269,11 @@ class Session:
                 return
 
     def _end(self) -> None:
-        status, reason = "finished", None
+        status, reason = Status.FINISHED, None
         if self._failure is not None:
-            status, reason = "failed", self._failure.reason
+            status, reason = Status.FAILED, self._failure.reason
         elif self._ears.heard is not None and not self._is_complete:
-            status, reason = "interrupted", self._ears.heard.name
+            status, reason = Status.INTERRUPTED, self._ears.heard.name
         failure = self._failure._asdict() if self._failure else None
         self._writer.update_document(status=status, reason=reason, failure=failure)
         self._writer.retry(now=True)

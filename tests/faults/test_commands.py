@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from asyncrl.store.checkpoint import load
+from asyncrl.store.document import read_document
 from asyncrl.store.rows import read_rows
-from asyncrl.store.runs import current_document, list_runs, read_document
+from asyncrl.store.runs import current_document, list_runs
 from tests.faults.launch import arguments, group, launched
 from tests.runtime.setups import wait_until
 

@@ -8,9 +8,9 @@ import torch
 
 from asyncrl.store import retrying_writer
 from asyncrl.store.checkpoint import Checkpoint, best, load
+from asyncrl.store.document import read_document
 from asyncrl.store.retrying_writer import RetryingWriter
 from asyncrl.store.rows import read_rows
-from asyncrl.store.runs import read_document
 from tests.clock import Time
 from tests.limits import full
 

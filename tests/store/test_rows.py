@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from asyncrl.errors import InputError
+from asyncrl.store.document import read_document
 from asyncrl.store.rows import Writer, cut, read_rows
-from asyncrl.store.runs import read_document
 
 ROWS = [{"frames": 4 * i, "score": i / 3, "text": "é\n" * i} for i in range(5)]
 

@@ -20,8 +20,8 @@ from asyncrl.runtime.parameters import PARKED, STEPS, UPDATES, Shared
 from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store import retrying_writer
 from asyncrl.store.checkpoint import load
+from asyncrl.store.document import read_document
 from asyncrl.store.rows import read_rows
-from asyncrl.store.runs import read_document
 from asyncrl.system.stop_signals import RunFailed, Stopped
 from asyncrl.training import session
 from tests.faults import launch
