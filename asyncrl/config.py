@@ -25,7 +25,7 @@ NETWORKS = (*TORSOS, *(f"{name}-lstm" for name in TORSOS))
 
 
 def parse_frames(text: object) -> object:
-    """Convert ``10M``, ``4e6``, ``500k`` or ``1_000`` to a number; return anything else as it is, for pydantic to refuse."""
+    """Convert ``10M``, ``4e6``, ``500k`` or ``1_000`` to a number; leave other values for pydantic to refuse."""
     if isinstance(text, str) and (match := re.fullmatch(r"([\d._]+(?:e\d+)?)([kMG]?)", text.strip(), re.IGNORECASE)):
         number = float(match[1]) * {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}[match[2].lower()]
         return int(number) if number.is_integer() else number

@@ -245,7 +245,7 @@ def test_a_run_whose_checkpoints_are_all_damaged_is_never_begun_anew(run):
         path.write_bytes(path.read_bytes()[:-1])
     before = read_document(run)
     for use in (lambda: experiment.resume(run, frames=1_000), lambda: experiment.evaluate(run)):
-        with pytest.raises(CheckpointError, match="No checkpoint of one is whole") as refused:
+        with pytest.raises(CheckpointError, match="No checkpoint of one is intact") as refused:
             use()
         assert refused.value.code == Exit.NO_CHECKPOINT
     with pytest.raises(CheckpointError, match="has no checkpoint of step 7") as refused:

@@ -26,7 +26,10 @@ NUMBERS = (
 )  # fmt: skip
 NO_SETTING = ("seed", "log_seconds", "profile", "checkpoints", "workers")  # runs that differ in these are alike
 EXTRA = {"evaluations": ("kind", "protocol", "episodes", "median", "std"), "failures": ("worker", "reason")}
-UNFINISHED = {Status.RUNNING: "it is still being trained", Status.INTERRUPTED: "it was stopped before its end"}
+UNFINISHED: dict[str, str] = {
+    Status.RUNNING: "it is still being trained",
+    Status.INTERRUPTED: "it was stopped before its end",
+}
 
 Problem = dict[str, str]
 
@@ -68,9 +71,8 @@ def load(selection: Selection, tables: Sequence[str] = TABLES, thin: int | None 
     read = {name: _rows(chosen, runs, name, thin, problems) if name in tables else _nothing(name) for name in TABLES}
     for name in PROGRESS_COLUMNS:  # a run that goes on, or was cut off, is further than its document
         reached = read["metrics"].groupby("run", observed=True)[name].max().reindex(runs.index)
-        runs[name] = np.fmax(
-            runs[name], reached.where(runs["status"].isin((Status.RUNNING, Status.CRASHED))).astype(float)
-        )
+        is_open = runs["status"].isin((Status.RUNNING, Status.CRASHED))
+        runs[name] = np.fmax(runs[name], reached.where(is_open).astype(float))
     return Store(runs, **read, problems=pd.DataFrame(problems, columns=["run", "kind", "text"]))
 
 

@@ -18,44 +18,64 @@ from asyncrl.terminal import live, rendering
 
 commands = typer.Typer()
 
-PRESET_HELP = f"The values that replace the defaults: {', '.join(PRESETS)}; 'fast' learns sooner on few cores."
-ENV_HELP = "An Atari game (pong, breakout …), a Gymnasium id (CartPole-v1), or your own pkg.module:factory."
+Algo = Annotated[str | None, typer.Option(help=f"The algorithm: {', '.join(ALGOS)}. \\[default: a3c]")]
+Env = Annotated[
+    str | None,
+    typer.Option(
+        help="An Atari game (pong, breakout …), a Gymnasium id (CartPole-v1), or your own pkg.module:factory. "
+        "\\[default: pong]"
+    ),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        help=f"The values that replace the defaults: {', '.join(PRESETS)}; 'fast' learns sooner on few cores. "
+        "\\[default: paper]"
+    ),
+]
+Network = Annotated[
+    str | None, typer.Option(help=f"{', '.join(NETWORKS)}. \\[default: chosen by the shape of observations]")
+]
+Threads = Annotated[int | None, typer.Option(help="Actor-learners, one process each. \\[default: 16]")]
+Frames = Annotated[
+    str | None, typer.Option(help="The budget, over all threads: 10M, 4e6, 500k. \\[default: 10M on Atari]")
+]
+EnvsPerThread = Annotated[
+    int | None,
+    typer.Option(help="Environments that each actor-learner steps together; more is faster. \\[default: 1]"),
+]
+Seed = Annotated[int | None, typer.Option(help="The seed of weights, environments and actions. \\[default: 1]")]
+ConfigFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A TOML file of settings, such as --dry-run prints.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as optimizer.lr=1e-3; repeatable."),
+]
+Name = Annotated[str | None, typer.Option(help="The run's id. \\[default: made from the settings]")]
+Profile = Annotated[bool, typer.Option("--profile", help="Measure the time of each phase; 'asyncrl show' prints it.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print all settings of the run, and stop.")]
+DryRunAsJson = Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON, for scripts.")]
+NewFrames = Annotated[str | None, typer.Option(help="A new budget: 20M, 4e6, 500k. \\[default: that of the run]")]
 
 
 @commands.command(epilog="Example: asyncrl run --env breakout --algo n-step-q --threads 8 --frames 4M --set t_max=20")
 def run(
-    algo: Annotated[str | None, typer.Option(help=f"The algorithm: {', '.join(ALGOS)}. \\[default: a3c]")] = None,
-    env: Annotated[str | None, typer.Option(help=f"{ENV_HELP} \\[default: pong]")] = None,
-    preset: Annotated[str | None, typer.Option(help=f"{PRESET_HELP} \\[default: paper]")] = None,
-    network: Annotated[
-        str | None, typer.Option(help=f"{', '.join(NETWORKS)}. \\[default: chosen by the observations]")
-    ] = None,
-    threads: Annotated[int | None, typer.Option(help="Actor-learners, one process each. \\[default: 16]")] = None,
-    frames: Annotated[
-        str | None,
-        typer.Option(help="The budget, over all threads: 10M, 4e6, 500k. \\[default: 10M on Atari]"),
-    ] = None,
-    envs_per_thread: Annotated[
-        int | None,
-        typer.Option(help="Environments that each actor-learner steps together; more is faster. \\[default: 1]"),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="The seed of weights, environments and actions. \\[default: 1]")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A TOML file of settings, such as --dry-run prints.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as optimizer.lr=1e-3; repeatable."),
-    ] = None,
+    algo: Algo = None,
+    env: Env = None,
+    preset: Preset = None,
+    network: Network = None,
+    threads: Threads = None,
+    frames: Frames = None,
+    envs_per_thread: EnvsPerThread = None,
+    seed: Seed = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
     results: Results = DEFAULT_RESULTS,
-    name: Annotated[str | None, typer.Option(help="The run's id. \\[default: made from the settings]")] = None,
-    profile: Annotated[
-        bool, typer.Option("--profile", help="Measure the time of each phase; 'asyncrl show' prints it.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print all settings of the run, and stop.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON, for scripts.")] = False,
+    name: Name = None,
+    profile: Profile = False,
+    dry_run: DryRun = False,
+    as_json: DryRunAsJson = False,
 ) -> None:
     """Train an agent, and show the progress.
 
@@ -74,37 +94,25 @@ def run(
         "seed": seed,
         "profile": profile or None,
     }
-    _run(_settings_table(config, settings, options), results, name, dry_run, as_json)
-
-
-def _settings_table(file: Path | None, assignments: list[str] | None, options: dict[str, object]) -> dict[str, object]:
-    """Merge the settings of a file, of --set, and of the options; a later source replaces an earlier one."""
-    given = {key: value for key, value in options.items() if value is not None}
-    return configuration.merge(
-        configuration.read_toml(file) if file else {}, configuration.parse_set(assignments or []), given
+    # A later source of settings replaces an earlier one.
+    table = configuration.merge(
+        configuration.read_toml(config) if config else {},
+        configuration.parse_set(settings or []),
+        {key: value for key, value in options.items() if value is not None},
     )
-
-
-def _run(table: dict[str, object], results: Path, name: str | None, dry_run: bool, as_json: bool) -> None:
     from asyncrl import experiment
 
-    config = experiment.resolve(table)
+    resolved = experiment.resolve(table)
     if not dry_run:
-        _train(config, lambda show: experiment.train(config, results, name, show))
+        _train(resolved, lambda show: experiment.train(resolved, results, name, show))
     elif as_json:
-        print_json(config.model_dump(mode="json"))
+        print_json(resolved.model_dump(mode="json"))
     else:
-        print(configuration.to_toml(config))
+        print(configuration.to_toml(resolved))
 
 
 @commands.command(epilog="Example: asyncrl resume last --frames 20M")
-def resume(
-    run: RunName = "last",
-    frames: Annotated[
-        str | None, typer.Option(help="A new budget: 20M, 4e6, 500k. \\[default: that of the run]")
-    ] = None,
-    results: Results = DEFAULT_RESULTS,
-) -> None:
+def resume(run: RunName = "last", frames: NewFrames = None, results: Results = DEFAULT_RESULTS) -> None:
     """Continue a run from its last checkpoint."""
     path = runs.find(results, run)
     document = RunDocument.model_validate(read_document(path))

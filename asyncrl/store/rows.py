@@ -20,7 +20,7 @@ BLOCK = 1 << 16  # bytes read at a time in the search for the last newline
 
 
 def read_rows(run: Path, name: str) -> list[dict[str, Any]]:
-    """Return the rows of ``episodes``, ``metrics``, ``evaluations`` or ``failures``, without incomplete or damaged ones."""
+    """Return the rows of ``<name>.jsonl``, such as ``episodes``, without incomplete or damaged ones."""
     try:
         lines = _rows_file(run, name).read_bytes().split(b"\n")
     except FileNotFoundError:

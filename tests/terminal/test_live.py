@@ -60,7 +60,7 @@ def test_the_view_says_what_matters():
     text = render(PROGRESS)
     for part in ("a3c on pong", "16 threads", "12.3%", "1.23M of 10M frames", "3,512 frames/s", "5:50", "41:36 left"):
         assert part in text
-    for part in ("-20.1 mean of the last 100", "-19 last", "412 in all", "-20.4 ± 0.5 at 1M", "▁█"):
+    for part in ("-20.1 mean of the last 100", "-19 last", "412 in total", "-20.4 ± 0.5 at 1M", "▁█"):
         assert part in text
     assert "lr 6.1e-4  loss 0.123  entropy 1.77  grad 0.42" in text
     assert "health" not in text
@@ -167,7 +167,7 @@ def test_the_terminal_is_left_as_it_was(error):
 
     with pytest.raises(error):
         train()
-    assert "412 in all" in written()
+    assert "412 in total" in written()
     assert written().rindex("\x1b[?25h") > written().rindex("\x1b[?25l")
 
 

@@ -246,7 +246,7 @@ def test_a_killed_worker_is_replaced_and_told_of_and_nobody_else_may_train_the_r
     assert load(launched.run).meta["health"]["restarts"] == read_document(launched.run)["restarts"] == 1
     assert "1 worker replaced" in launched.said.read_text()
     page = subprocess.run([*second[:3], "show", str(launched.run)], capture_output=True, text=True, check=True).stdout
-    assert "What failed and was mended: 1" in page
+    assert "Failures after which training continued: 1" in page
 
 
 @pytest.mark.faults
