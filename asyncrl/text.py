@@ -27,7 +27,7 @@ def letters(title: str) -> str:
     return "".join(filter(str.isalnum, title)).lower()
 
 
-def played(env: str) -> str:
+def game_letters(env: str) -> str:
     """Return the name of the game of an ``--env``, without prefix and version: ``pong`` for ``ALE/Pong-v5``."""
     return letters(env.removeprefix("ALE/").removesuffix("-v5").removesuffix("NoFrameskip-v4"))
 
@@ -60,7 +60,7 @@ def score(value: float | None) -> str:
     return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:.1f}"
 
 
-def thinned(values: Sequence[float], width: int) -> list[float]:
+def downsampled(values: Sequence[float], width: int) -> list[float]:
     """Return at most ``width`` values: the values themselves, or means of neighbours if there are more."""
     edges = [i * len(values) // width for i in range(width + 1)] if len(values) > width else range(len(values) + 1)
     return [sum(values[low:high]) / (high - low) for low, high in pairwise(edges)]
@@ -71,7 +71,7 @@ def bars(values: Sequence[float], width: int, height: int) -> list[str]:
 
     The bar of the lowest value is an eighth of a row high; a value that is not finite has no bar.
     """
-    shown = thinned(values, width)
+    shown = downsampled(values, width)
     finite = [value for value in shown if math.isfinite(value)]
     low, high = min(finite, default=0.0), max(finite, default=0.0)
     span = (high - low) or 1.0

@@ -52,7 +52,7 @@ def _pictures(run: Path, which: str, episodes: int, scores: list[float]) -> Iter
 
 
 def frames_per_second(run: Path) -> int:
-    """Return the rate at which the environment of a run is played: its ``render_fps``; on Atari 60 / frame skip."""
+    """Return the rate at which the environment of a run is shown: its ``render_fps``; on Atari 60 / frame skip."""
     config = configuration.build(RunDocument.model_validate(read_document(run)).config)
     stage = film(config.env, config.atari)
     stage.close()

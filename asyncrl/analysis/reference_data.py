@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pandas as pd
 
-from asyncrl.text import letters, played
+from asyncrl.text import game_letters, letters
 
 NO_OP, HUMAN = "no-op", "human"  # how games start: after up to 30 no-ops, or at points a person had reached
 STARTS = {"atari-paper-noop": NO_OP, "atari-sticky-noop": NO_OP}  # by a run's protocol; no other has references
@@ -38,7 +38,7 @@ def speedup() -> pd.DataFrame:
 
 def game(env: str) -> str:
     """Return the ROM that an ``--env`` means (``ALE/Pong-v5`` is ``pong``), or the name itself where it is no game."""
-    return _roms().get(played(env), env)
+    return _roms().get(game_letters(env), env)
 
 
 @cache

@@ -129,7 +129,7 @@ def _train(config: RunConfig, start: Callable[[ShowProgress], Path]) -> None:
 
     console = Console()
     try:
-        with live.live(config, console) as show:
+        with live.live_view(config, console) as show:
             path = start(show)
     except RunFailed as failed:
         text = f"The run failed: {failed.reason}. See: asyncrl show {failed.run}"

@@ -30,7 +30,7 @@ BLANK = Text("")
 
 
 @contextmanager
-def live(config: RunConfig, console: Console) -> Iterator[ShowProgress]:
+def live_view(config: RunConfig, console: Console) -> Iterator[ShowProgress]:
     """Yield a function that shows the progress of one run, and restore the terminal afterwards."""
     if not (console.is_interactive and console.file.isatty()):
 
@@ -39,7 +39,7 @@ def live(config: RunConfig, console: Console) -> Iterator[ShowProgress]:
             with suppress(OSError):
                 console.print(text, highlight=False, soft_wrap=True)
 
-        yield Lines(config.log_seconds, write)
+        yield LogLines(config.log_seconds, write)
         return
     screen = Live(console=console, auto_refresh=False)
 
@@ -54,7 +54,7 @@ def live(config: RunConfig, console: Console) -> Iterator[ShowProgress]:
         screen.stop()
 
 
-class Lines:
+class LogLines:
     """One line per interval, which grows with the run up to a minute; evaluations and the end are written at once."""
 
     def __init__(self, seconds: float, write: Callable[[str], None], now: Callable[[], float] = time.monotonic) -> None:
@@ -182,7 +182,7 @@ def _workers(workers: Sequence[WorkerView]) -> Iterator[RenderableType]:
 
 def _column(rows: Sequence[Sequence[str]]) -> Table:
     table = Table(box=None, padding=0, header_style="dim")
-    for name, width in (("worker", 6), ("steps/s", 8), ("games", 6), ("last", 6), ("mean", 6), ("ε", 5)):
+    for name, width in (("worker", 6), ("steps/s", 8), ("ep.", 6), ("last", 6), ("mean", 6), ("ε", 5)):
         table.add_column(name, justify="right", width=width, no_wrap=True)
     for row in rows:
         table.add_row(*row)

@@ -9,6 +9,7 @@ import time
 import pytest
 import torch
 
+from asyncrl.config import ALGOS
 from asyncrl.store.checkpoint import load
 from asyncrl.store.document import read_document
 from asyncrl.store.rows import read_rows
@@ -84,7 +85,6 @@ def test_an_environment_that_fails_in_every_reset_ends_the_run_and_is_named(faul
         faults.survive(fault)
 
 
-ALGOS = ("one-step-q", "one-step-sarsa", "n-step-q", "a3c", "a2c")
 CASES = [
     pytest.param(env, algo, network, id=f"{env}-{algo}-{network}")
     for env in ("CartPole-v1", "pong", "breakout", "qbert")

@@ -116,7 +116,7 @@ class Clock:
 
 def test_lines_come_one_an_interval_and_at_news():
     written, clock = [], Clock()
-    show = live.Lines(5.0, written.append, clock)
+    show = live.LogLines(5.0, written.append, clock)
     for clock.time in range(20):  # one call a second
         show(PROGRESS)
     assert len(written) == 4
@@ -129,7 +129,7 @@ def test_lines_come_one_an_interval_and_at_news():
 
 def test_a_long_start_is_one_line_and_a_long_run_has_few():
     written, clock = [], Clock()
-    show = live.Lines(5.0, written.append, clock)
+    show = live.LogLines(5.0, written.append, clock)
     for clock.time in range(100):
         show(EMPTY)
     assert len(written) == 1
@@ -140,14 +140,14 @@ def test_a_long_start_is_one_line_and_a_long_run_has_few():
 
 def test_elsewhere_than_on_a_terminal_there_are_plain_lines():
     console = Console(file=io.StringIO(), width=80, force_terminal=True)  # as FORCE_COLOR does in CI
-    with live.live(CONFIG, console) as show:
+    with live.live_view(CONFIG, console) as show:
         show(PROGRESS)
     assert console.file.getvalue() == live.line(PROGRESS) + "\n"
 
 
 def test_a_log_on_a_full_disk_stops_nobody(tmp_path):
     with (tmp_path / "log").open("w") as file:
-        with full(100), live.live(CONFIG, Console(file=file, width=80)) as show:
+        with full(100), live.live_view(CONFIG, Console(file=file, width=80)) as show:
             for frames in range(9):
                 show(PROGRESS._replace(frames=frames, phase="done", evaluations=PROGRESS.evaluations * frames))
         assert (tmp_path / "log").stat().st_size == 100
@@ -160,7 +160,7 @@ def test_the_terminal_is_left_as_it_was(error):
     written = console.file.getvalue
 
     def train():
-        with live.live(CONFIG, console) as show:
+        with live.live_view(CONFIG, console) as show:
             show(PROGRESS)
             assert written().count("\x1b[?25l") == 1  # hides the cursor
             raise error
@@ -173,5 +173,5 @@ def test_the_terminal_is_left_as_it_was(error):
 
 def test_before_the_first_word_the_terminal_is_untouched():
     console = Console(file=Terminal(), width=80, force_terminal=True, _environ={"TERM": "xterm"})
-    with live.live(CONFIG, console):
+    with live.live_view(CONFIG, console):
         assert console.file.getvalue() == ""
