@@ -26,7 +26,7 @@ ROW = {"mean": 1.0, "median": 1.0, "std": 0.0, "episodes": 3, "frames": 400_000,
 
 @pytest.fixture
 def results(tmp_path, monkeypatch):
-    """Be in an empty directory, whose results are the default ones."""
+    """Change to an empty directory, and return its default directory of results."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ASYNCRL_RESULTS", raising=False)
     monkeypatch.setenv("COLUMNS", "100")
@@ -35,7 +35,7 @@ def results(tmp_path, monkeypatch):
 
 @pytest.fixture
 def asyncrl(results, capsys):
-    """Return what runs a command line and returns its exit code, output and errors."""
+    """Return a function that runs a command line and returns its exit code, output and errors."""
 
     def run(*arguments):
         with pytest.raises(SystemExit) as end:
@@ -48,7 +48,7 @@ def asyncrl(results, capsys):
 
 @pytest.fixture
 def fake(monkeypatch, results):
-    """Return what replaces a function of the experiment by one of the same signature, and gives it back to be asked."""
+    """Return a function that replaces a function of experiment.py by a mock of the same signature."""
 
     def replace(name, **behaviour):
         double = create_autospec(getattr(experiment, name), **behaviour)
@@ -60,7 +60,7 @@ def fake(monkeypatch, results):
 
 @pytest.fixture
 def resolved(fake):
-    """Return the table that `asyncrl run` resolves, without a look at environments."""
+    """Return the mock of experiment.resolve, which builds no environment."""
     return fake("resolve", return_value=RunConfig(network="nips"))
 
 
@@ -105,7 +105,7 @@ def test_a_dry_run_prints_what_can_be_run_and_writes_nothing(asyncrl, results, t
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["run", "--env", "pomg"], "Did you mean 'pong'?"),
         (["run", "--algo", "a3d"], "Did you mean 'a3c'?"),
@@ -131,7 +131,7 @@ def test_a_dry_run_prints_what_can_be_run_and_writes_nothing(asyncrl, results, t
         (["export", "--format", "xls"], "parquet or csv"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2_and_nothing_is_written(asyncrl, results, tmp_path, arguments, said):
+def test_a_mistake_is_one_line_and_exit_code_2_and_nothing_is_written(asyncrl, results, tmp_path, arguments, message):
     (tmp_path / "bad.toml").write_text("threads = = 3")
     (tmp_path / "misspelt.toml").write_text("treads = 3")
     before = set(tmp_path.rglob("*"))
@@ -143,7 +143,7 @@ def test_a_mistake_is_one_line_and_exit_code_2_and_nothing_is_written(asyncrl, r
     assert out == ""
     assert err.startswith("asyncrl: ")
     assert err.count("\n") == 1
-    assert said in err
+    assert message in err
     assert set(tmp_path.rglob("*")) == before
 
 
@@ -175,7 +175,7 @@ def test_results_can_be_set_once_for_all_commands(asyncrl, fake, resolved, monke
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "message"),
     [
         (lambda run: RunFailed(run, "ValueError: broken", Exit.WORKER_FAILED), 4, "ValueError: broken"),
         (lambda run: RunFailed(run, "the last checkpoint could not be saved", Exit.DISK_FULL), 5, "could not be saved"),
@@ -189,13 +189,15 @@ def test_results_can_be_set_once_for_all_commands(asyncrl, fake, resolved, monke
     ],
 )
 @pytest.mark.parametrize("command", ["run", "resume"])
-def test_every_end_has_its_exit_code_and_at_most_one_line(asyncrl, fake, resolved, results, command, error, code, said):
+def test_early_end_has_its_exit_code_and_at_most_one_line(
+    asyncrl, fake, resolved, results, command, error, code, message
+):
     run = make_run(results, "mine")
     fake("train" if command == "run" else "resume", side_effect=error(run))
     ended, _, err = asyncrl(command)
     assert ended == code
-    assert said in err
-    assert err.count("\n") == (said != "")
+    assert message in err
+    assert err.count("\n") == (message != "")
     assert ("results" in err or str(results) in err) == ("See: asyncrl" in err or "Continue with: asyncrl" in err)
 
 
@@ -281,9 +283,10 @@ def test_every_command_explains_itself_with_an_example(asyncrl, command):
     assert f"Example: asyncrl {command}" in " ".join(out.split())
 
 
-def test_help_names_every_command(asyncrl):
+def test_help_lists_every_command_in_order(asyncrl):
     assert asyncrl("--help") == asyncrl()
-    assert all(command in asyncrl("--help")[1] for command in COMMANDS)
+    listed = re.findall(r"^│ ([a-z]+) ", asyncrl("--help")[1], re.MULTILINE)
+    assert tuple(listed) == COMMANDS
 
 
 def python(*arguments, seconds=60, **environment):
@@ -293,7 +296,7 @@ def python(*arguments, seconds=60, **environment):
 
 
 def command(*arguments):
-    """Run a command line as a person would, in a process of its own."""
+    """Run a command line in a process of its own."""
     return python("-m", "asyncrl", *arguments, seconds=100, OMP_NUM_THREADS="1")
 
 
@@ -347,7 +350,7 @@ def test_a_run_of_the_emulator_has_nothing_to_complain_of(results):
 
 @pytest.mark.timeout(120)
 def test_the_whole_way_with_a_real_run(results):
-    """Train, look, evaluate and go on, with one process and the real runtime."""
+    """Train, show, evaluate and resume, with one process and the real runtime."""
     short = ("--set", "evaluation.episodes=1", "--set", "evaluation.every=1k")
     trained = command("run", "--env", "CartPole-v1", "--threads", "1", "--frames", "1k", "--name", "mine", *short)
     assert (trained.returncode, trained.stderr) == (0, "")

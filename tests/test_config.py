@@ -154,20 +154,20 @@ def test_a_file_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "bytes_", "says"),
+    ("name", "bytes_", "message"),
     [("absent.toml", None, "Cannot read .*absent.toml: No such file"), ("bad.toml", b"a = = 1", "bad.toml is not TOML"),
      ("latin.toml", b'a = "\xe9"', "latin.toml is not TOML")],
 )  # fmt: skip
-def test_a_file_that_cannot_be_read_is_explained(tmp_path, name, bytes_, says):
+def test_a_file_that_cannot_be_read_is_explained(tmp_path, name, bytes_, message):
     if bytes_ is not None:
         (tmp_path / name).write_bytes(bytes_)
-    with pytest.raises(InputError, match=says) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         read_toml(tmp_path / name)
     assert one_line(caught)
 
 
 @pytest.mark.parametrize(
-    ("table", "says"),
+    ("table", "message"),
     [
         ({"thread": 4}, r"There is no setting 'thread'\. Did you mean 'threads'\?"),
         ({"optimizer": {"learning_rate": 1}}, "There is no setting 'optimizer.learning_rate'"),
@@ -190,8 +190,8 @@ def test_a_file_that_cannot_be_read_is_explained(tmp_path, name, bytes_, says):
         ({"frames": "10 miles"}, "frames should be a valid integer"),
     ],
 )
-def test_a_mistake_gets_one_line(table, says):
-    with pytest.raises(InputError, match=says) as caught:
+def test_a_mistake_gets_one_line(table, message):
+    with pytest.raises(InputError, match=message) as caught:
         build(table)
     assert one_line(caught)
 

@@ -55,8 +55,8 @@ def newest(run):
     return run / "checkpoints" / "000000000200"
 
 
-def assert_falls_back(run, said="damaged"):
-    with pytest.warns(UserWarning, match=said) as caught:
+def assert_falls_back(run, message="damaged"):
+    with pytest.warns(UserWarning, match=message) as caught:
         checkpoint = load(run)
     assert_same(checkpoint, make(100))
     assert len(caught) == 1

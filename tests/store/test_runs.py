@@ -153,8 +153,8 @@ def test_a_run_has_one_owner_and_is_free_as_soon_as_that_is_gone(tmp_path, numbe
 def assert_owned_by_one(tmp_path, number):
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
-        said = f"{tmp_path.name} is being trained by process {holder.pid} on {platform.node()}."
-        assert refusal(tmp_path) == said
+        message = f"{tmp_path.name} is being trained by process {holder.pid} on {platform.node()}."
+        assert refusal(tmp_path) == message
         assert is_held(tmp_path)
         holder.send_signal(number)
         holder.wait()

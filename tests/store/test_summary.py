@@ -42,7 +42,7 @@ def test_a_run_whose_process_is_gone_is_not_called_running(tmp_path):
     details = summary.details(run)
     assert details["status"] == "crashed"
     assert "asyncrl resume" in details["reason"]
-    assert details["frames"] == 500_000  # as its rows say
+    assert details["frames"] == 500_000  # as in its rows
     assert [row["status"] for row in summary.summaries(tmp_path, "status=crashed")] == ["crashed"]
     assert summary.summaries(tmp_path, "status=running") == []
 

@@ -121,7 +121,7 @@ def test_lines_come_one_an_interval_and_at_news():
         show(PROGRESS)
     assert len(written) == 4
     show(PROGRESS._replace(phase="saving"))
-    assert len(written) == 4  # nobody needs to know
+    assert len(written) == 4  # a change of phase is no reason for a line
     show(PROGRESS._replace(evaluations=(*PROGRESS.evaluations, (1_200_000, -19.0, 1.0))))
     show(PROGRESS._replace(phase="done"))
     assert [line.split("eval ")[1] for line in written[4:]] == ["-19", "-20.4"]

@@ -30,7 +30,7 @@ def test_a_page_says_what_a_run_is_and_how_it_went(tmp_path):
     assert "started 2026-11-01 10:00 UTC" in lines
     assert "optimizer.lr 0.001 instead of 0.0007" in lines
     assert "t_max 20 instead of 5" in lines
-    assert not any("frames 400000" in line for line in lines)  # said already
+    assert not any("frames 400000" in line for line in lines)  # it is in the title
     assert "commit 0123456789ab with changes" in lines
     assert "A CPU, 2 of 8 cores" in lines
     assert "400k -10.5 1.5 -10.5 10 atari-paper-noop training best" in lines
@@ -93,7 +93,7 @@ def test_the_outcome_says_where_results_are_and_what_to_try_next(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("scores", "said"),
+    ("scores", "message"),
     [
         ([-21.0] * 299, None),
         ([-21.0] * 300, "-21 in the first 100, -21 in the last 100; no better than at first"),
@@ -102,11 +102,11 @@ def test_the_outcome_says_where_results_are_and_what_to_try_next(tmp_path):
         ([-21.0, math.nan] * 300, "no better than at first"),
     ],
 )
-def test_outcome_last_line_says_what_was_learned(tmp_path, scores, said):
+def test_outcome_last_line_is_the_trend_of_training_scores(tmp_path, scores, message):
     found = summary.details(make_run(tmp_path, "pong-1")) | {"learning": summary.learning(scores)}
     last = render(rendering.outcome(found)).splitlines()[-1]
-    assert last.startswith("Mean score of training episodes") == (said is not None)
-    assert said is None or said in last
+    assert last.startswith("Mean score of training episodes") == (message is not None)
+    assert message is None or message in last
 
 
 def test_an_evaluation_in_one_line():
@@ -127,7 +127,7 @@ def test_a_page_of_a_profiled_run_says_where_the_time_went(tmp_path):
     assert found["profile"] == {"act": 250.0, "learn": 10.0}
     lines = [" ".join(line.split()) for line in render(details_page(found)).splitlines()]
     assert ["act 250.0 96%", "learn 10.0 4%"] == [line for line in lines if line.endswith("%")]
-    assert not any("act us" in line for line in lines)  # said once
+    assert not any("act us" in line for line in lines)  # it is in the profile
 
 
 def test_a_page_of_a_run_not_profiled_does_not_speak_of_it(tmp_path):
