@@ -1,6 +1,6 @@
 """The ``asyncrl`` command, also as ``python -m asyncrl``.
 
-Importing this file imports nothing: every process that a run starts does so again.
+Importing this file imports nothing: every process that a run starts imports it again.
 """
 
 import signal
@@ -8,12 +8,12 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
-    """Run the command line; until it is there, Ctrl-C ends it without a word."""
+    """Run the command line; during its imports Ctrl-C ends the process without a traceback."""
     if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from asyncrl import cli
+    from asyncrl.cli import app
 
-    cli.main()
+    app.main()
 
 
 if __name__ == "__main__":

@@ -1,27 +1,31 @@
-"""A run's configuration: every number with its unit and source, and where the values come from.
+"""The configuration of a run: its settings with their units and sources, and the functions that read and check them.
 
-Values are taken from the defaults below, then the preset for the kind of environment and the method, then a TOML file,
-then the command line, each over the last. Everything that counts time here counts emulator *frames*, as the paper does.
+Values come from the defaults below, the preset for the kind of environment and the algorithm, a TOML file, and the
+command line; a later source replaces an earlier one. Durations are in emulator *frames*, as in the paper.
 """
 
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
+import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from asyncrl.errors import InputError, nearest
 
-ALGOS = ("one-step-q", "one-step-sarsa", "n-step-q", "a3c", "a2c")
-NETWORKS = ("nips", "nature", "mlp", "nips-lstm", "nature-lstm", "mlp-lstm")
+Algo = Literal["one-step-q", "one-step-sarsa", "n-step-q", "a3c", "a2c"]
+PresetName = Literal["paper", "fast"]
+
+ALGOS: tuple[str, ...] = get_args(Algo)
+PRESETS: tuple[str, ...] = get_args(PresetName)
+TORSOS = ("nips", "nature", "mlp")
+NETWORKS = (*TORSOS, *(f"{name}-lstm" for name in TORSOS))
 
 
 def parse_frames(text: object) -> object:
-    """Read ``10M``, ``4e6``, ``500k`` or ``1_000`` as a number; anything else is returned for pydantic to refuse."""
+    """Convert ``10M``, ``4e6``, ``500k`` or ``1_000`` to a number; leave other values for pydantic to refuse."""
     if isinstance(text, str) and (match := re.fullmatch(r"([\d._]+(?:e\d+)?)([kMG]?)", text.strip(), re.IGNORECASE)):
         number = float(match[1]) * {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}[match[2].lower()]
         return int(number) if number.is_integer() else number
@@ -29,38 +33,36 @@ def parse_frames(text: object) -> object:
 
 
 def parse_none(text: object) -> object:
-    """Read ``none``, for which TOML has no word."""
+    """Convert the text ``none`` to None, which TOML cannot write."""
     return None if text == "none" else text
 
 
 Frames = Annotated[int, BeforeValidator(parse_frames)]
-Every = Annotated[Annotated[Frames, Field(gt=0)] | None, BeforeValidator(parse_none)]
+OptionalFrames = Annotated[Annotated[Frames, Field(gt=0)] | None, BeforeValidator(parse_none)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
-class Part(BaseModel):
-    """A frozen set of fields that knows no others."""
+class Section(BaseModel):
+    """A frozen group of settings that refuses unknown names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Optimizer(Part):
-    """Supplement 7 and the authors' e-mails."""
+class Optimizer(Section):
+    """The optimizer, from supplement 7 and the authors' e-mails."""
 
     name: Literal["shared-rmsprop", "rmsprop", "momentum", "adam"] = "shared-rmsprop"
     lr: Positive = 7e-4  # annealed linearly to 0 (Setup B)
     anneal: bool = True
-    anneal_frames: Annotated[Annotated[Frames, Field(gt=0)] | None, BeforeValidator(parse_none)] = (
-        None  # None: the budget
-    )
+    anneal_frames: OptionalFrames = None  # frames until lr is 0; None: the budget
     alpha: Annotated[float, Field(ge=0, lt=1)] = 0.99  # decay of g, and of the momentum
     eps: Positive = 0.1  # inside the root
     clip: Annotated[Positive | None, BeforeValidator(parse_none)] = 40.0  # norm of the whole gradient; "none": never
 
 
-class Exploration(Part):
-    """ε-greedy actor-learners: each draws its own final ε (Setup A)."""
+class Exploration(Section):
+    """Exploration of ε-greedy actor-learners: each draws its own final ε (Setup A)."""
 
     final: tuple[Fraction, ...] = (0.1, 0.01, 0.5)
     probability: tuple[Fraction, ...] = (0.4, 0.3, 0.3)
@@ -73,57 +75,57 @@ class Exploration(Part):
         return self
 
 
-class Evaluation(Part):
-    """Whole unclipped games from a snapshot, while the workers and their clock stand still."""
+class Evaluation(Section):
+    """Evaluation of a snapshot by whole episodes with unclipped rewards, while training is paused."""
 
-    every: Every = None  # frames; None: a tenth of the run
+    every: OptionalFrames = None  # frames; None: a tenth of the run
     episodes: Annotated[int, Field(ge=0)] = 10  # 0: never evaluate
-    epsilon: Fraction = 0.01  # value methods only; policies are sampled
+    epsilon: Fraction = 0.01  # of value methods; a policy samples its actions
 
 
-class Checkpoints(Part):
-    """When the run is saved; it always is when it stops."""
+class Checkpoints(Section):
+    """When checkpoints are saved, besides the one at the end of training."""
 
-    every: Every = None  # frames; None: a tenth of the run
-    keep: Annotated[int, Field(ge=2)] = 3  # the newest ones, besides the best
-    patience_seconds: Positive = 600.0  # without one that was due, as on a full disk, before the run ends
-
-
-class Workers(Part):
-    """What becomes of actor-learners that fail or hang: another process takes their place."""
-
-    restarts: Annotated[int, Field(ge=0)] = 10  # of one worker within ten minutes; after that the run ends
-    hang_seconds: Positive = 60.0  # without a rollout, or as long as 50 usually take, if that is longer
+    every: OptionalFrames = None  # frames; None: a tenth of the run
+    keep: Annotated[int, Field(ge=2)] = 3  # the newest checkpoints, besides the best one
+    patience_seconds: Positive = 600.0  # of failed checkpoints, as on a full disk, before the run fails
 
 
-class Atari(Part):
-    """The Atari protocol; ignored elsewhere."""
+class Workers(Section):
+    """When worker processes that fail or hang are replaced."""
+
+    restarts: Annotated[int, Field(ge=0)] = 10  # of one worker within ten minutes; one more ends the run
+    hang_seconds: Positive = 60.0  # without a rollout; or the usual time of 50 rollouts, if longer
+
+
+class Atari(Section):
+    """The Atari protocol; other environments ignore it."""
 
     protocol: Literal["paper", "sticky"] = "paper"
-    noops: Annotated[int, Field(ge=0)] = 30  # at most so many at a start
-    max_frames: Annotated[Frames, Field(gt=0)] = 108_000  # a cap of half an hour, counted as truncation
+    noops: Annotated[int, Field(ge=0)] = 30  # the maximum at the start of an episode
+    max_frames: Annotated[Frames, Field(gt=0)] = 108_000  # half an hour; a longer episode is truncated
 
 
-class RunConfig(Part):
-    """Everything that decides what a run does."""
+class RunConfig(Section):
+    """All settings of a run."""
 
-    algo: Literal["one-step-q", "one-step-sarsa", "n-step-q", "a3c", "a2c"] = "a3c"
-    preset: Literal["paper", "fast"] = "paper"  # which values stand under the user's own; see presets.toml
-    env: str = "pong"  # a game, a Gymnasium id, or pkg.module:factory
+    algo: Algo = "a3c"
+    preset: PresetName = "paper"  # the values that replace the defaults; see presets.toml
+    env: str = "pong"  # an Atari game, a Gymnasium id, or pkg.module:factory
     threads: Annotated[int, Field(ge=1, le=1024)] = 16  # actor-learners, one process each
     envs_per_thread: Annotated[int, Field(ge=1, le=1024)] = 1  # B; the paper's 1
     frames: Annotated[Frames, Field(gt=0)] = 10_000_000  # the budget, over all threads
     seed: Annotated[int, Field(ge=0)] = 1
-    network: str = "auto"  # one of NETWORKS, or auto: by the observation's shape
+    network: str = "auto"  # one of NETWORKS, or auto: chosen by the observation's shape
     initial_weights: Literal["uniform", "orthogonal"] = "uniform"  # ±1/√fan_in, as the authors' (e-mail)
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.99
     t_max: Annotated[int, Field(ge=1)] = 5  # steps in a rollout; I_AsyncUpdate of the one-step methods
     target_frames: Annotated[Frames, Field(gt=0)] = 40_000  # I_target, value methods only
     entropy: Annotated[float, Field(ge=0)] = 0.01  # β, policy methods only
     value_weight: Annotated[float, Field(ge=0)] = 0.5  # of ½(R−V)²: the gradient of V is halved
-    averaging: Annotated[int, Field(ge=0)] = 0  # updates in the running average of θ that is evaluated; 0: θ itself
+    averaging: Annotated[int, Field(ge=0)] = 0  # updates in the running average of θ for evaluations; 0: evaluate θ
     log_seconds: Positive = 5.0  # between rows of metrics
-    profile: bool = False  # whether those rows say where the workers' time goes
+    profile: bool = False  # whether metrics hold the time of each phase of the workers' loop
     optimizer: Optimizer = Optimizer()
     exploration: Exploration = Exploration()
     evaluation: Evaluation = Evaluation()
@@ -133,32 +135,12 @@ class RunConfig(Part):
 
     @property
     def is_policy_method(self) -> bool:
-        """Whether the learner samples from a policy rather than being ε-greedy over values."""
+        """Return whether actions are sampled from a policy; otherwise they are ε-greedy over action values."""
         return self.algo in ("a3c", "a2c")
 
 
-@cache
-def _presets() -> dict[str, Any]:
-    return tomllib.loads(files("asyncrl").joinpath("presets.toml").read_text())
-
-
-def preset(name: str, kind: str, algo: str) -> dict[str, Any]:
-    """Return what a preset changes for a kind of environment (``atari``, ``vector``, ``continuous``) and a method.
-
-    ``fast`` starts from ``paper`` and changes only what its own block names.
-    """
-    layers = [_presets()["paper"].get(kind, {})]
-    if name != "paper":
-        layers.append(_presets()[name].get(kind, {}))
-    merged: dict[str, Any] = {}
-    for block in layers:
-        general = {key: value for key, value in block.items() if key not in ALGOS}
-        merged = merge(merged, general, block.get(algo, {}))
-    return merged
-
-
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay nested tables over each other, the later ones on top."""
+    """Merge nested tables; a value of a later one replaces that of an earlier one."""
     merged: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
@@ -176,7 +158,7 @@ def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def parse_set(assignments: Iterable[str]) -> dict[str, Any]:
-    """Read ``optimizer.lr=1e-3`` as a nested table; the value is TOML, or a bare word."""
+    """Convert assignments such as ``optimizer.lr=1e-3`` to a nested table; a value is TOML, or text without quotes."""
     table: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
@@ -193,7 +175,7 @@ def parse_set(assignments: Iterable[str]) -> dict[str, Any]:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a configuration file; raise InputError where it cannot be."""
+    """Read a configuration file; raise InputError where it cannot be read, or is not TOML."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -203,11 +185,24 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def build(table: Mapping[str, Any]) -> RunConfig:
-    """Validate a nested table; raise InputError that names the first field that is wrong, and the nearest right one."""
+    """Validate a nested table; raise InputError that names the first wrong setting, and the nearest valid name."""
     try:
         return RunConfig.model_validate(table)
     except ValidationError as error:
         raise InputError(_explain(error)) from None
+
+
+def to_toml(config: RunConfig) -> str:
+    """Write a configuration as the TOML that ``--config`` reads."""
+    return tomli_w.dumps(_replace_none(config.model_dump(mode="json"))).rstrip()
+
+
+def _replace_none(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace None, which TOML cannot write, by the text ``none``."""
+    return {
+        key: _replace_none(value) if isinstance(value, Mapping) else "none" if value is None else value
+        for key, value in table.items()
+    }
 
 
 def _explain(error: ValidationError) -> str:
@@ -228,7 +223,9 @@ def field_names() -> list[str]:
     """Return every setting's dotted name, such as ``optimizer.lr``."""
     names = []
     for name, field in RunConfig.model_fields.items():
-        parts = field.annotation
-        nested = isinstance(parts, type) and issubclass(parts, Part)
-        names += [f"{name}.{inner}" for inner in parts.model_fields] if nested else [name]  # type: ignore[union-attr]
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, Section):
+            names += [f"{name}.{inner}" for inner in section.model_fields]
+        else:
+            names.append(name)
     return names

@@ -1,6 +1,6 @@
-"""Whether this machine can train: one check a line, each with what to do where it fails.
+"""Checks whether this machine can train: one line a check, with advice for one that fails.
 
-What a machine has is measured in machine.py, which every run asks too, about what that run needs.
+system/machine.py has the checks of cores, memory and disk, which every run makes, too.
 """
 
 import platform
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 OLDEST = {"torch": "2.8", "gymnasium": "1.2", "ale-py": "0.12.1"}
-PYTHONS = ((3, 11), (3, 14))  # from, and before
-SHARED_BYTES = 16 * machine.MIB  # θ, θ⁻ and g of the small network; the largest one takes three times that
+PYTHONS = ((3, 11), (3, 14))  # the first supported one, and the first one that is not
+SHARED_BYTES = 16 * machine.MIB  # θ, θ⁻ and g of the small network; the largest one needs three times as much
 DISK_BYTES = 100 * machine.MIB  # checkpoints of one run
 CHILD_SECONDS = 120.0
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
-def examine(results: Path) -> Iterator[Check]:
-    """Yield every check as soon as it is made; the last ones take seconds."""
+def run_checks(results: Path) -> Iterator[Check]:
+    """Yield the result of every check as soon as it is known; the last ones take seconds."""
     threads = RunConfig().threads
     checks: dict[str, Callable[[], Check]] = {
         "python": python,
@@ -48,13 +48,14 @@ def examine(results: Path) -> Iterator[Check]:
     for name, check in checks.items():
         try:
             yield check()
-        except Exception as error:  # a doctor reports what is broken, and goes on
+        # An exception is the result of this check; the others still run.
+        except Exception as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             yield Check(name, "fail", reason, "Reinstall: pip install --force-reinstall asyncrl")
 
 
 def line(check: Check) -> RenderableType:
-    """Lay out one check; its advice stands under it."""
+    """Lay out one check, with its advice below."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(width=4)
     grid.add_column(width=13)
@@ -66,7 +67,7 @@ def line(check: Check) -> RenderableType:
 
 
 def python() -> Check:
-    """See that this Python is one that asyncrl is tested on."""
+    """Check that asyncrl is tested on this Python."""
     found = f"{platform.python_implementation()} {platform.python_version()} on {platform.system()}"
     running = tuple(map(int, platform.python_version_tuple()[:2]))
     if platform.system() != "Linux":
@@ -77,7 +78,7 @@ def python() -> Check:
 
 
 def package_version(package: str) -> Check:
-    """See that a package is there and new enough, without importing it."""
+    """Check that a package is installed and new enough, without importing it."""
     oldest = OLDEST[package]
     advice = f'pip install --upgrade "{package}>={oldest}"'
     try:
@@ -95,7 +96,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def games() -> Check:
-    """See that the emulator's games are there."""
+    """Check that the ROMs of the emulator are installed."""
     from ale_py import roms
 
     known = roms.get_all_rom_ids()
@@ -106,16 +107,16 @@ def games() -> Check:
 
 
 def compiler() -> Check:
-    """See that the compiled part is used."""
+    """Check that the compiled kernels are used."""
     if native.library() is not None:
         return Check("compiler", "ok", native.status())
-    wanted = "Training works, but frames are learned from more slowly"
-    advice = f"{wanted}. Install gcc, or set CC." if native.status() == native.NO_COMPILER else f"{wanted}."
+    effect = "Training works, but learning from frames is slower"
+    advice = f"{effect}. Install gcc, or set CC." if native.status() == native.NO_COMPILER else f"{effect}."
     return Check("compiler", "warn", native.status(), advice)
 
 
 def processes() -> Check:
-    """See that a spawned process writes into memory that this one reads."""
+    """Check that a spawned process can write to memory that this process reads."""
     import torch
 
     from asyncrl.runtime.spawn import CONTEXT
@@ -129,8 +130,8 @@ def processes() -> Check:
         child.join()
     if shared.item() == 1.0 and child.exitcode == 0:
         return Check("processes", "ok", "a spawned process shares memory with this one")
-    found = f"a spawned process shared no memory (exit code {child.exitcode})"
-    return Check("processes", "fail", found, "See whether a sandbox or a container forbids shared memory.")
+    found = f"no shared memory with a spawned process (exit code {child.exitcode})"
+    return Check("processes", "fail", found, "Check whether a sandbox or a container forbids shared memory.")
 
 
 def _write(shared: "Tensor") -> None:
@@ -138,7 +139,7 @@ def _write(shared: "Tensor") -> None:
 
 
 def emulator() -> Check:
-    """See that an Atari game steps."""
+    """Check that an Atari game runs."""
     import numpy as np
 
     from asyncrl.config import Atari

@@ -1,4 +1,4 @@
-"""What can go wrong for a user: errors that end a command with one line, and the exit codes they end it with."""
+"""Errors of the user, which end a command with one line, and the exit codes of the ``asyncrl`` command."""
 
 import errno
 import signal
@@ -7,24 +7,24 @@ from difflib import get_close_matches
 from enum import IntEnum
 from pathlib import Path
 
-UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})  # a full disk, and what looks like one
+UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})  # a full disk, or a similar condition
 
 
 class Exit(IntEnum):
     """Exit codes of the ``asyncrl`` command."""
 
     OK = 0
-    BAD_INPUT = 2  # the user can mend it: nothing was started, nothing was written
-    NO_CHECKPOINT = 3  # that could be used: all are damaged, or there is none yet
-    WORKER_FAILED = 4  # an actor-learner failed; its traceback is in the run
-    DISK_FULL = 5  # the run could not be saved for too long; what was saved before is whole
+    BAD_INPUT = 2  # the user can correct it: nothing was started, nothing was written
+    NO_CHECKPOINT = 3  # all checkpoints are damaged, or there is none yet
+    WORKER_FAILED = 4  # a worker process failed; the run has its traceback
+    DISK_FULL = 5  # the run could not be saved for too long; earlier checkpoints are intact
     WARNED = 75  # SIGUSR1, a scheduler's warning: stopped with a checkpoint, to be started again (EX_TEMPFAIL)
     HUNG_UP = 129  # SIGHUP, the terminal was closed: stopped with a checkpoint
     INTERRUPTED = 130  # Ctrl-C: stopped with a checkpoint
     TERMINATED = 143  # SIGTERM: stopped with a checkpoint
 
 
-STOPS = {  # signals that ask a run to end, and the exit code that says so
+STOPS = {  # signals that end a run, and their exit codes
     signal.SIGINT: Exit.INTERRUPTED,
     signal.SIGTERM: Exit.TERMINATED,
     signal.SIGHUP: Exit.HUNG_UP,
@@ -33,7 +33,7 @@ STOPS = {  # signals that ask a run to end, and the exit code that says so
 
 
 class InputError(Exception):
-    """A mistake the user can mend. Its text says in one line, for each, what is wrong and what would be right."""
+    """A mistake that the user can correct. Each line of its text names one mistake and its correction."""
 
     code = Exit.BAD_INPUT
 
@@ -64,6 +64,6 @@ class Stopped(Exception):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean 'pong'?`` for a misspelt word, or an empty string where nothing is near."""
+    """Return `` Did you mean 'pong'?`` for a misspelt word, or an empty string if no known word is similar."""
     near = get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""

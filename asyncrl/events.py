@@ -6,6 +6,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+RECENT_EPISODES = 100  # in a mean score
+
 
 class EpisodeEnd(NamedTuple):
     """A finished game."""

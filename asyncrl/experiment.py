@@ -1,7 +1,7 @@
 """Train, resume, evaluate and play runs: what the command line and Python programs call."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,12 @@ from asyncrl.runtime.parameters import SharedParameters
 from asyncrl.runtime.supervisor import ProcessPool
 from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store import provenance, rows, runs
+from asyncrl.store.document import FORMAT, read_document
 from asyncrl.store.rows import Writer
 from asyncrl.training import checkpointing, job_builder, preflight
 from asyncrl.training.metrics import evaluation_row
-from asyncrl.training.progress import Progress
+from asyncrl.training.progress import Progress, ShowProgress
 from asyncrl.training.session import Session
-
-Show = Callable[[Progress], None]
 
 HARMLESS = ("frames", "log_seconds", "profile", "evaluation.", "checkpoints.", "workers.")  # may change at resume
 PARENT_STREAM = 2**32 - 1  # spawn key of the parent's random numbers: initial weights, final ε
@@ -44,7 +43,7 @@ def ignore(progress: Progress) -> None:
     """Show nothing."""
 
 
-def train(config: RunConfig, results: Path, name: str | None = None, show: Show = ignore) -> Path:
+def train(config: RunConfig, results: Path, name: str | None = None, show: ShowProgress = ignore) -> Path:
     """Train from the beginning and return the run's directory.
 
     Raises:
@@ -65,7 +64,7 @@ def train(config: RunConfig, results: Path, name: str | None = None, show: Show 
     origin = provenance.collect()
     run = runs.claim(results, f"{game}-{config.algo}-{config.threads}t-s{config.seed}", name)
     document = {
-        "format": runs.FORMAT,
+        "format": FORMAT,
         "id": run.name,
         "config": config.model_dump(mode="json"),
         "provenance": origin,
@@ -92,7 +91,7 @@ def _start(
     job: Job,
     parameters: SharedParameters,
     document: dict[str, Any],
-    show: Show,
+    show: ShowProgress,
     states: Mapping[int, WorkerState] | None = None,
 ) -> Path:
     """Train for one session; ``states`` are those of workers of an earlier one."""
@@ -100,7 +99,7 @@ def _start(
     return Session(run, config, pool, parameters, _training_evaluation(config, spec), document, show).run()
 
 
-def resume(run: Path, frames: int | None = None, show: Show = ignore) -> Path:
+def resume(run: Path, frames: int | None = None, show: ShowProgress = ignore) -> Path:
     """Go on with a run from its last good checkpoint: counters, schedules, weights, g and random numbers as they were.
 
     Args:
@@ -114,13 +113,13 @@ def resume(run: Path, frames: int | None = None, show: Show = ignore) -> Path:
         InputError: nothing is left to do, the machine is too small, or another process trains it.
         RunFailed, Stopped: as in train.
     """
-    runs.read_document(run)  # raises where this is no run, before anything is written
+    read_document(run)  # raises where this is no run, before anything is written
     with runs.hold(run):
         return _resume(run, frames, show)
 
 
-def _resume(run: Path, frames: int | None, show: Show) -> Path:
-    document = runs.read_document(run)
+def _resume(run: Path, frames: int | None, show: ShowProgress) -> Path:
+    document = read_document(run)
     config = _config_of(run, document)
     old_budget = config.frames
     if frames is not None:
@@ -162,7 +161,7 @@ def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) 
         episodes: games; they all count.
         seed: of the games' starts and of the actions.
     """
-    document = runs.read_document(run)
+    document = read_document(run)
     config = _config_of(run, document)
     spec = environments.describe(config.env, config.atari)
     saved = checkpoints.load(run, which)
@@ -176,7 +175,7 @@ def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) 
 
 def play(run: Path, which: str = "last", seed: int = 1) -> Iterator[tuple[NDArray[np.uint8], float]]:
     """Play one game with a checkpoint's weights, yielding each picture ``[H, W, 3]`` and the score so far."""
-    config = _config_of(run, runs.read_document(run))
+    config = _config_of(run, read_document(run))
     spec = environments.describe(config.env, config.atari)
     saved = checkpoints.load(run, which)
     stage = film(config.env, config.atari)

@@ -1,4 +1,4 @@
-"""Numbers as a person reads them, in the fewest characters that say enough."""
+"""Short texts of numbers, for tables and messages."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ def count(number: float) -> str:
     if abs(number) < 10_000:
         return f"{number:,.0f}"
     for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(number) >= 0.9995 * unit:  # so that 999,999 is 1M rather than 1000k
+        if abs(number) >= 0.9995 * unit:  # so that 999,999 is 1M, not 1000k
             return f"{float(f'{number / unit:.3g}'):g}{name}"
     raise AssertionError(number)
 
@@ -23,12 +23,12 @@ def counted(things: int, name: str) -> str:
 
 
 def letters(title: str) -> str:
-    """Return the letters and digits of a name, small: ``Space Invaders`` and ``space_invaders`` are the same."""
+    """Return the letters and digits of a name in lower case: equal for ``Space Invaders`` and ``space_invaders``."""
     return "".join(filter(str.isalnum, title)).lower()
 
 
-def played(env: str) -> str:
-    """Return the letters of what an ``--env`` plays, however it is spelt: ``ALE/Pong-v5`` is ``pong``."""
+def game_letters(env: str) -> str:
+    """Return the name of the game of an ``--env``, without prefix and version: ``pong`` for ``ALE/Pong-v5``."""
     return letters(env.removeprefix("ALE/").removesuffix("-v5").removesuffix("NoFrameskip-v4"))
 
 
@@ -52,7 +52,7 @@ def number(value: float | None) -> str:
 
 
 def score(value: float | None) -> str:
-    """Write a game's score: whole where it is whole or large, else with one decimal."""
+    """Write an episode's score: with one decimal, or none if it is whole or large."""
     if value is None or value != value:
         return NOTHING
     if abs(value) >= 100_000:
@@ -60,8 +60,8 @@ def score(value: float | None) -> str:
     return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:.1f}"
 
 
-def thinned(values: Sequence[float], width: int) -> list[float]:
-    """Return at most ``width`` values: where there are more, means of neighbours, each of as many as the others."""
+def downsampled(values: Sequence[float], width: int) -> list[float]:
+    """Return at most ``width`` values: the values themselves, or means of neighbours if there are more."""
     edges = [i * len(values) // width for i in range(width + 1)] if len(values) > width else range(len(values) + 1)
     return [sum(values[low:high]) / (high - low) for low, high in pairwise(edges)]
 
@@ -69,9 +69,9 @@ def thinned(values: Sequence[float], width: int) -> list[float]:
 def bars(values: Sequence[float], width: int, height: int) -> list[str]:
     """Draw values as bars of ``height`` rows, the top row first.
 
-    The lowest value has an eighth of a row, and one that is not finite has none.
+    The bar of the lowest value is an eighth of a row high; a value that is not finite has no bar.
     """
-    shown = thinned(values, width)
+    shown = downsampled(values, width)
     finite = [value for value in shown if math.isfinite(value)]
     low, high = min(finite, default=0.0), max(finite, default=0.0)
     span = (high - low) or 1.0

@@ -1,4 +1,4 @@
-"""A video of an agent at play."""
+"""Records a video of an agent."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -10,46 +10,53 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asyncrl import config as configuration
 from asyncrl import experiment
+from asyncrl.envs.render import film
 from asyncrl.errors import InputError
-from asyncrl.store import runs
+from asyncrl.store.document import RunDocument, read_document
 
 Picture = NDArray[np.uint8]
 
-EMULATOR_HZ = 60  # Atari frames a second
-OTHER_HZ = 30  # pictures a second elsewhere
-SMALL = 400  # pixels: smaller pictures are enlarged by a whole factor
+MIN_PIXELS = 400  # of the shorter side, below which pictures are enlarged by a whole factor
 
 
 def record(run: Path, which: str, out: Path, episodes: int, max_seconds: float | None) -> list[float]:
-    """Film whole games of a checkpoint, one after another, and return their scores.
+    """Record whole episodes of a checkpoint, one after another, and return their scores.
 
-    The file appears under its name only when it is complete.
+    The file gets its final name only when it is complete. Its rate is that of the environment.
 
     Args:
         run: its directory.
         which: ``last``, ``best`` or a step.
         out: ``.mp4`` or ``.gif``.
-        episodes: games.
-        max_seconds: of video, where it is then cut; None for all of it.
+        episodes: how many.
+        max_seconds: the length at which the video is cut; None: no limit.
 
     Raises:
-        InputError: the file cannot be written, or the environment has no pictures; nothing was written.
+        InputError: the file cannot be written, or the environment cannot render; nothing was written.
     """
     _check(out)
-    skipped = runs.read_document(run)["frames_per_step"]
-    rate = EMULATOR_HZ // skipped if skipped > 1 else OTHER_HZ
+    rate = frames_per_second(run)
     scores: list[float] = []
-    pictures = islice(_games(run, which, episodes, scores), int(max_seconds * rate) if max_seconds else None)
+    pictures = islice(_pictures(run, which, episodes, scores), int(max_seconds * rate) if max_seconds else None)
     _write(pictures, out, rate)
     return scores
 
 
-def _games(run: Path, which: str, episodes: int, scores: list[float]) -> Iterator[Picture]:
-    for game in range(episodes):
+def _pictures(run: Path, which: str, episodes: int, scores: list[float]) -> Iterator[Picture]:
+    for episode in range(episodes):
         scores.append(0.0)
-        for picture, scores[-1] in experiment.play(run, which, seed=1 + game):
+        for picture, scores[-1] in experiment.play(run, which, seed=1 + episode):
             yield picture
+
+
+def frames_per_second(run: Path) -> int:
+    """Return the rate at which the environment of a run is shown: its ``render_fps``; on Atari 60 / frame skip."""
+    config = configuration.build(RunDocument.model_validate(read_document(run)).config)
+    stage = film(config.env, config.atari)
+    stage.close()
+    return stage.frames_per_second
 
 
 def _check(out: Path) -> None:
@@ -62,8 +69,10 @@ def _check(out: Path) -> None:
 
 
 def _write(pictures: Iterator[Picture], out: Path, rate: int) -> None:
-    imageio: Any = import_module("imageio.v2")  # an extra
-    first = next(pictures)  # an environment without pictures raises here, before there is a file
+    # The package is an extra, so it may be missing.
+    imageio: Any = import_module("imageio.v2")
+    # An environment that cannot render raises here, before the file is created.
+    first = next(pictures)
     temporary = out.with_name(f".tmp-{out.name}")
     options: dict[str, Any] = {"macro_block_size": 2} if out.suffix == ".mp4" else {"loop": 0}
     speed = {"fps": rate} if out.suffix == ".mp4" else {"duration": 1000 / rate}
@@ -79,6 +88,6 @@ def _write(pictures: Iterator[Picture], out: Path, rate: int) -> None:
 
 
 def _enlarged(picture: Picture) -> Picture:
-    """Repeat pixels until the picture's shorter side has enough of them."""
-    times = max(1, SMALL // min(picture.shape[:2]))
+    """Repeat pixels by a whole factor, so that the shorter side has about MIN_PIXELS."""
+    times = max(1, MIN_PIXELS // min(picture.shape[:2]))
     return picture.repeat(times, axis=0).repeat(times, axis=1)

@@ -8,13 +8,21 @@ CONFIG = RunConfig(frames=400_000, network="nips", threads=2)
 STAMP = {"frames": 400_000, "steps": 100_000, "updates": 20_000, "seconds": 93.5}
 
 
+def write_document(root, name, **document):
+    """Write a run that has nothing but its run.json."""
+    run = claim(root, "stem", name)
+    with Writer(run) as writer:
+        writer.update_document(**document)
+    return run
+
+
 def make_run(root, name, status="finished", config=CONFIG, **document):
     """Write a run with four games of two workers, two rows of metrics and three evaluations."""
     run = claim(root, "stem", name)
     provenance = {"started": "2026-11-01T10:00:00+00:00", "versions": {"python": "3.12.1", "torch": "2.13.0"}}
     provenance |= {"commit": "0123456789abcdef", "dirty": True, "cpu": "A CPU", "cores": 8, "usable_cores": 2}
     with Writer(run) as writer:
-        writer.document(
+        writer.update_document(
             id=name,
             config=config.model_dump(mode="json"),
             provenance=provenance,

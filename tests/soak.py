@@ -16,8 +16,9 @@ from typing import Annotated
 import typer
 
 from asyncrl.store.checkpoint import load
+from asyncrl.store.document import read_document
 from asyncrl.store.rows import read_rows
-from asyncrl.store.runs import list_runs, read_document
+from asyncrl.store.runs import list_runs
 from tests.runtime.setups import children, is_alive, shared_memory, wait_until
 
 WORKERS, T_MAX, ENVS = 2, 5, 8

@@ -12,11 +12,12 @@ from unittest.mock import create_autospec
 
 import pytest
 
-from asyncrl import cli, doctor, experiment, video
+from asyncrl import doctor, experiment, video
+from asyncrl.cli.app import main
 from asyncrl.config import RunConfig
-from asyncrl.errors import Exit, InputError
+from asyncrl.errors import Exit, InputError, RunFailed, Stopped
 from asyncrl.store.manifest import NoCheckpointError
-from asyncrl.system.stop_signals import RunFailed, Stopped
+from asyncrl.training import job_builder
 from tests.past import make_run
 
 COMMANDS = ("run", "resume", "eval", "record", "ls", "show", "report", "export", "doctor")
@@ -25,7 +26,7 @@ ROW = {"mean": 1.0, "median": 1.0, "std": 0.0, "episodes": 3, "frames": 400_000,
 
 @pytest.fixture
 def results(tmp_path, monkeypatch):
-    """Be in an empty directory, whose results are the default ones."""
+    """Change to an empty directory, and return its default directory of results."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ASYNCRL_RESULTS", raising=False)
     monkeypatch.setenv("COLUMNS", "100")
@@ -34,11 +35,11 @@ def results(tmp_path, monkeypatch):
 
 @pytest.fixture
 def asyncrl(results, capsys):
-    """Return what runs a command line and returns its exit code, output and errors."""
+    """Return a function that runs a command line and returns its exit code, output and errors."""
 
     def run(*arguments):
         with pytest.raises(SystemExit) as end:
-            cli.main(arguments)
+            main(arguments)
         out, err = capsys.readouterr()
         return int(end.value.code or 0), out, err
 
@@ -47,11 +48,11 @@ def asyncrl(results, capsys):
 
 @pytest.fixture
 def fake(monkeypatch, results):
-    """Return what replaces a function of the experiment by one of the same signature, and gives it back to be asked."""
+    """Return a function that replaces a function of a module by a mock of the same signature."""
 
-    def replace(name, **behaviour):
-        double = create_autospec(getattr(experiment, name), **behaviour)
-        monkeypatch.setattr(experiment, name, double)
+    def replace(name, module=experiment, **behaviour):
+        double = create_autospec(getattr(module, name), **behaviour)
+        monkeypatch.setattr(module, name, double)
         return double
 
     return replace
@@ -59,8 +60,8 @@ def fake(monkeypatch, results):
 
 @pytest.fixture
 def resolved(fake):
-    """Return the table that `asyncrl run` resolves, without a look at environments."""
-    return fake("resolve", return_value=RunConfig(network="nips"))
+    """Return the mock of job_builder.resolve, which builds no environment."""
+    return fake("resolve", job_builder, return_value=RunConfig(network="nips"))
 
 
 def test_what_is_not_given_is_absent_from_the_table(asyncrl, resolved):
@@ -104,7 +105,7 @@ def test_a_dry_run_prints_what_can_be_run_and_writes_nothing(asyncrl, results, t
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["run", "--env", "pomg"], "Did you mean 'pong'?"),
         (["run", "--algo", "a3d"], "Did you mean 'a3c'?"),
@@ -130,7 +131,7 @@ def test_a_dry_run_prints_what_can_be_run_and_writes_nothing(asyncrl, results, t
         (["export", "--format", "xls"], "parquet or csv"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2_and_nothing_is_written(asyncrl, results, tmp_path, arguments, said):
+def test_a_mistake_is_one_line_and_exit_code_2_and_nothing_is_written(asyncrl, results, tmp_path, arguments, message):
     (tmp_path / "bad.toml").write_text("threads = = 3")
     (tmp_path / "misspelt.toml").write_text("treads = 3")
     before = set(tmp_path.rglob("*"))
@@ -142,7 +143,7 @@ def test_a_mistake_is_one_line_and_exit_code_2_and_nothing_is_written(asyncrl, r
     assert out == ""
     assert err.startswith("asyncrl: ")
     assert err.count("\n") == 1
-    assert said in err
+    assert message in err
     assert set(tmp_path.rglob("*")) == before
 
 
@@ -174,13 +175,13 @@ def test_results_can_be_set_once_for_all_commands(asyncrl, fake, resolved, monke
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "message"),
     [
         (lambda run: RunFailed(run, "ValueError: broken", Exit.WORKER_FAILED), 4, "ValueError: broken"),
         (lambda run: RunFailed(run, "the last checkpoint could not be saved", Exit.DISK_FULL), 5, "could not be saved"),
         (lambda run: Stopped(run, Exit.INTERRUPTED), 130, "asyncrl resume"),
         (lambda run: Stopped(run, Exit.TERMINATED), 143, "asyncrl resume"),
-        (lambda run: Stopped(run, Exit.WARNED), 75, "stopped by SIGUSR1. Go on with: asyncrl resume"),
+        (lambda run: Stopped(run, Exit.WARNED), 75, "stopped by SIGUSR1. Continue with: asyncrl resume"),
         (lambda run: InputError("wrong"), 2, "asyncrl: wrong"),
         (lambda run: NoCheckpointError("none is whole"), 3, "asyncrl: none is whole"),
         (lambda run: OSError(errno.ENOSPC, "No space left", "run.json"), 5, "Cannot write run.json: No space left."),
@@ -188,14 +189,16 @@ def test_results_can_be_set_once_for_all_commands(asyncrl, fake, resolved, monke
     ],
 )
 @pytest.mark.parametrize("command", ["run", "resume"])
-def test_every_end_has_its_exit_code_and_at_most_one_line(asyncrl, fake, resolved, results, command, error, code, said):
+def test_early_end_has_its_exit_code_and_at_most_one_line(
+    asyncrl, fake, resolved, results, command, error, code, message
+):
     run = make_run(results, "mine")
     fake("train" if command == "run" else "resume", side_effect=error(run))
     ended, _, err = asyncrl(command)
     assert ended == code
-    assert said in err
-    assert err.count("\n") == (said != "")
-    assert ("results" in err or str(results) in err) == ("See: asyncrl" in err or "Go on with: asyncrl" in err)
+    assert message in err
+    assert err.count("\n") == (message != "")
+    assert ("results" in err or str(results) in err) == ("See: asyncrl" in err or "Continue with: asyncrl" in err)
 
 
 def test_two_mistakes_are_two_lines(asyncrl, fake, resolved):
@@ -231,7 +234,7 @@ def test_resume_goes_on_with_a_larger_budget(asyncrl, fake, results):
 def test_eval_prints_a_line_or_json(asyncrl, fake, results):
     make_run(results, "mine")
     evaluate = fake("evaluate", return_value=ROW)
-    assert "1 is the mean of 3 games" in asyncrl("eval", "last", "--episodes", "3", "--checkpoint", "best")[1]
+    assert "1 is the mean of 3 episodes" in asyncrl("eval", "last", "--episodes", "3", "--checkpoint", "best")[1]
     assert evaluate.call_args.args[1:] == ("best", 3, 1)
     assert json.loads(asyncrl("eval", "--json")[1]) == ROW
 
@@ -266,7 +269,7 @@ def test_export_says_what_it_wrote(asyncrl, results):
 @pytest.mark.parametrize(("verdict", "code"), [("ok", 0), ("warn", 0), ("fail", 1)])
 def test_the_doctor_fails_only_if_a_check_does(asyncrl, monkeypatch, verdict, code):
     check = doctor.Check("disk", verdict, "half full", "Free some.")
-    monkeypatch.setattr(doctor, "examine", lambda results: iter([check]))
+    monkeypatch.setattr(doctor, "run_checks", lambda results: iter([check]))
     assert asyncrl("doctor")[0] == code
     ended, out, _ = asyncrl("doctor", "--json")
     assert ended == code
@@ -280,9 +283,10 @@ def test_every_command_explains_itself_with_an_example(asyncrl, command):
     assert f"Example: asyncrl {command}" in " ".join(out.split())
 
 
-def test_help_names_every_command(asyncrl):
+def test_help_lists_every_command_in_order(asyncrl):
     assert asyncrl("--help") == asyncrl()
-    assert all(command in asyncrl("--help")[1] for command in COMMANDS)
+    listed = re.findall(r"^│ ([a-z]+) ", asyncrl("--help")[1], re.MULTILINE)
+    assert tuple(listed) == COMMANDS
 
 
 def python(*arguments, seconds=60, **environment):
@@ -292,7 +296,7 @@ def python(*arguments, seconds=60, **environment):
 
 
 def command(*arguments):
-    """Run a command line as a person would, in a process of its own."""
+    """Run a command line in a process of its own."""
     return python("-m", "asyncrl", *arguments, seconds=100, OMP_NUM_THREADS="1")
 
 
@@ -300,7 +304,7 @@ def command(*arguments):
 def test_what_needs_no_torch_does_not_wait_for_it(results, arguments):
     code = f"""
 import sys
-from asyncrl.cli import main
+from asyncrl.cli.app import main
 try:
     main({arguments})
 except SystemExit as end:
@@ -327,14 +331,14 @@ def test_output_that_finds_no_room_is_one_line_and_exit_code_5(tmp_path):
 
 
 def test_a_missing_extra_is_named(results):
-    done = python("-c", "import sys; sys.modules['pandas'] = None; from asyncrl.cli import main; main(['export'])")
+    done = python("-c", "import sys; sys.modules['pandas'] = None; from asyncrl.cli.app import main; main(['export'])")
     assert done.returncode == 2
     assert done.stderr == "asyncrl: This needs pandas: pip install 'asyncrl[analysis]'.\n"
 
 
 def test_a_terminal_without_unicode_gets_question_marks(results):
     make_run(results, "mine")
-    done = python("-c", "from asyncrl.cli import main; main(['show'])", PYTHONIOENCODING="ascii")
+    done = python("-c", "from asyncrl.cli.app import main; main(['show'])", PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr
     assert "mine" in done.stdout
 
@@ -346,7 +350,7 @@ def test_a_run_of_the_emulator_has_nothing_to_complain_of(results):
 
 @pytest.mark.timeout(120)
 def test_the_whole_way_with_a_real_run(results):
-    """Train, look, evaluate and go on, with one process and the real runtime."""
+    """Train, show, evaluate and resume, with one process and the real runtime."""
     short = ("--set", "evaluation.episodes=1", "--set", "evaluation.every=1k")
     trained = command("run", "--env", "CartPole-v1", "--threads", "1", "--frames", "1k", "--name", "mine", *short)
     assert (trained.returncode, trained.stderr) == (0, "")

@@ -1,14 +1,28 @@
-"""Settings: where they come from, and what is said of those that cannot be."""
+"""Settings: their sources, and the messages for invalid ones."""
 
 import tomllib
-from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from asyncrl import config
-from asyncrl.config import ALGOS, RunConfig, build, field_names, merge, parse_frames, parse_set, preset, read_toml
+from asyncrl.config import (
+    ALGOS,
+    NETWORKS,
+    PRESETS,
+    Evaluation,
+    Optimizer,
+    RunConfig,
+    build,
+    field_names,
+    merge,
+    parse_frames,
+    parse_set,
+    read_toml,
+    to_toml,
+)
 from asyncrl.errors import InputError
+from asyncrl.networks.factory import CONVOLUTIONS
+from asyncrl.presets import preset, read_presets
 
 
 @pytest.mark.parametrize(
@@ -64,16 +78,15 @@ def test_nothing_changes_once_built():
 
 @pytest.mark.parametrize("algo", ALGOS)
 @pytest.mark.parametrize("kind", ["atari", "vector", "continuous"])
-@pytest.mark.parametrize("name", ["paper", "fast"])
+@pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_is_valid(name, kind, algo):
     run = build(merge(preset(name, kind, algo), {"algo": algo}))
     assert run.algo == algo
 
 
 def test_presets_know_no_other_names_kinds_and_algos():
-    text = Path(config.__file__).with_name("presets.toml").read_text()
-    presets = tomllib.loads(text)
-    assert set(presets) == {"paper", "fast"}
+    presets = read_presets()
+    assert set(presets) == set(PRESETS)
     for blocks in presets.values():
         assert set(blocks) <= {"atari", "vector", "continuous"}
         for block in blocks.values():
@@ -93,16 +106,16 @@ def test_preset_fast_off_atari_equals_paper(kind, algo):
     assert preset("fast", kind, algo) == preset("paper", kind, algo)
 
 
-def test_a_methods_own_preset_lies_over_its_kinds(monkeypatch):
+def test_preset_of_an_algorithm_replaces_values_of_its_kind():
     paper = {"vector": {"gamma": 0.9, "t_max": 7, "a3c": {"gamma": 0.8, "optimizer": {"lr": 1e-3}}}}
     fast = {"vector": {"gamma": 0.7, "entropy": 0.5, "a3c": {"optimizer": {"eps": 1e-5}}}}
-    monkeypatch.setattr(config, "_presets", lambda: {"paper": paper, "fast": fast})
-    assert preset("paper", "vector", "a3c") == {"gamma": 0.8, "t_max": 7, "optimizer": {"lr": 1e-3}}
-    assert preset("paper", "vector", "n-step-q") == {"gamma": 0.9, "t_max": 7}
-    assert preset("fast", "vector", "n-step-q") == {"gamma": 0.7, "t_max": 7, "entropy": 0.5}
+    presets = {"paper": paper, "fast": fast}
+    assert preset("paper", "vector", "a3c", presets) == {"gamma": 0.8, "t_max": 7, "optimizer": {"lr": 1e-3}}
+    assert preset("paper", "vector", "n-step-q", presets) == {"gamma": 0.9, "t_max": 7}
+    assert preset("fast", "vector", "n-step-q", presets) == {"gamma": 0.7, "t_max": 7, "entropy": 0.5}
     both = {"gamma": 0.7, "t_max": 7, "entropy": 0.5, "optimizer": {"lr": 1e-3, "eps": 1e-5}}
-    assert preset("fast", "vector", "a3c") == both
-    assert preset("paper", "unheard-of", "a3c") == {}
+    assert preset("fast", "vector", "a3c", presets) == both
+    assert preset("paper", "unknown", "a3c", presets) == {}
 
 
 def test_layers_lie_over_each_other_table_by_table():
@@ -141,20 +154,20 @@ def test_a_file_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "bytes_", "says"),
+    ("name", "bytes_", "message"),
     [("absent.toml", None, "Cannot read .*absent.toml: No such file"), ("bad.toml", b"a = = 1", "bad.toml is not TOML"),
      ("latin.toml", b'a = "\xe9"', "latin.toml is not TOML")],
 )  # fmt: skip
-def test_a_file_that_cannot_be_read_is_explained(tmp_path, name, bytes_, says):
+def test_a_file_that_cannot_be_read_is_explained(tmp_path, name, bytes_, message):
     if bytes_ is not None:
         (tmp_path / name).write_bytes(bytes_)
-    with pytest.raises(InputError, match=says) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         read_toml(tmp_path / name)
     assert one_line(caught)
 
 
 @pytest.mark.parametrize(
-    ("table", "says"),
+    ("table", "message"),
     [
         ({"thread": 4}, r"There is no setting 'thread'\. Did you mean 'threads'\?"),
         ({"optimizer": {"learning_rate": 1}}, "There is no setting 'optimizer.learning_rate'"),
@@ -177,10 +190,29 @@ def test_a_file_that_cannot_be_read_is_explained(tmp_path, name, bytes_, says):
         ({"frames": "10 miles"}, "frames should be a valid integer"),
     ],
 )
-def test_a_mistake_gets_one_line(table, says):
-    with pytest.raises(InputError, match=says) as caught:
+def test_a_mistake_gets_one_line(table, message):
+    with pytest.raises(InputError, match=message) as caught:
         build(table)
     assert one_line(caught)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        RunConfig(),
+        RunConfig(optimizer=Optimizer(clip=None)),
+        RunConfig(
+            env='a "quoted" \\ name', evaluation=Evaluation(every=1_000), optimizer=Optimizer(lr=1e-5, clip=1e22)
+        ),
+    ],
+)
+def test_to_toml_of_a_configuration_builds_the_same_one(config):
+    assert build(tomllib.loads(to_toml(config))) == config
+
+
+def test_networks_are_every_torso_with_and_without_lstm():
+    assert NETWORKS == ("nips", "nature", "mlp", "nips-lstm", "nature-lstm", "mlp-lstm")
+    assert {*CONVOLUTIONS, "mlp"} == {name.removesuffix("-lstm") for name in NETWORKS}
 
 
 def test_every_setting_has_a_name():

@@ -15,7 +15,7 @@ Usage = namedtuple("Usage", "total used free")
 
 
 @pytest.mark.parametrize(
-    ("status", "advice"), [(doctor.native.NO_COMPILER, "Install gcc"), ("switched off", "more slowly.")]
+    ("status", "advice"), [(doctor.native.NO_COMPILER, "Install gcc"), ("switched off", "is slower.")]
 )
 def test_without_the_compiled_part_training_is_slower(monkeypatch, status, advice):
     monkeypatch.setattr(doctor.native, "library", lambda: None)
@@ -32,7 +32,7 @@ def test_what_every_run_needs_is_looked_for(monkeypatch, tmp_path, free, failed)
         monkeypatch.setattr(doctor, name, lambda: doctor.Check("other", "ok", ""))
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda path: Usage(2**40, 0, free))
     monkeypatch.setattr(machine, "cores", lambda: 2)
-    checks = {check.name: check for check in doctor.examine(tmp_path)}
+    checks = {check.name: check for check in doctor.run_checks(tmp_path)}
     assert {name for name, check in checks.items() if check.verdict == "fail"} == failed
     assert "a run of 16 workers" in checks["open files"].found
     assert "16 threads take turns" in checks["cores"].advice
@@ -76,7 +76,7 @@ def test_what_breaks_while_it_is_examined_fails_with_its_reason(monkeypatch, tmp
 
     for name in ("games", "processes", "emulator"):
         monkeypatch.setattr(doctor, name, broken)
-    checks = {check.name: check for check in doctor.examine(tmp_path)}
+    checks = {check.name: check for check in doctor.run_checks(tmp_path)}
     assert checks["emulator"].verdict == "fail"
     assert checks["emulator"].found == "OSError: libsomething.so: no such file"
     assert checks["emulator"].advice

@@ -14,8 +14,8 @@ from asyncrl.events import Evaluated
 from asyncrl.learners.exploration import EpsilonGreedy
 from asyncrl.runtime.parameters import STEPS
 from asyncrl.store.checkpoint import CheckpointError, load, save
+from asyncrl.store.document import PROGRESS_COLUMNS, read_document
 from asyncrl.store.rows import Writer, read_rows
-from asyncrl.store.runs import read_document
 from asyncrl.system import machine
 from asyncrl.training import job_builder
 from tests.runtime.setups import describe, resolve
@@ -195,7 +195,7 @@ def test_a_resumed_run_goes_on_with_everything_as_it_was(run, sitting):
     assert resumed.parameters.T == saved.step
     assert resumed.parameters.updates == before["updates"] > 0
     assert [state.state for state in resumed.pool.states.values()] == saved.workers
-    counts = {name: before[name] for name in ("frames", "steps", "updates", "seconds")}
+    counts = {name: before[name] for name in PROGRESS_COLUMNS}
     assert resumed.document.items() >= counts.items()
     assert (resumed.document["sessions"], resumed.pool.job.session) == (1, 1)  # new games, not the first ones again
     assert (resumed.pool.job.budget, resumed.document["config"]["frames"]) == (1_000, 1_000)
@@ -224,11 +224,11 @@ def test_a_run_goes_on_with_other_settings_only_where_they_do_no_harm(run, sitti
     config = read_document(run)["config"]
     changed = config | {"gamma": 0.5, "optimizer": config["optimizer"] | {"lr": 0.3}}
     with Writer(run) as writer:
-        writer.document(config=changed)
+        writer.update_document(config=changed)
     with pytest.raises(InputError, match=r"gamma \(it was 0.99, now 0.5\), optimizer.lr \(it was .*, now 0.3\)\. Set"):
         experiment.resume(run, frames=1_000)
     with Writer(run) as writer:
-        writer.document(config=config | {"log_seconds": 3.0, "workers": {"restarts": 1}})
+        writer.update_document(config=config | {"log_seconds": 3.0, "workers": {"restarts": 1}})
     experiment.resume(run, frames=1_000)
     assert sitting.last.pool.job.restarts == 1
 
@@ -245,7 +245,7 @@ def test_a_run_whose_checkpoints_are_all_damaged_is_never_begun_anew(run):
         path.write_bytes(path.read_bytes()[:-1])
     before = read_document(run)
     for use in (lambda: experiment.resume(run, frames=1_000), lambda: experiment.evaluate(run)):
-        with pytest.raises(CheckpointError, match="No checkpoint of one is whole") as refused:
+        with pytest.raises(CheckpointError, match="No checkpoint of one is intact") as refused:
             use()
         assert refused.value.code == Exit.NO_CHECKPOINT
     with pytest.raises(CheckpointError, match="has no checkpoint of step 7") as refused:
@@ -266,7 +266,7 @@ def test_a_resume_that_does_not_fit_the_machine_changes_nothing(run, monkeypatch
 
 def test_a_configuration_that_cannot_be_read_is_named(run):
     with Writer(run) as writer:
-        writer.document(config={"algo": "dqn"})
+        writer.update_document(config={"algo": "dqn"})
     with pytest.raises(InputError, match=r"run\.json cannot be read: algo is 'dqn'"):
         experiment.resume(run)
 

@@ -63,10 +63,10 @@ def test_bars_span_their_values_from_an_eighth_of_a_row_to_all_rows():
     assert text.bars([0, float("nan"), 1, float("inf")], 9, 1) == ["▁ █ "]
 
 
-def test_thinned_means_of_neighbours_keep_the_width():
-    assert text.thinned([1, 3, 5, 7], 2) == [2, 6]
-    assert text.thinned([1, 2, 3], 3) == [1, 2, 3]
-    assert len(text.thinned(list(range(1000)), 69)) == 69
+def test_downsampled_values_are_means_of_neighbours():
+    assert text.downsampled([1, 3, 5, 7], 2) == [2, 6]
+    assert text.downsampled([1, 2, 3], 3) == [1, 2, 3]
+    assert len(text.downsampled(list(range(1000)), 69)) == 69
 
 
 def test_one_thing_is_not_several():

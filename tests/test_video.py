@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from asyncrl import video
+from asyncrl.config import RunConfig
 from asyncrl.errors import InputError
 from tests.past import make_run
 
@@ -39,11 +40,17 @@ def test_a_video_shows_every_picture_of_every_game(monkeypatch, run, tmp_path, n
 
 
 def test_a_video_is_cut_at_its_length(monkeypatch, run, tmp_path):
-    pictures = []
+    imageio = pytest.importorskip("imageio.v2")
+    pytest.importorskip("imageio_ffmpeg")
     monkeypatch.setattr(video.experiment, "play", play)
-    monkeypatch.setattr(video, "_write", lambda shown, out, rate: pictures.extend(shown))
     video.record(run, "last", tmp_path / "game.mp4", episodes=9, max_seconds=1.0)
-    assert len(pictures) == 15
+    with imageio.get_reader(tmp_path / "game.mp4") as reader:
+        assert sum(1 for _ in reader) == 15
+
+
+@pytest.mark.parametrize(("env", "rate"), [("pong", 15), ("CartPole-v1", 50)])
+def test_frames_per_second_is_the_rate_of_the_environment(tmp_path, env, rate):
+    assert video.frames_per_second(make_run(tmp_path, "run", config=RunConfig(env=env))) == rate
 
 
 @pytest.mark.parametrize("name", ["game.avi", "game", "nowhere/game.mp4"])

@@ -7,6 +7,7 @@ import pandas as pd
 from asyncrl.analysis.load import RunTables, load
 from asyncrl.analysis.selection import Selection
 from asyncrl.errors import InputError
+from asyncrl.store.query import no_runs_text
 
 FORMATS = ("parquet", "csv")
 
@@ -36,7 +37,7 @@ def empty_selection_message(selection: Selection) -> str:
     if wanted:
         place = "that was named" if selection.names else f"in {selection.results}"
         return f"No run {place} {' and '.join(wanted)}."
-    return f"There are no runs in {selection.results} yet. Start one: asyncrl run"
+    return no_runs_text(selection.results)
 
 
 def _write(file: Path, table: pd.DataFrame) -> tuple[Path, int]:

@@ -14,19 +14,22 @@ from asyncrl.analysis import cache
 from asyncrl.analysis.reference_data import game
 from asyncrl.analysis.selection import SelectedRun, Selection, runs_without_document, select_runs
 from asyncrl.errors import InputError
+from asyncrl.store.document import PROGRESS_COLUMNS, Status
 from asyncrl.text import counted
 
 TABLES = ("evaluations", "metrics", "episodes", "failures")
 SETTINGS = ("algo", "env", "network", "initial_weights", "threads", "envs_per_thread", "t_max", "gamma", "seed")
 PROVENANCE = ("cpu", "cores", "usable_cores", "compiled", "commit", "dirty", "platform", "started")
-COUNTERS = tuple(cache.COUNTER_COLUMNS)
 NUMBER_COLUMNS = (
-    *COUNTERS, "threads", "envs_per_thread", "t_max", "gamma", "lr", "budget", "cores", "usable_cores",
+    *PROGRESS_COLUMNS, "threads", "envs_per_thread", "t_max", "gamma", "lr", "budget", "cores", "usable_cores",
     "frames_per_step",
 )  # fmt: skip
 IGNORED_SETTINGS = ("seed", "log_seconds", "profile", "checkpoints", "workers")  # equal runs may differ in these
 OPTIONAL_COLUMNS = {"evaluations": ("kind", "protocol", "episodes", "median", "std"), "failures": ("worker", "reason")}
-UNFINISHED = {"running": "training is still running", "interrupted": "training was stopped before the end"}
+UNFINISHED: dict[str, str] = {
+    Status.RUNNING: "training is still running",
+    Status.INTERRUPTED: "training was stopped before the end",
+}
 
 Problem = dict[str, str]
 
@@ -71,9 +74,10 @@ def load(selection: Selection, tables: Sequence[str] = TABLES, max_metric_rows: 
         for name in TABLES
     }
     # run.json of a running or crashed run is older than its rows
-    for name in COUNTERS:
+    for name in PROGRESS_COLUMNS:
         reached = read["metrics"].groupby("run", observed=True)[name].max().reindex(runs.index)
-        runs[name] = np.fmax(runs[name], reached.where(runs["status"].isin(("running", "crashed"))).astype(float))
+        is_open = runs["status"].isin((Status.RUNNING, Status.CRASHED))
+        runs[name] = np.fmax(runs[name], reached.where(is_open).astype(float))
     return RunTables(runs, **read, problems=pd.DataFrame(problems, columns=["run", "kind", "text"]))
 
 
@@ -87,7 +91,7 @@ def _by_name(selected: Iterable[SelectedRun]) -> dict[str, SelectedRun]:
 
 
 def _columns(selected: Mapping[str, SelectedRun]) -> list[str] | None:
-    return None if selected else list(_run_row(SelectedRun(Path(), {"status": "finished"}, None), []))
+    return None if selected else list(_run_row(SelectedRun(Path(), {"status": Status.FINISHED}, None), []))
 
 
 def _run_row(run: SelectedRun, problems: list[Problem]) -> dict[str, Any]:
@@ -112,7 +116,7 @@ def _run_row(run: SelectedRun, problems: list[Problem]) -> dict[str, Any]:
         "lr": optimizer.get("lr"),
         "budget": config.get("frames"),
         "frames_per_step": document.get("frames_per_step"),
-        **{name: document.get(name) for name in COUNTERS},
+        **{name: document.get(name) for name in PROGRESS_COLUMNS},
         **{name: provenance.get(name) for name in PROVENANCE},
         **{name: versions.get(name) for name in ("asyncrl", "python", "torch", "numpy", "gymnasium", "ale-py")},
         "setting": json.dumps([setting, protocol], sort_keys=True),  # all but the seed
@@ -156,8 +160,8 @@ def _configured_protocol(config: Mapping[str, Any], protocol: object) -> object:
 def _status(run: SelectedRun, problems: list[Problem]) -> tuple[str, str | None]:
     """Return the status of a run and its reason; record a problem if the run is not finished."""
     status, reason = str(run.document.get("status")), run.document.get("reason")
-    if status != "finished":
-        kind = status if status in ("running", "interrupted", "failed", "crashed") else "damaged"
+    if status != Status.FINISHED:
+        kind = status if status in tuple(Status) else Status.DAMAGED.value
         problems.append({"run": run.path.name, "kind": kind, "text": str(reason or UNFINISHED.get(kind, "no status"))})
     return status, None if reason is None else str(reason)
 
@@ -173,13 +177,13 @@ def _read_table(
     tables = []
     for run, (path, _, _) in selected.items():
         status = runs.at[run, "status"]
-        if status == "damaged":
+        if status == Status.DAMAGED:
             continue
-        found = cache.cached_rows(path, name, status == "finished")
+        found = cache.cached_rows(path, name, status == Status.FINISHED)
         if found.damaged:
             text = f"excluded: {counted(found.damaged, 'damaged row')} of {name}.jsonl"
             problems.append({"run": run, "kind": "rows", "text": text})
-        if found.is_truncated and status != "running":
+        if found.is_truncated and status != Status.RUNNING:
             problems.append({"run": run, "kind": "rows", "text": f"the last row of {name}.jsonl is incomplete"})
         table = _downsampled(found.table, max_metric_rows) if name == "metrics" and max_metric_rows else found.table
         ids = pa.DictionaryArray.from_arrays(np.zeros(len(table), np.int32), [run])

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pandas as pd
 
-from asyncrl.text import letters, played
+from asyncrl.text import game_letters, letters
 
 NO_OP, HUMAN = "no-op", "human"  # kinds of episode start: up to 30 no-ops, or states that a human had reached
 STARTS = {
@@ -41,7 +41,7 @@ def speedup() -> pd.DataFrame:
 
 def game(env: str) -> str:
     """Return the ROM of an ``--env`` (``pong`` for ``ALE/Pong-v5``), or the name itself if it is no Atari game."""
-    return _roms().get(played(env), env)
+    return _roms().get(game_letters(env), env)
 
 
 @cache

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from asyncrl.errors import InputError
-from asyncrl.store import runs
-from asyncrl.store.runs import DOCUMENT, LOCK
+from asyncrl.store import query, runs
+from asyncrl.store.document import DOCUMENT
+from asyncrl.store.runs import LOCK
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,9 @@ def select_runs(selection: Selection) -> list[SelectedRun]:
     """
     wanted = [runs.find(selection.results, name) for name in selection.names]
     sets = [_parse_set(text) for text in selection.compare]
-    matches = runs.conditions(selection.where)
+    matches = query.parse_where(selection.where)
     named = {path.resolve(): (path, runs.current_document(path)) for path in wanted}  # a path may lead to another store
-    found = [pair for pair in (named.values() if wanted else runs.select(selection.results)) if matches(*pair)]
+    found = [pair for pair in (named.values() if wanted else query.select(selection.results)) if matches(*pair)]
     if not sets:
         return [SelectedRun(path, document, None) for path, document in found]
     labels = [[label for label, is_in_set in sets if is_in_set(*pair)] for pair in found]
@@ -57,12 +58,12 @@ def select_runs(selection: Selection) -> list[SelectedRun]:
     return [SelectedRun(*pair, mine[0]) for pair, mine in zip(found, labels, strict=True) if mine]
 
 
-def _parse_set(text: str) -> tuple[str, runs.Conditions]:
+def _parse_set(text: str) -> tuple[str, query.RunFilter]:
     """Parse ``LABEL: CONDITIONS``."""
     label, colon, where = (part.strip() for part in text.partition(":"))
     if not (label and colon and where):
         raise InputError(f"--compare takes 'LABEL: CONDITIONS', such as 'many threads: threads>=8'; got {text!r}.")
-    return label, runs.conditions(where)
+    return label, query.parse_where(where)
 
 
 def runs_without_document(results: Path) -> list[Path]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from asyncrl.analysis.labels import with_labels
 from asyncrl.analysis.load import RunTables
+from asyncrl.store.document import Status
 from asyncrl.text import counted
 
 REQUIRED = ("game", "protocol", "algo", "threads", "seed", "frames_per_step", "lr")  # in run.json
@@ -42,9 +43,9 @@ def build_comparison(store: RunTables, unfinished: bool = False) -> Comparison:
     """
     found: Problems = []
     runs = store.runs
-    finished = runs["status"] == "finished"
+    finished = runs["status"] == Status.FINISHED
     is_provisional = not finished.any() and not runs.empty
-    candidates = runs[finished | (runs["status"] != "damaged") & (unfinished or is_provisional)]
+    candidates = runs[finished | (runs["status"] != Status.DAMAGED) & (unfinished or is_provisional)]
     candidates = candidates[~candidates["id"].isin(_runs_without_settings(candidates, found))]
     evaluations = _valid_evaluations(store, candidates, found)
     wrong = _runs_with_wrong_units(store, candidates, found) | _runs_with_wrong_protocol(candidates, found)
@@ -124,7 +125,7 @@ def _repeated_runs(runs: pd.DataFrame, evaluations: pd.DataFrame, problems: Prob
     kept: dict[object, str] = {}  # by settings and seed
     originals: dict[object, str] = {}  # by their numbers
     scores = dict(list(evaluations.groupby("run")))
-    in_order = runs.assign(is_open=runs["status"] != "finished").sort_values(["is_open", "started", "id"])
+    in_order = runs.assign(is_open=runs["status"] != Status.FINISHED).sort_values(["is_open", "started", "id"])
     for run, row in in_order.iterrows():
         key = (row["setting"], row["seed"])
         rows = scores.get(run)

@@ -25,7 +25,7 @@ def fit(network: str, obs_shape: Sequence[int]) -> str:
         network = "nips" if frames else "mlp"
     wants = "vectors" if network.startswith("mlp") else "frames"
     if frames != (wants == "frames"):
-        right = "nips or nature" if frames else "mlp"
+        right = " or ".join(CONVOLUTIONS) if frames else "mlp"
         raise InputError(f"Network {network!r} is for {wants}, but observations are {tuple(obs_shape)}; use {right}.")
     if frames and min(convolved(size, CONVOLUTIONS[network.partition("-")[0]][0]) for size in obs_shape[1:]) < 1:
         raise InputError(f"Frames {tuple(obs_shape)} are too small for network {network!r}; resize them to 84 × 84.")

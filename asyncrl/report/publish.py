@@ -17,7 +17,7 @@ from asyncrl.report import plot, plot_pool
 from asyncrl.report.columns import ReportTable
 from asyncrl.report.figures import Figure
 from asyncrl.report.gather import Report
-from asyncrl.store.runs import DOCUMENT
+from asyncrl.store.document import DOCUMENT
 
 PAGE, TITLE_TAG = "report.html", b"<title>asyncrl: runs compared</title>"
 REPORT_FILES = ("figures/*.svg", "figures/*.png", "figures/*.csv", "tables/*.csv")

@@ -1,4 +1,4 @@
-"""How bytes become durable: written whole, synced, and only then given their name."""
+"""Atomic, durable writes: a file is written whole and synced, and only then gets its name."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def plain(value: object) -> object:
-    """Return a value as JSON knows it: arrays and tuples as lists, numpy's numbers as Python's, NaN and ∞ as null."""
+    """Convert a value for JSON: arrays and tuples to lists, numpy's numbers to Python's, NaN and ∞ to None."""
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
@@ -21,7 +21,7 @@ def plain(value: object) -> object:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Read a file that holds one JSON object; raise OSError or ValueError where it does not."""
+    """Read a file with one JSON object; raise OSError if it cannot be read, ValueError if it has no object."""
     try:
         table = json.loads(path.read_bytes())
     except RecursionError:
@@ -32,7 +32,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Write a new file and wait until the disk has it."""
+    """Write a new file, and wait until it is on disk."""
     with path.open("xb") as file:
         file.write(data)
         file.flush()
@@ -40,7 +40,7 @@ def write_synced(path: Path, data: bytes) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Wait until the disk has a directory's names."""
+    """Wait until the names in a directory are on disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -49,7 +49,7 @@ def sync_directory(path: Path) -> None:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Give a file new contents at once: a reader, or a crash, finds the old ones or the new ones, both whole."""
+    """Replace a file in one step: a reader finds the whole old or the whole new contents, even after a crash."""
     temporary = path.with_name(f".tmp-{secrets.token_hex(4)}")
     try:
         write_synced(temporary, data)

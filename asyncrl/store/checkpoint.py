@@ -1,7 +1,7 @@
-"""Checkpoints: directories that are whole and verified, or not there.
+"""Checkpoints: written atomically, verified when loaded.
 
 ``checkpoints/000000800000/`` holds ``state.safetensors``, ``workers.json`` and a manifest of their sha256. It is
-written under a hidden name, synced, read back, and only then renamed into place. Nothing here unpickles.
+written under a hidden name, synced, read back, and only then renamed. Nothing is unpickled.
 """
 
 import json
@@ -23,20 +23,20 @@ from asyncrl.store.manifest import CheckpointError, DamagedError, NoCheckpointEr
 __all__ = ["Best", "Checkpoint", "CheckpointError", "best", "count", "forget_best", "load", "mark_best", "save"]
 
 STATE, WORKERS, BEST = "state.safetensors", "workers.json", "best.json"
-DISPLACED = "-displaced"  # by another of the same step, until that one has its name
+DISPLACED = "-displaced"  # suffix of an older checkpoint of the same step, during its replacement
 
 
 class Checkpoint(NamedTuple):
-    """Everything a run needs in order to go on."""
+    """The state from which a run resumes."""
 
     step: int  # T
-    tensors: dict[str, Tensor]  # θ, θ⁻, g, counters; copied when saved
-    workers: list[dict[str, Any]]  # one each; JSON, so tuples come back as lists
-    meta: dict[str, Any]  # the rest: progress made, the configuration; JSON, too
+    tensors: dict[str, Tensor]  # θ, θ⁻, g, counters
+    workers: list[dict[str, Any]]  # one state a worker, as JSON: tuples become lists
+    meta: dict[str, Any]  # counts and configuration, as JSON
 
     @property
     def evaluated(self) -> Tensor:
-        """Return the ``[P]`` weights to play with: the running average of θ where the run kept one, else θ."""
+        """Return the ``[P]`` weights for evaluations: the running average of θ if the run has one, else θ."""
         return self.tensors.get("average", self.tensors["theta"])
 
 
@@ -48,16 +48,17 @@ class Best(NamedTuple):
 
 
 def save(run: Path, checkpoint: Checkpoint, keep: int = 3) -> Path:
-    """Write a checkpoint and return its directory; then remove old ones but the newest ``keep`` (≥ 2) and the best.
+    """Write a checkpoint and return its directory; then remove all but the newest ``keep`` (≥ 2) and the best.
 
     Raises:
-        OSError: the disk is full, or did not give back what was written; the checkpoints before are as they were.
+        OSError: the disk is full, or the checkpoint reads back differently; earlier checkpoints are unchanged.
     """
     folder = _folder(run)
     if not folder.exists():
         folder.mkdir()
         sync_directory(run)
-    for stale in folder.glob(".tmp-*"):  # what a crash left
+    # A crash during a save leaves these.
+    for stale in folder.glob(".tmp-*"):
         shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
     path, hidden = folder / f"{checkpoint.step:012d}", _hidden(folder)
     displaced = path.with_name(path.name + DISPLACED)
@@ -79,49 +80,50 @@ def save(run: Path, checkpoint: Checkpoint, keep: int = 3) -> Path:
 def load(run: Path, which: str = "last") -> Checkpoint:
     """Return the ``last`` checkpoint, the ``best`` one, or that of a step, after verifying every file.
 
-    Where the last one is damaged, the newest that is whole is taken instead, with one warning.
+    If the last one is damaged, return the newest valid one, with one warning.
 
     Raises:
-        CheckpointError: there is none such, it is damaged, or a newer asyncrl wrote it.
+        CheckpointError: it does not exist, it is damaged, or a newer asyncrl wrote it.
     """
     if which == "last":
         return _load_last(run)
     if which == "best":
-        named = best(run)
-        if named is None:
-            raise CheckpointError(f"{run.name} has no best checkpoint yet: the first evaluation names one.")
-        step = named.step
+        marked = best(run)
+        if marked is None:
+            raise CheckpointError(f"{run.name} has no best checkpoint yet: the first evaluation marks one.")
+        step = marked.step
     elif re.fullmatch(r"[0-9]+", which):
         step = int(which)
     else:
-        raise CheckpointError(f"A checkpoint is 'last', 'best' or a step ({_known(run)}); got {which!r}.")
+        raise CheckpointError(f"A checkpoint is 'last', 'best' or a step ({_steps_text(run)}); got {which!r}.")
     return _read(_of_step(run, step))
 
 
 def mark_best(run: Path, step: int, score: float) -> None:
-    """Name a saved checkpoint the best so far, never to be pruned; raise CheckpointError if that step is not saved."""
+    """Mark a saved checkpoint as the best, which is never pruned; raise CheckpointError if that step is not saved."""
     path = _of_step(run, step)
     replace_file(path.with_name(BEST), json.dumps({"step": step, "score": score}).encode() + b"\n")
 
 
 def forget_best(run: Path, step: int) -> None:
-    """Name no checkpoint the best if that is one of a later step."""
-    named = best(run)
-    if named is not None and named.step > step:
+    """Remove the mark of the best checkpoint if its step is later than the given one."""
+    marked = best(run)
+    if marked is not None and marked.step > step:
         (_folder(run) / BEST).unlink()
 
 
 def best(run: Path) -> Best | None:
-    """Return which checkpoint is the best so far, or None where none was named."""
+    """Return the step and score of the best checkpoint, or None if none is marked."""
     try:
         entries = read_object(_folder(run) / BEST)
         return Best(int(entries["step"]), float(entries["score"]))
-    except (FileNotFoundError, KeyError, TypeError, ValueError, OverflowError):  # none was named, or it is damaged
+    # No checkpoint is marked, or the mark is damaged.
+    except (FileNotFoundError, KeyError, TypeError, ValueError, OverflowError):
         return None
 
 
 def count(run: Path) -> int:
-    """Return how many checkpoints there are, whole or not."""
+    """Return how many checkpoints there are, valid or not."""
     return len(_paths(run))
 
 
@@ -137,7 +139,7 @@ def _load_last(run: Path) -> Checkpoint:
             warnings.warn(f"{' '.join(damaged)} Going back to step {checkpoint.step}.", stacklevel=3)
         return checkpoint
     if damaged:
-        raise NoCheckpointError(f"No checkpoint of {run.name} is whole. {' '.join(damaged)}")
+        raise NoCheckpointError(f"No checkpoint of {run.name} is intact. {' '.join(damaged)}")
     raise NoCheckpointError(f"{run.name} has no checkpoint yet.")
 
 
@@ -152,20 +154,20 @@ def _read(path: Path) -> Checkpoint:
         tensors, workers = safetensors.torch.load(files[STATE]), json.loads(files[WORKERS])
         return Checkpoint(entries["step"], tensors, workers, entries["meta"])
     except (SafetensorError, ValueError, KeyError):
-        raise DamagedError(f"The checkpoint {path} is damaged: its files are of another kind.") from None
+        raise DamagedError(f"The checkpoint {path} is damaged: its files have invalid contents.") from None
 
 
 def _prune(run: Path, newest: int, keep: int) -> None:
-    """Remove what is older than the ``keep`` newest that are whole, but never the best or the one just written."""
-    named = best(run)
-    spared = (newest, named.step if named else None)
-    oldest = min([_step(path) for path in _paths(run) if _is_whole(path)][: max(keep, 2)], default=0)
+    """Remove checkpoints older than the newest ``keep`` valid ones, except the best and the one just written."""
+    marked = best(run)
+    kept = (newest, marked.step if marked else None)
+    oldest = min([_step(path) for path in _paths(run) if _is_valid(path)][: max(keep, 2)], default=0)
     for path in _paths(run):
-        if _step(path) < oldest and _step(path) not in spared:
+        if _step(path) < oldest and _step(path) not in kept:
             _remove(path)
 
 
-def _is_whole(path: Path) -> bool:
+def _is_valid(path: Path) -> bool:
     try:
         manifest.read(path, (STATE, WORKERS))
     except CheckpointError:
@@ -174,7 +176,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def _remove(path: Path) -> None:
-    """Take a checkpoint away: out of sight at once, so that a crash leaves no part of it to be found."""
+    """Remove a checkpoint; it is renamed first, so that a crash leaves no incomplete one under its name."""
     if path.exists():
         hidden = _hidden(path.parent)
         path.rename(hidden)
@@ -190,7 +192,7 @@ def _hidden(folder: Path) -> Path:
 
 
 def _paths(run: Path) -> list[Path]:
-    """Return every checkpoint, the newest first; a displaced one after that of the same step."""
+    """Return every checkpoint, the newest first; a displaced one comes after the new one of the same step."""
     found = [path for path in _folder(run).glob("*") if re.fullmatch(rf"[0-9]{{12,}}({DISPLACED})?", path.name)]
     return sorted(found, key=lambda path: (-_step(path), len(path.name)))
 
@@ -199,12 +201,12 @@ def _of_step(run: Path, step: int) -> Path:
     for path in _paths(run):
         if _step(path) == step:
             return path
-    raise CheckpointError(f"{run.name} has no checkpoint of step {step}; it has {_known(run)}.")
+    raise CheckpointError(f"{run.name} has no checkpoint of step {step}; it has {_steps_text(run)}.")
 
 
 def _step(path: Path) -> int:
     return int(path.name.removesuffix(DISPLACED))
 
 
-def _known(run: Path) -> str:
+def _steps_text(run: Path) -> str:
     return ", ".join(str(_step(path)) for path in _paths(run)) or "none yet"

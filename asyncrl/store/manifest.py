@@ -1,4 +1,4 @@
-"""A directory of files with a manifest of their sha256: it verifies to the last bit, or it is damaged."""
+"""Directories of files with a manifest of their sha256, which finds every changed bit."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -16,24 +16,25 @@ MANIFEST = "manifest.json"
 
 
 class CheckpointError(InputError):
-    """No checkpoint that was asked for can be loaded."""
+    """The requested checkpoint cannot be loaded."""
 
 
 class NoCheckpointError(CheckpointError):
-    """A run has no checkpoint that could be used."""
+    """A run has no usable checkpoint."""
 
     code = Exit.NO_CHECKPOINT
 
 
 class DamagedError(NoCheckpointError):
-    """A directory is not what was once written."""
+    """The contents of a directory differ from what was written."""
 
 
 def write(path: Path, files: Mapping[str, bytes], **entries: object) -> None:
-    """Make a directory of files, the manifest last, synced; raise OSError unless it reads back as it was written."""
+    """Write and sync a directory of files, the manifest last; raise OSError if it reads back differently."""
     hashes = {name: sha256(data).hexdigest() for name, data in files.items()}
     manifest = {"format": FORMAT, "versions": versions(), **entries, "sha256": hashes}
-    manifest = json.loads(json.dumps(manifest))  # as a reader will have it: keys are text
+    # The digest is of the manifest after JSON, which turns keys into text.
+    manifest = json.loads(json.dumps(manifest))
     manifest["digest"] = _digest(manifest)
     path.mkdir()
     for name, data in files.items():
@@ -50,28 +51,28 @@ def read(path: Path, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, by
     """Return the manifest and the contents of the named files.
 
     Raises:
-        DamagedError: a byte is not as it was written.
-        CheckpointError: a newer asyncrl wrote it.
+        DamagedError: a file is missing or changed.
+        CheckpointError: a newer asyncrl wrote the directory.
     """
     try:
         manifest = read_object(path / MANIFEST)
         if manifest.pop("digest", None) != _digest(manifest):
-            raise DamagedError(f"The checkpoint {path} is damaged: {MANIFEST} is not as it was written.")
+            raise DamagedError(f"The checkpoint {path} is damaged: {MANIFEST} has changed.")
         if manifest["format"] > FORMAT:
-            theirs = f"format {manifest['format']}; this one reads up to {FORMAT}"
-            raise CheckpointError(f"The checkpoint {path} was written by a newer asyncrl ({theirs}).")
+            formats = f"format {manifest['format']}; this one reads up to {FORMAT}"
+            raise CheckpointError(f"The checkpoint {path} was written by a newer asyncrl ({formats}).")
         files = {name: (path / name).read_bytes() for name in names}
         for name, data in files.items():
             if sha256(data).hexdigest() != manifest["sha256"][name]:
-                raise DamagedError(f"The checkpoint {path} is damaged: {name} is not as it was written.")
+                raise DamagedError(f"The checkpoint {path} is damaged: {name} has changed.")
     except OSError as error:
         missing = Path(error.filename).name if error.filename else "a file"
         raise DamagedError(f"The checkpoint {path} is damaged: {missing}: {error.strerror}.") from None
     except (ValueError, KeyError, TypeError):
-        raise DamagedError(f"The checkpoint {path} is damaged: {MANIFEST} makes no sense.") from None
+        raise DamagedError(f"The checkpoint {path} is damaged: {MANIFEST} has no valid entries.") from None
     return manifest, files
 
 
 def _digest(manifest: Mapping[str, object]) -> str:
-    """Return the sha256 of a manifest without its own digest; this stays so in every format."""
+    """Return the sha256 of a manifest without its own digest; no later format may change this."""
     return sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()

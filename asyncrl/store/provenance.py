@@ -1,4 +1,4 @@
-"""What made a run: a whitelist, so that nothing private can slip in."""
+"""The provenance of a run: its code and machine. Only listed values are stored, so no private ones."""
 
 import os
 import platform
@@ -16,24 +16,25 @@ PACKAGES = ("asyncrl", "torch", "numpy", "gymnasium", "ale-py")
 
 
 def collect() -> dict[str, Any]:
-    """Return versions, commit, processor and start time; None where one cannot be known."""
-    commit, dirty = _commit(Path(__file__).parents[2])
+    """Return versions, commit, processor and start time; None for an unknown one."""
+    commit, dirty = commit_of(Path(__file__).parents[2])
     return {
         "versions": versions(),
         "commit": commit,
-        "dirty": dirty,  # the package differs from that commit
+        "dirty": dirty,
         "platform": platform.platform(),
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "cores": os.cpu_count(),
         "usable_cores": machine.cores(),
-        "compiled": native.library() is not None,  # the numbers are then the same to rounding only
+        # Compiled kernels give the same numbers up to rounding.
+        "compiled": native.library() is not None,
         "program": Path(sys.argv[0]).name,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
 def versions(*others: str) -> dict[str, str | None]:
-    """Return the versions of Python and of the packages that decide a result, without importing them."""
+    """Return the versions of Python and of the packages that influence results, without importing them."""
     return {"python": platform.python_version(), **{package: _version(package) for package in (*PACKAGES, *others)}}
 
 
@@ -44,11 +45,12 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _commit(checkout: Path) -> tuple[str | None, bool | None]:
-    """Return the commit and whether the package differs from it; None where this is not asyncrl's own checkout."""
+def commit_of(checkout: Path) -> tuple[str | None, bool | None]:
+    """Return the commit of asyncrl's checkout, and whether the package differs from it; None if it is no checkout."""
     top = _git(checkout, "rev-parse", "--show-toplevel")
     commit = _git(checkout, "rev-parse", "HEAD")
-    if commit is None or top is None or Path(top).resolve() != checkout.resolve():  # installed inside another project
+    # asyncrl may be installed inside the checkout of another project.
+    if commit is None or top is None or Path(top).resolve() != checkout.resolve():
         return None, None
     changes = _git(checkout, "status", "--porcelain", "--", "asyncrl")
     return commit, None if changes is None else bool(changes)
@@ -62,7 +64,8 @@ def _git(checkout: Path, *arguments: str) -> str | None:
         return None
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
+    """Return the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

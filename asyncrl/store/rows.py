@@ -1,6 +1,6 @@
-"""What a run leaves as it goes: rows in ``*.jsonl`` files, and the one document ``run.json``.
+"""Appends rows to the ``*.jsonl`` files of a run, updates its ``run.json``, and reads rows.
 
-Rows are only ever appended, each as one write of a whole line, so that a reader and a crash lose at most the last one.
+Each row is one write of a whole line, so that a reader, or a crash, loses at most the last one.
 """
 
 import errno
@@ -14,19 +14,20 @@ from pathlib import Path
 from typing import Any, Self
 
 from asyncrl.store.atomic import plain, replace_file
-from asyncrl.store.runs import DOCUMENT, FORMAT, read_document
+from asyncrl.store.document import DOCUMENT, FORMAT, read_document
 
-BLOCK = 1 << 16  # bytes looked at together for the last newline
+BLOCK = 1 << 16  # bytes read at a time in the search for the last newline
 
 
 def read_rows(run: Path, name: str) -> list[dict[str, Any]]:
-    """Return the rows of ``episodes``, ``metrics`` or ``evaluations``; an unterminated or damaged one is left out."""
+    """Return the rows of ``<name>.jsonl``, such as ``episodes``, without incomplete or damaged ones."""
     try:
         lines = _rows_file(run, name).read_bytes().split(b"\n")
     except FileNotFoundError:
         return []
     rows = []
-    for line in lines[:-1]:  # after the last newline there is nothing, or a row that is still being written
+    # After the last newline there is nothing, or an incomplete row.
+    for line in lines[:-1]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
@@ -37,9 +38,10 @@ def read_rows(run: Path, name: str) -> list[dict[str, Any]]:
 
 
 def cut(run: Path, name: str, step: int) -> None:
-    """Leave out rows of later steps than a run goes back to: it makes them again. Those of ``asyncrl eval`` stay."""
+    """Remove rows of later steps than the checkpoint that a run resumes from; keep those of ``asyncrl eval``."""
     with suppress(FileNotFoundError), _rows_file(run, name).open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # who waits to append finds the new file
+        # A writer that waits for this lock then opens the new file.
+        fcntl.flock(file, fcntl.LOCK_EX)
         rows = read_rows(run, name)
         kept = [row for row in rows if row.get("steps", 0) <= step or row.get("kind") == "eval"]
         if len(kept) < len(rows):
@@ -51,31 +53,31 @@ def _line(row: Mapping[str, Any]) -> bytes:
 
 
 class Writer:
-    """The hand that writes a run's rows and its document."""
+    """Appends a run's rows and updates its document."""
 
     def __init__(self, run: Path) -> None:
         self.run = run
         self._files: dict[str, FileIO] = {}
 
     def append(self, name: str, row: Mapping[str, Any]) -> None:
-        """Add one row to ``<name>.jsonl``, after cutting off what a crash left unterminated.
+        """Append one row to ``<name>.jsonl``, after removing an incomplete row that a crash left.
 
         Raises:
-            OSError: the disk is full, or the file cannot be written; the rows before are whole.
+            OSError: the disk is full, or the file cannot be written; earlier rows are intact.
         """
         line = _line(row)
         file = self._lock(name)
         try:
-            whole = _whole_length(file.fileno())
-            file.truncate(whole)
+            length = _length_of_whole_rows(file.fileno())
+            file.truncate(length)
             if file.write(line) < len(line):
-                file.truncate(whole)
+                file.truncate(length)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
         finally:
             fcntl.flock(file, fcntl.LOCK_UN)
 
     def _lock(self, name: str) -> FileIO:
-        """Return a file for this hand alone: `asyncrl eval` may append while the run is still training."""
+        """Open and lock a file: ``asyncrl eval`` may append while the run is still training."""
         path = _rows_file(self.run, name)
         while True:
             if name not in self._files:
@@ -84,16 +86,17 @@ class Writer:
             fcntl.flock(file, fcntl.LOCK_EX)
             if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file
-            self._files.pop(name).close()  # it was replaced meanwhile
+            # cut() replaced the file meanwhile.
+            self._files.pop(name).close()
 
-    def document(self, **changes: object) -> None:
-        """Lay top-level entries over those of ``run.json``, all at once."""
+    def update_document(self, **changes: object) -> None:
+        """Replace top-level entries of ``run.json`` in one atomic write."""
         old = read_document(self.run) if (self.run / DOCUMENT).exists() else {"format": FORMAT}
         text = json.dumps(plain({**old, **changes}), indent=2, ensure_ascii=False, allow_nan=False)
         replace_file(self.run / DOCUMENT, text.encode() + b"\n")
 
     def close(self) -> None:
-        """Close the files; what was appended is in them already."""
+        """Close the files; every row is already written."""
         for file in self._files.values():
             file.close()
         self._files.clear()
@@ -109,8 +112,8 @@ def _rows_file(run: Path, name: str) -> Path:
     return run / f"{name}.jsonl"
 
 
-def _whole_length(descriptor: int) -> int:
-    """Return the length of a file, in bytes, up to and with its last newline."""
+def _length_of_whole_rows(descriptor: int) -> int:
+    """Return the length of a file in bytes, up to and including its last newline."""
     end = os.fstat(descriptor).st_size
     while end:
         start = max(end - BLOCK, 0)

@@ -1,47 +1,32 @@
-"""Directories of runs: claiming a new one, and finding an old one by what a person types."""
+"""Directories of runs: creates one, locks one for training, and finds one by id, prefix, path or ``last``."""
 
 import fcntl
-import json
-import operator
 import os
 import platform
 import random
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from asyncrl.config import field_names, flatten, parse_frames
 from asyncrl.errors import InputError, nearest
-from asyncrl.store.atomic import read_object
-from asyncrl.text import played
+from asyncrl.store.document import DOCUMENT, Status, read_document
 
-FORMAT = 1  # of run.json and the rows beside it
-DOCUMENT, LOCK = "run.json", "lock"
-INSTANT = 0.25  # seconds, for which somebody may only be asking whether a lock is taken
-QUIET_SECONDS = 600  # without a row, after which a run on another machine is taken to have crashed
-CRASHED = "its process is gone, and nothing says why; asyncrl resume goes on with it"
-Conditions = Callable[[Path, Mapping[str, Any]], bool]  # of a run with its document
-OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
-    "=": operator.eq,
-    "==": operator.eq,
-    "!=": operator.ne,
-    ">=": operator.ge,
-    "<=": operator.le,
-    ">": operator.gt,
-    "<": operator.lt,
-}
+LOCK = "lock"
+LOCK_PATIENCE = 0.25  # seconds; is_held holds a shared lock for an instant
+QUIET_SECONDS = 600  # without a new row, after which a run on another machine counts as crashed
+CRASHED = "its process is gone, and left no reason; asyncrl resume continues it"
 
 
 def claim(root: Path, stem: str, name: str | None = None) -> Path:
-    """Make a new run's directory, ``<stem>-<time>-<random>`` or exactly ``name``; nobody else can get the same one.
+    """Create a new run's directory, ``<stem>-<time>-<random>`` or exactly ``name``; no other process gets the same.
 
     Raises:
-        InputError: the name is taken or is not one, or nothing can be written there.
+        InputError: the name is taken or not allowed, or the directory cannot be created.
     """
     if name is not None and (name == "last" or not re.fullmatch(r"\w[\w.+=-]*", name)):
         raise InputError(f"A run cannot be named {name!r}: use letters, digits and . _ + = - (and not 'last').")
@@ -64,10 +49,10 @@ def claim(root: Path, stem: str, name: str | None = None) -> Path:
 
 @contextmanager
 def hold(run: Path) -> Iterator[None]:
-    """Own a run while it trains; however this process ends, the lock ends with it.
+    """Hold the lock of a run during training; the kernel releases it when this process ends, however it ends.
 
     Raises:
-        InputError: another process owns it, which the text names; or nothing can be written there.
+        InputError: another process holds it (the message names that process), or the lock cannot be written.
     """
     try:
         file = (run / LOCK).open("a+")
@@ -80,14 +65,15 @@ def hold(run: Path) -> Iterator[None]:
             file.seek(0)
             raise InputError(f"{run.name} is being trained by {file.read() or 'another process'}.") from None
         file.truncate(0)
-        with suppress(OSError):  # a full disk: nobody is told who it is, but it is held
+        # On a full disk the lock has no owner's name in it, but is held.
+        with suppress(OSError):
             os.write(file.fileno(), f"process {os.getpid()} on {platform.node()}".encode())
         yield
 
 
 def _lock(file: TextIO) -> None:
-    """Lock a file; who only asks whether it is locked has it for an instant, and is waited for."""
-    deadline = time.monotonic() + INSTANT
+    """Lock a file; retry for LOCK_PATIENCE, because ``is_held`` of another process holds it for an instant."""
+    deadline = time.monotonic() + LOCK_PATIENCE
     while True:
         try:
             return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -98,8 +84,9 @@ def _lock(file: TextIO) -> None:
 
 
 def is_held(run: Path) -> bool:
-    """Say whether a process owns a run at this moment, whatever number a process has or had."""
-    with suppress(OSError), (run / LOCK).open() as file:  # no lock, or a file system without any
+    """Return whether a process holds the lock of a run at this moment."""
+    # OSError: there is no lock file, or the file system has no locks.
+    with suppress(OSError), (run / LOCK).open() as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -107,43 +94,27 @@ def is_held(run: Path) -> bool:
     return False
 
 
-def read_document(run: Path) -> dict[str, Any]:
-    """Return what ``run.json`` says; raise InputError where it is missing, damaged, or of a newer asyncrl."""
-    try:
-        document = read_object(run / DOCUMENT)
-    except FileNotFoundError:
-        raise InputError(f"{run} is not a run: it has no {DOCUMENT}.") from None
-    except OSError as error:
-        raise InputError(f"Cannot read {run / DOCUMENT}: {error.strerror}.") from None
-    except ValueError as error:
-        raise InputError(f"{run / DOCUMENT} is damaged: {error}.") from None
-    version = document.get("format")
-    if not isinstance(version, int):
-        raise InputError(f"{run / DOCUMENT} is damaged: it names no format.")
-    if version > FORMAT:
-        raise InputError(f"{run} was written by a newer asyncrl (format {version}; this one reads up to {FORMAT}).")
-    return document
-
-
 def current_document(run: Path) -> dict[str, Any]:
-    """Return what ``run.json`` says, but tell a run that crashed without a word from a live one: both say ``running``.
+    """Return ``run.json``, with the status ``crashed`` where it has ``running`` but the process is gone.
 
     Raises:
         InputError: as in read_document.
     """
     document = read_document(run)
-    if document.get("status") == "running" and not _is_live(run):
-        document = read_document(run)  # it may have ended in between
-        if document.get("status") == "running":
-            document |= {"status": "crashed", "reason": CRASHED}
+    if document.get("status") == Status.RUNNING and not _is_live(run):
+        # Read again: the run may have ended in between.
+        document = read_document(run)
+        if document.get("status") == Status.RUNNING:
+            document |= {"status": Status.CRASHED, "reason": CRASHED}
     return document
 
 
 def _is_live(run: Path) -> bool:
     if is_held(run):
         return True
+    # A run on this machine would hold its lock; the lock of another machine may be invisible from here.
     with suppress(OSError):
-        if (run / LOCK).read_text().endswith(f" on {platform.node()}"):  # elsewhere a lock may not be seen from here
+        if (run / LOCK).read_text().endswith(f" on {platform.node()}"):
             return False
     times = [file.stat().st_mtime for file in (run / DOCUMENT, *run.glob("*.jsonl"))]
     return time.time() - max(times) < QUIET_SECONDS
@@ -158,12 +129,13 @@ def _started(run: Path) -> tuple[float, str]:
     try:
         started = datetime.fromisoformat(read_document(run)["started"]).timestamp()
     except (InputError, KeyError, TypeError, ValueError):
-        started = run.stat().st_mtime  # damaged: it should not vanish from where it belongs
+        # A damaged run is sorted by its last change.
+        started = run.stat().st_mtime
     return started, run.name
 
 
 def find(root: Path, query: str) -> Path:
-    """Return the run that an id, the beginning of one, a path, or ``last`` means; raise InputError if none or many."""
+    """Return the run of an id, of the beginning of one, of a path, or ``last``; raise InputError if none or many."""
     runs = list_runs(root)
     if query == "last" and runs:
         return runs[0]
@@ -183,67 +155,3 @@ def find(root: Path, query: str) -> Path:
         raise InputError(f"There is no run {query!r}: {root} holds none yet.")
     near = nearest(query, names) or nearest(query, (name[: len(query)] for name in names))
     raise InputError(f"There is no run {query!r} in {root}.{near}")
-
-
-def select(root: Path, where: str | None = None) -> list[tuple[Path, dict[str, Any]]]:
-    """Return runs with their documents, the last started first, as ``asyncrl ls --where`` picks them.
-
-    A damaged document stands as one whose status is ``damaged``, with the reason.
-
-    Args:
-        root: the directory of runs.
-        where: conditions on settings, ``id`` and ``status``, such as ``algo=a3c and optimizer.lr>=1e-4``.
-    """
-    fulfils, chosen = conditions(where), []
-    for run in list_runs(root):
-        try:
-            document = current_document(run)
-        except InputError as error:
-            document = {"status": "damaged", "reason": str(error)}
-        if fulfils(run, document):
-            chosen.append((run, document))
-    return chosen
-
-
-def conditions(where: str | None) -> Conditions:
-    """Return what says whether a run with its document fulfils conditions, as ``select`` takes them."""
-    each = [_condition(text) for text in re.split(r"\s+and\s+", where.strip())] if where else []
-
-    def fulfils(run: Path, document: Mapping[str, Any]) -> bool:
-        config = document.get("config")
-        settings = flatten(config if isinstance(config, Mapping) else {})
-        facts = settings | {"id": run.name, "status": document.get("status")}
-        return all(condition(facts) for condition in each)
-
-    return fulfils
-
-
-def _condition(text: str) -> Callable[[Mapping[str, Any]], bool]:
-    """Read ``name=value``, or another comparison, as a test of a run's facts."""
-    match = re.fullmatch(r"\s*([\w.]+)\s*(==|!=|>=|<=|=|>|<)\s*([^\s<>=!]\S*)\s*", text)
-    if not match:
-        raise InputError(f"--where takes conditions such as 'algo=a3c and threads>=4'; got {text!r}.")
-    name, symbol, wanted = match.groups()
-    known = [*field_names(), "id", "status"]
-    if name not in known:
-        raise InputError(f"There is no setting {name!r}.{nearest(name, known)}")
-    number = _number(wanted)
-    if number is None and symbol not in ("=", "==", "!="):
-        raise InputError(f"{name}{symbol}{wanted} needs a number, such as 4, 1e-3 or 10M.")
-
-    def holds(facts: Mapping[str, Any]) -> bool:
-        actual = facts.get(name)
-        if number is not None and isinstance(actual, int | float):
-            return OPERATORS[symbol](actual, number)
-        said = actual if isinstance(actual, str) else json.dumps(actual)
-        same = played(wanted) == played(said) if name == "env" else wanted == said
-        return same if symbol in ("=", "==") else symbol == "!=" and not same
-
-    return holds
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(parse_frames(text))  # type: ignore[arg-type]  # a str or a number
-    except ValueError:
-        return None

@@ -1,6 +1,5 @@
-"""What is known of runs, as plain tables: from the store, for scripts and for pages."""
+"""Summaries of runs as plain dictionaries, read from the store: for ``asyncrl ls``, ``asyncrl show`` and scripts."""
 
-import json
 import math
 import statistics
 from collections import defaultdict
@@ -8,59 +7,47 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from asyncrl.config import RunConfig
-from asyncrl.store import rows, runs
+from asyncrl.config import RunConfig, flatten
+from asyncrl.events import RECENT_EPISODES
+from asyncrl.store import query, rows, runs
+from asyncrl.store.document import PROGRESS_COLUMNS, RunDocument, Status
 
-RECENT = 100  # games in a mean score
-COUNTS = ("frames", "steps", "updates", "seconds")  # on every row, and in run.json whenever a checkpoint is saved
-
-Facts = dict[str, Any]
-
-
-def settings(config: RunConfig) -> str:
-    """Write a configuration as the TOML that ``--config`` reads."""
-    table = config.model_dump(mode="json")
-    parts = {name: value for name, value in table.items() if isinstance(value, dict)}
-    blocks = [_toml({name: value for name, value in table.items() if name not in parts})]
-    blocks += [f"[{name}]\n{_toml(part)}" for name, part in parts.items()]
-    return "\n\n".join(blocks)
+Row = dict[str, Any]
+Summary = dict[str, Any]  # one run in the output of `asyncrl ls --json`
+Details = dict[str, Any]  # the output of `asyncrl show --json`
 
 
-def _toml(table: Mapping[str, Any]) -> str:
-    return "\n".join(f"{key} = {json.dumps('none' if value is None else value)}" for key, value in table.items())
+def summaries(root: Path, where: str | None) -> list[Summary]:
+    """Return a summary of each run that fulfils the conditions, the last started first."""
+    return [_summary(run, RunDocument.model_validate(document)) for run, document in query.select(root, where)]
 
 
-def summaries(root: Path, where: str | None) -> list[Facts]:
-    """Return a few facts about each run, the last started first."""
-    return [_summary(run, document) for run, document in runs.select(root, where)]
-
-
-def _summary(run: Path, document: Mapping[str, Any]) -> Facts:
-    config = document.get("config", {})
+def _summary(run: Path, document: RunDocument) -> Summary:
     evaluations = rows.read_rows(run, "evaluations")
     return {
         "id": run.name,
         "path": str(run),
-        **{name: config.get(name) for name in ("env", "algo", "threads", "seed")},
-        "frames": _counts(run, document)["frames"],
-        "budget": config.get("frames"),
+        **{name: document.config.get(name) for name in ("env", "algo", "threads", "seed")},
+        "frames": _progress(run, document)["frames"],
+        "budget": document.config.get("frames"),
         "evaluation": evaluations[-1]["mean"] if evaluations else None,
-        "status": document.get("status"),
-        "started": started(document),
+        "status": document.status,
+        "started": document.provenance.started,
     }
 
 
-def details(run: Path) -> Facts:
-    """Return all that ``asyncrl show`` tells about a run: run.json and what its rows come to."""
-    document = runs.current_document(run)
+def details(run: Path) -> Details:
+    """Return the fields of run.json, as ``asyncrl show`` prints them, with statistics of the run's rows."""
+    fields = runs.current_document(run)
+    document = RunDocument.model_validate(fields)
     metrics = rows.read_rows(run, "metrics")
     episodes = rows.read_rows(run, "episodes")
     return {
         "path": str(run),
-        **document,
-        **_counts(run, document),
-        "started": started(document),
-        "changed": changed(document.get("config", {})),
+        **fields,
+        **_progress(run, document),
+        "started": document.provenance.started,
+        "changed": changed(document.config),
         "metrics": metrics[-1] if metrics else None,
         "profile": _profile(metrics),
         "evaluations": rows.read_rows(run, "evaluations"),
@@ -70,52 +57,45 @@ def details(run: Path) -> Facts:
     }
 
 
-def _profile(metrics: list[Facts]) -> dict[str, float]:
-    """Return the mean µs a step that each phase of the workers' loop took, where a run was profiled."""
-    totals: Facts = defaultdict(float)
+def _profile(metrics: list[Row]) -> dict[str, float]:
+    """Return the mean time of each phase of the workers' loop, in µs a step; empty if the run was not profiled."""
+    totals: dict[str, float] = defaultdict(float)
     steps = before = 0
     for row in metrics:
         phases = {name.removesuffix("_us"): value for name, value in row.items() if name.endswith("_us")}
-        done, before = max(0, row["steps"] - before), row["steps"]  # a resumed run may begin anew
+        # A resumed run may go back in steps.
+        done, before = max(0, row["steps"] - before), row["steps"]
         steps += done if phases else 0
         for phase, value in phases.items():
             totals[phase] += value * done
     return {phase: total / steps for phase, total in totals.items() if steps}
 
 
-def started(document: Mapping[str, Any]) -> str | None:
-    """Return when a run was started, in ISO format."""
-    when = (document.get("provenance") or {}).get("started")
-    return when if isinstance(when, str) else None
-
-
 def changed(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the settings that are not the defaults, by dotted name."""
-    usual, actual = _flat(RunConfig().model_dump(mode="json")), _flat(config)
-    different = {name: value for name, value in actual.items() if value != usual.get(name)}
-    return {name: {"value": value, "default": usual.get(name)} for name, value in different.items()}
+    """Return the settings that differ from the defaults, by dotted name: ``{"t_max": {"value": …, "default": …}}``."""
+    defaults, actual = flatten(RunConfig().model_dump(mode="json")), flatten(config)
+    different = {name: value for name, value in actual.items() if value != defaults.get(name)}
+    return {name: {"value": value, "default": defaults.get(name)} for name, value in different.items()}
 
 
-def _flat(table: Mapping[str, Any], prefix: str = "") -> Facts:
-    flat: Facts = {}
-    for key, value in table.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
+def _progress(run: Path, document: RunDocument) -> dict[str, Any]:
+    """Return the progress columns of a run.
+
+    Those of a running or crashed run are taken from its last row of metrics: run.json is older, from its last
+    checkpoint.
+    """
+    is_open = document.status in (Status.RUNNING, Status.CRASHED)
+    metrics = rows.read_rows(run, "metrics") if is_open else []
+    return {name: metrics[-1][name] if metrics else getattr(document, name) for name in PROGRESS_COLUMNS}
 
 
-def _counts(run: Path, document: Mapping[str, Any]) -> Facts:
-    """Return how far a run is; of one that goes on, or was cut off, its rows know better than its document."""
-    known = {name: document.get(name, 0) for name in COUNTS}
-    metrics = rows.read_rows(run, "metrics") if document.get("status") in ("running", "crashed") else []
-    return {name: metrics[-1][name] for name in COUNTS} if metrics else known
-
-
-def learning(scores: list[float]) -> Facts | None:
-    """Return how training games went: the mean of the first 100 and the last 100, and whether they got better."""
+def learning(scores: list[float]) -> dict[str, Any] | None:
+    """Compare the first and the last 100 training episodes: their mean scores, and whether the score improved."""
     scores = [score for score in scores if math.isfinite(score)]
-    if len(scores) < 3 * RECENT:
+    n = RECENT_EPISODES
+    if len(scores) < 3 * n:
         return None
-    first, before, last = scores[:RECENT], scores[-2 * RECENT : -RECENT], scores[-RECENT:]
+    first, before, last = scores[:n], scores[-2 * n : -n], scores[-n:]
     return {
         "games": len(scores),
         "first": statistics.fmean(first),
@@ -126,21 +106,21 @@ def learning(scores: list[float]) -> Facts | None:
 
 
 def _is_above(scores: list[float], others: list[float]) -> bool:
-    """Say whether a mean is above another by more than two standard errors."""
+    """Return whether a mean is above another by more than two standard errors."""
     error = math.sqrt(statistics.pvariance(scores) / len(scores) + statistics.pvariance(others) / len(others))
     return statistics.fmean(scores) - statistics.fmean(others) > 2 * error
 
 
-def _by_worker(episodes: list[Facts]) -> list[Facts]:
-    by_worker: dict[int, list[Facts]] = defaultdict(list)
+def _by_worker(episodes: list[Row]) -> list[dict[str, Any]]:
+    by_worker: dict[int, list[Row]] = defaultdict(list)
     for row in episodes:
         by_worker[row["worker"]].append(row)
-    return [{"worker": worker, **_games(by_worker[worker])} for worker in sorted(by_worker)]
+    return [{"worker": worker, **_episode_statistics(by_worker[worker])} for worker in sorted(by_worker)]
 
 
-def _games(episodes: list[Facts]) -> Facts:
+def _episode_statistics(episodes: list[Row]) -> dict[str, Any]:
     scores = [row["score"] for row in episodes]
-    recent = scores[-RECENT:]
+    recent = scores[-RECENT_EPISODES:]
     return {
         "games": len(scores),
         "last": scores[-1],

@@ -1,4 +1,4 @@
-"""A run as it goes: a live view on a terminal, elsewhere a plain line now and then."""
+"""The progress of a run: a live view on a terminal; plain lines in a log."""
 
 import math
 import time
@@ -13,39 +13,40 @@ from rich.table import Table
 from rich.text import Text
 
 from asyncrl.config import RunConfig
+from asyncrl.events import RECENT_EPISODES
 from asyncrl.text import NOTHING, bars, clock, count, number, score, sparkline
-from asyncrl.training.progress import Progress, WorkerView
+from asyncrl.training.progress import Progress, ShowProgress, WorkerView
 
-Show = Callable[[Progress], None]
-
-WIDTH = 78  # wider terminals keep their margins: eyes need not travel
-COLUMN = 8  # workers one above the other
-SHOWN = 2 * COLUMN  # any others are summed up in the last place
-ROWS = 22  # of text, so that with its margin the view fits into 24
-CURVE_ROWS = 6  # of the curve of scores, where there is room
-AXIS = 9  # columns left of it
-STATISTICS = ("loss", "entropy", "q", "value", "grad_norm", "policy_lag")  # in this order, any others after them
+WIDTH = 78  # columns of the view, also on wider terminals
+COLUMN = 8  # workers in one column
+SHOWN = 2 * COLUMN  # workers; the last row is a total of all others
+ROWS = 22  # of text; with its margin the view fits into 24 rows
+CURVE_ROWS = 6  # at most, of the curve of scores
+AXIS = 9  # columns of the scale beside the curve
+STATISTICS = ("loss", "entropy", "q", "value", "grad_norm", "policy_lag")  # shown first, in this order
 SHORT = {"grad_norm": "grad", "policy_lag": "lag"}
-LONGEST = 60.0  # seconds between plain lines, however long the run
+LONGEST = 60.0  # seconds between plain lines, at most
 PHASES = {"training": "green", "evaluating": "cyan", "saving": "yellow", "done": "bold green"}
 BLANK = Text("")
 
 
 @contextmanager
-def live(config: RunConfig, console: Console) -> Iterator[Show]:
-    """Yield what shows the progress of one run, and leave the terminal as it was."""
+def live_view(config: RunConfig, console: Console) -> Iterator[ShowProgress]:
+    """Yield a function that shows the progress of one run, and restore the terminal afterwards."""
     if not (console.is_interactive and console.file.isatty()):
 
         def write(text: str) -> None:
-            with suppress(OSError):  # a log on a full disk; training goes on
+            # Training continues where the log is on a full disk.
+            with suppress(OSError):
                 console.print(text, highlight=False, soft_wrap=True)
 
-        yield Lines(config.log_seconds, write)
+        yield LogLines(config.log_seconds, write)
         return
     screen = Live(console=console, auto_refresh=False)
 
     def show(progress: Progress) -> None:
-        screen.start()  # at the first word, not before: by then signals are caught, and the cursor will come back
+        # The screen starts with the first progress: by then signals are handled, so that the cursor is restored.
+        screen.start()
         screen.update(view(config, progress), refresh=True)
 
     try:
@@ -54,27 +55,27 @@ def live(config: RunConfig, console: Console) -> Iterator[Show]:
         screen.stop()
 
 
-class Lines:
-    """One line per interval; the intervals grow with the run, up to a minute. Evaluations and the end do not wait."""
+class LogLines:
+    """One line per interval, which grows with the run up to a minute; evaluations and the end are written at once."""
 
     def __init__(self, seconds: float, write: Callable[[str], None], now: Callable[[], float] = time.monotonic) -> None:
         """Write lines of text at least ``seconds`` apart, by the clock ``now``."""
         self._seconds, self._write, self._now = seconds, write, now
         self._start = self._due = now()
-        self._told: tuple[int, bool] | None = None
+        self._written: tuple[int, bool] | None = None
 
     def __call__(self, progress: Progress) -> None:
         """Write a line if one is due."""
-        now, news = self._now(), (len(progress.evaluations), progress.phase == "done")
-        if news == self._told and (now < self._due or progress.phase == "starting"):
+        now, state = self._now(), (len(progress.evaluations), progress.phase == "done")
+        if state == self._written and (now < self._due or progress.phase == "starting"):
             return
-        self._told = news
+        self._written = state
         self._due = now + max(self._seconds, min((now - self._start) / 20, LONGEST))
         self._write(line(progress))
 
 
 def line(progress: Progress) -> str:
-    """Say where a run stands in one line, for logs."""
+    """Return the progress as one line, for logs."""
     p = progress
     parts = [f"{_done(p):5.1%}", f"{count(p.frames)}/{count(p.budget)} frames"]
     if p.phase != "training":
@@ -94,7 +95,8 @@ def line(progress: Progress) -> str:
 def view(config: RunConfig, progress: Progress) -> RenderableType:
     """Return the whole live view, within 80 columns and 24 rows."""
     scores, shown = list(_scores(progress)), min(len(progress.workers), COLUMN)
-    taken = 7 + len(scores) + shown  # header, bar, rates, the table's head, and blank rows between
+    # Header, bar, rates, the header of the table, and three blank rows.
+    taken = 7 + len(scores) + shown
     curve = list(_curve(progress.scores, min(CURVE_ROWS, ROWS - taken - 1)))
     parts = [
         _header(config, progress),
@@ -126,10 +128,10 @@ def _rates(progress: Progress) -> RenderableType:
 
 def _scores(progress: Progress) -> Iterator[RenderableType]:
     p = progress
-    games = _labelled("games", score(p.mean_score))
-    games.append(f" mean of the last {min(p.episodes, 100)}" if p.episodes else " none finished yet")
-    games.append(f"   {score(p.last_score)} last   {count(p.episodes)} in all" if p.episodes else "")
-    yield games
+    episodes = _labelled("episodes", score(p.mean_score))
+    episodes.append(f" mean of the last {min(p.episodes, RECENT_EPISODES)}" if p.episodes else " none finished yet")
+    episodes.append(f"   {score(p.last_score)} last   {count(p.episodes)} in total" if p.episodes else "")
+    yield episodes
     means = [mean for _, mean, _ in p.evaluations]
     evaluations = _labelled("eval", score(means[-1] if means else None))
     if means:
@@ -140,30 +142,30 @@ def _scores(progress: Progress) -> Iterator[RenderableType]:
     update = Text.assemble(("update   ", "dim"), Text("  ").join(statistics))
     update.truncate(WIDTH, overflow="ellipsis")
     yield update
-    if troubles := _health(p):
-        health = Text.assemble(("health   ", "dim"), (", ".join(troubles), "yellow"))
+    if problems := _health(p):
+        health = Text.assemble(("health   ", "dim"), (", ".join(problems), "yellow"))
         health.truncate(WIDTH, overflow="ellipsis")
         yield health
 
 
 def _curve(scores: Sequence[float], height: int) -> Iterator[RenderableType]:
-    """Draw the mean score of training games over the session, its highest and lowest value beside it."""
+    """Draw the mean score of training episodes over the session, with a scale of its highest and lowest value."""
     if len(scores) < 2 or height < 2:
         return
     rows = bars(scores, WIDTH - AXIS, height)
     finite = [value for value in scores if math.isfinite(value)] or [math.nan]
-    marks = [score(max(finite)), *[""] * (height - 2), score(min(finite))]
-    for mark, row in zip(marks, rows, strict=True):
-        yield Text.assemble((f"{mark:>{AXIS - 2}}  ", "dim"), (row, "green"))
+    labels = [score(max(finite)), *[""] * (height - 2), score(min(finite))]
+    for label, row in zip(labels, rows, strict=True):
+        yield Text.assemble((f"{label:>{AXIS - 2}}  ", "dim"), (row, "green"))
 
 
 def _health(progress: Progress) -> list[str]:
-    """Say what has gone wrong so far, and was mended."""
+    """Return counts of recovered problems, and the reason why the run cannot be saved at present."""
     p = progress
-    told = [f"{count(p.restarts)} worker{'s' * (p.restarts > 1)} replaced"] if p.restarts else []
-    told += [f"{count(p.skipped)} update{'s' * (p.skipped > 1)} skipped"] if p.skipped else []
-    told += [f"{count(p.lost)} row{'s' * (p.lost > 1)} lost"] if p.lost else []
-    return told + ([f"cannot save: {p.trouble}"] if p.trouble else [])
+    problems = [f"{count(p.restarts)} worker{'s' * (p.restarts > 1)} replaced"] if p.restarts else []
+    problems += [f"{count(p.skipped)} update{'s' * (p.skipped > 1)} skipped"] if p.skipped else []
+    problems += [f"{count(p.lost)} row{'s' * (p.lost > 1)} lost"] if p.lost else []
+    return problems + ([f"cannot save: {p.trouble}"] if p.trouble else [])
 
 
 def _labelled(label: str, value: str) -> Text:
@@ -171,7 +173,7 @@ def _labelled(label: str, value: str) -> Text:
 
 
 def _workers(workers: Sequence[WorkerView]) -> Iterator[RenderableType]:
-    """Lay out one column of workers, or two; what does not fit is summed up."""
+    """Lay out workers in one or two columns; the last row is a total of those that do not fit."""
     rows = [_worker(worker) for worker in workers]
     if len(rows) > SHOWN:
         rows = [*rows[: SHOWN - 1], _rest(workers[SHOWN - 1 :])]
@@ -181,7 +183,7 @@ def _workers(workers: Sequence[WorkerView]) -> Iterator[RenderableType]:
 
 def _column(rows: Sequence[Sequence[str]]) -> Table:
     table = Table(box=None, padding=0, header_style="dim")
-    for name, width in (("worker", 6), ("steps/s", 8), ("games", 6), ("last", 6), ("mean", 6), ("ε", 5)):
+    for name, width in (("worker", 6), ("steps/s", 8), ("ep.", 6), ("last", 6), ("mean", 6), ("ε", 5)):
         table.add_column(name, justify="right", width=width, no_wrap=True)
     for row in rows:
         table.add_row(*row)
@@ -202,7 +204,7 @@ def _rest(workers: Sequence[WorkerView]) -> tuple[str, ...]:
 
 
 def _statistics(progress: Progress) -> list[tuple[str, str]]:
-    """Return the learning rate and what there is of the watched numbers, the most watched first."""
+    """Return the learning rate and the statistics of the last interval, the most important first."""
     known = [name for name in STATISTICS if name in progress.statistics]
     names = known + [name for name in progress.statistics if name not in STATISTICS]
     shown = [(SHORT.get(name, name).replace("_", " "), number(progress.statistics[name])) for name in names]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from asyncrl.errors import STOPS, Exit, RunFailed, Stopped
 from asyncrl.events import Incident
+from asyncrl.store.document import Status
 from asyncrl.system.stop_signals import StopSignals
 
 
@@ -40,14 +41,14 @@ class Ending:
         """Say whether there is any reason to end."""
         return self.failure is not None or self.is_stopped
 
-    def status(self, is_complete: bool) -> tuple[str, str | None]:
+    def status(self, is_complete: bool) -> tuple[Status, str | None]:
         """Return the run's status and the reason for it."""
         if self.failure is not None:
-            return "failed", self.failure.message
+            return Status.FAILED, self.failure.message
         if self.is_stopped and not is_complete:
             received = self.signals.received
-            return "interrupted", self._stop_reason if received is None else received.name
-        return "finished", None
+            return Status.INTERRUPTED, self._stop_reason if received is None else received.name
+        return Status.FINISHED, None
 
     def raise_if_early(self, run: Path, is_complete: bool) -> None:
         """Raise RunFailed after a failure, and Stopped after a signal, unless the budget was met."""

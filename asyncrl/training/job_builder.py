@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from asyncrl import config as configuration
+from asyncrl import presets
 from asyncrl.config import NETWORKS, RunConfig
 from asyncrl.envs import make as environments
 from asyncrl.envs.base import Box, Environments, Spec
@@ -47,7 +48,7 @@ def resolve(table: Mapping[str, Any]) -> RunConfig:
     spec = environments.describe(asked.env, asked.atari)
     if isinstance(spec.actions, Box) and not asked.is_policy_method:
         raise InputError(f"{asked.env} has continuous actions, which {asked.algo} cannot choose from; use a3c or a2c.")
-    preset = configuration.preset(asked.preset, environments.kind(spec), asked.algo)
+    preset = presets.preset(asked.preset, environments.kind(spec), asked.algo)
     merged = configuration.build(configuration.merge(preset, table))
     return merged.model_copy(update={"network": networks.fit(merged.network, spec.obs_shape)})
 

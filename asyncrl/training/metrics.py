@@ -6,11 +6,10 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any
 
-from asyncrl.events import EpisodeEnd, Evaluated, Event, Incident, Interval
+from asyncrl.events import RECENT_EPISODES, EpisodeEnd, Evaluated, Event, Incident, Interval
 from asyncrl.store.rows import Writer
 from asyncrl.training.progress import Progress, WorkerView
 
-RECENT = 100  # games in a mean score
 CURVE = 480  # points in the curve of mean scores, at most
 SMOOTHING = 0.8  # of the rates shown
 
@@ -62,7 +61,7 @@ class _Worker:
         self.steps_per_second = 0.0
         self.reported = time.monotonic()
         self.episodes = 0
-        self.scores: deque[float] = deque(maxlen=RECENT)
+        self.scores: deque[float] = deque(maxlen=RECENT_EPISODES)
         self.epsilon: float | None = None
 
     def view(self, i: int) -> WorkerView:
@@ -91,7 +90,7 @@ class Metrics:
         self.learning_rate = 0.0
         self.skipped, self.restarts = int(document.get("skipped", 0)), int(document.get("restarts", 0))
         self._workers = [_Worker() for _ in range(workers)]
-        self._scores: deque[float] = deque(maxlen=RECENT)
+        self._scores: deque[float] = deque(maxlen=RECENT_EPISODES)
         self._episodes = 0
         self._sums: Counter[str] = Counter()
         self._seconds: Counter[str] = Counter()  # of all workers' time, by phase

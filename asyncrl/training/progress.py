@@ -1,6 +1,7 @@
 """The state of a run as the live view shows it."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 
 class WorkerView(NamedTuple):
@@ -34,3 +35,6 @@ class Progress(NamedTuple):
     restarts: int = 0  # workers that failed and were replaced
     trouble: str = ""  # why the run cannot be written at present; empty: it can
     lost: int = 0  # rows that waited for room in vain
+
+
+ShowProgress: TypeAlias = Callable[[Progress], None]

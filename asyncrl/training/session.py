@@ -18,6 +18,7 @@ from asyncrl.runtime.evaluator import EvaluationSpec
 from asyncrl.runtime.parameters import SharedParameters
 from asyncrl.runtime.protocols import WorkerPool
 from asyncrl.schedules import crossed
+from asyncrl.store.document import Status
 from asyncrl.store.retrying_writer import RetryingWriter
 from asyncrl.training import checkpointing
 from asyncrl.training.ending import Ending
@@ -91,7 +92,7 @@ class Session:
         """Train, and record how that ended."""
         try:
             with RetryingWriter(self._path, self._config.checkpoints.patience_seconds) as self._writer:
-                self._writer.begin(**self._document | {"status": "running", "reason": None, "failure": None})
+                self._writer.begin(**self._document | {"status": Status.RUNNING, "reason": None, "failure": None})
                 size = self._frames_per_step, self._budget, self._parameters.workers
                 self._metrics = Metrics(self._writer, *size, self._document)
                 try:
@@ -148,7 +149,7 @@ class Session:
 
     def _evaluate_and_save_if_due(self, before: int, T: int) -> None:
         evaluate = self._evaluations.is_due(T)
-        if not (evaluate or crossed(before, T, self._checkpoint_every) or self._writer.wants_checkpoint):
+        if not (evaluate or crossed(before, T, self._checkpoint_every) or self._writer.should_retry_save):
             return
         with self._paused():
             self._roll_back_if_nonfinite()
@@ -179,8 +180,8 @@ class Session:
     def _retry_writes(self) -> None:
         """Write what waits for room, and give up where a checkpoint has waited for too long."""
         self._writer.retry()
-        if recovered := self._writer.recovered():
-            self._metrics.add(Incident("store", Severity.RECOVERED, recovered))
+        if recovery := self._writer.pop_recovery():
+            self._metrics.add(Incident("store", Severity.RECOVERED, recovery))
         if self._writer.gave_up and self._is_working:
             seconds, reason = self._config.checkpoints.patience_seconds, self._writer.reason
             self._give_up(f"no checkpoint could be saved for {seconds:g} s: {reason}")
@@ -193,7 +194,7 @@ class Session:
         taken = checkpointing.take(self._parameters, self._pool.states, meta)
         if not self._writer.save(taken, self._config.checkpoints.keep):
             return False
-        self._writer.document(**counts, **meta["health"])
+        self._writer.update_document(**counts, **meta["health"])
         return True
 
     def _evaluate(self) -> None:
@@ -223,7 +224,7 @@ class Session:
     def _save_last(self) -> None:
         """Save the last checkpoint; on a full disk wait for room, unless the run is asked to end."""
         while not self._save():
-            while not (self._writer.wants_checkpoint or self._writer.gave_up or self._ending.is_near):
+            while not (self._writer.should_retry_save or self._writer.gave_up or self._ending.is_near):
                 time.sleep(POLL_SECONDS)
                 self._view("waiting")
             if self._writer.gave_up or self._ending.is_near:
@@ -233,7 +234,7 @@ class Session:
     def _end(self) -> None:
         status, reason = self._ending.status(self._is_complete)
         failure = self._ending.failure
-        self._writer.document(status=status, reason=reason, failure=failure.row() if failure else None)
+        self._writer.update_document(status=status, reason=reason, failure=failure.row() if failure else None)
         self._writer.retry(now=True)
         self._retry_writes()
         if self._writer.waiting:

@@ -9,9 +9,11 @@ import time
 import pytest
 import torch
 
+from asyncrl.config import ALGOS
 from asyncrl.store.checkpoint import load
+from asyncrl.store.document import read_document
 from asyncrl.store.rows import read_rows
-from asyncrl.store.runs import current_document, list_runs, read_document
+from asyncrl.store.runs import current_document, list_runs
 from tests.faults.launch import arguments, group, launched
 from tests.runtime.setups import wait_until
 
@@ -83,7 +85,6 @@ def test_an_environment_that_fails_in_every_reset_ends_the_run_and_is_named(faul
         faults.survive(fault)
 
 
-ALGOS = ("one-step-q", "one-step-sarsa", "n-step-q", "a3c", "a2c")
 CASES = [
     pytest.param(env, algo, network, id=f"{env}-{algo}-{network}")
     for env in ("CartPole-v1", "pong", "breakout", "qbert")

@@ -8,9 +8,10 @@ from typing import Any
 
 from asyncrl import experiment
 from asyncrl.config import merge
-from asyncrl.events import Progress
 from asyncrl.store.rows import read_rows
 from asyncrl.system.stop_signals import Stopped
+from asyncrl.training import job_builder
+from asyncrl.training.progress import Progress
 
 THREADS = 2
 ONCE = 10**12  # frames: longer than any run here
@@ -29,7 +30,7 @@ def evaluated_means(results: Path, enough: float = inf, **settings: Any) -> list
 
     quiet = {"threads": THREADS, "evaluation": {"every": ONCE}, "checkpoints": {"every": ONCE}}
     try:
-        run = experiment.train(experiment.resolve(merge(quiet, settings)), results, show=show)
+        run = experiment.train(job_builder.resolve(merge(quiet, settings)), results, show=show)
     except Stopped as stopped:
         run = stopped.run
     return [row["mean"] for row in read_rows(run, "evaluations")]

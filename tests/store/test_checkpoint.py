@@ -55,8 +55,8 @@ def newest(run):
     return run / "checkpoints" / "000000000200"
 
 
-def assert_falls_back(run, said="damaged"):
-    with pytest.warns(UserWarning, match=said) as caught:
+def assert_falls_back(run, message="damaged"):
+    with pytest.warns(UserWarning, match=message) as caught:
         checkpoint = load(run)
     assert_same(checkpoint, make(100))
     assert len(caught) == 1
@@ -214,7 +214,7 @@ def test_files_of_two_checkpoints_do_not_mix(run):
 def test_where_all_are_damaged_nothing_is_loaded(run):
     for path in (run / "checkpoints").iterdir():
         (path / FILES[0]).write_bytes(b"")
-    with pytest.raises(CheckpointError, match=r"No checkpoint .* is whole") as caught:
+    with pytest.raises(CheckpointError, match=r"No checkpoint .* is intact") as caught:
         load(run)
     assert "\n" not in str(caught.value)
     assert isinstance(caught.value, InputError)
@@ -383,7 +383,7 @@ def test_sigkill_at_any_instant_of_saving_leaves_the_old_or_the_new(tmp_path, mo
 
 def assert_survived(run, old):
     for path in (run / "checkpoints").glob("0*"):
-        manifest.read(path, FILES[:2])  # whatever can be seen is whole
+        manifest.read(path, FILES[:2])  # every visible checkpoint is valid
     checkpoint = load(run)
     new = checkpoint.step == 300 and bool(checkpoint.tensors["theta"][1] == 3.0)
     assert_same(checkpoint, make(300, scale=3.0) if new else make(old))

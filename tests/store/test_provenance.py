@@ -40,24 +40,24 @@ def test_collect_imports_none_of_the_packages():
 def test_the_commit_is_that_of_asyncrls_own_checkout(tmp_path):
     package = tmp_path / "asyncrl"
     package.mkdir()
-    assert provenance._commit(tmp_path) == (None, None)  # no checkout
+    assert provenance.commit_of(tmp_path) == (None, None)  # no checkout
     git(tmp_path, "init", "-q")
-    assert provenance._commit(tmp_path) == (None, None)  # no commit
+    assert provenance.commit_of(tmp_path) == (None, None)  # no commit
     (package / "a.py").touch()
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-q", "-m", "first")
-    commit, dirty = provenance._commit(tmp_path)
+    commit, dirty = provenance.commit_of(tmp_path)
     assert len(commit) == 40
     assert dirty is False
     (tmp_path / "notes.txt").touch()
-    assert provenance._commit(tmp_path) == (commit, False)
+    assert provenance.commit_of(tmp_path) == (commit, False)
     (package / "b.py").touch()
-    assert provenance._commit(tmp_path) == (commit, True)
-    assert provenance._commit(package) == (None, None)  # installed inside another project
+    assert provenance.commit_of(tmp_path) == (commit, True)
+    assert provenance.commit_of(package) == (None, None)  # installed inside another project
 
 
 def test_a_machine_without_git_or_cpuinfo(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    assert provenance._commit(Path(__file__).parents[2]) == (None, None)
+    assert provenance.commit_of(Path(__file__).parents[2]) == (None, None)
     monkeypatch.setattr(Path, "read_text", lambda self: (_ for _ in ()).throw(FileNotFoundError()))
-    assert provenance._cpu_model()
+    assert provenance.cpu_model()

@@ -1,4 +1,4 @@
-"""The hand that writes a run, on a disk that is full for a while: with real limits, and a clock that the tests move."""
+"""RetryingWriter on a disk that is full for a while: with real file-size limits, and a clock that the tests set."""
 
 import os
 import warnings
@@ -8,9 +8,9 @@ import torch
 
 from asyncrl.store import retrying_writer
 from asyncrl.store.checkpoint import Checkpoint, best, load
-from asyncrl.store.retrying_writer import Keeper
+from asyncrl.store.document import read_document
+from asyncrl.store.retrying_writer import RetryingWriter
 from asyncrl.store.rows import read_rows
-from asyncrl.store.runs import read_document
 from tests.clock import Time
 from tests.limits import full
 
@@ -25,19 +25,19 @@ def time(monkeypatch):
 
 
 @pytest.fixture
-def hand(tmp_path, time):
-    """Return what writes a run."""
-    with Keeper(tmp_path, PATIENCE) as keeper:
-        keeper.begin(status="running")
-        yield keeper
+def writer(tmp_path, time):
+    """Return a writer of a run that has begun."""
+    with RetryingWriter(tmp_path, PATIENCE) as writer:
+        writer.begin(status="running")
+        yield writer
 
 
 def make(step, size=1_000):
     return Checkpoint(step, {"theta": torch.full((size,), float(step))}, [], {})
 
 
-def rows(hand, name="episodes"):
-    return [row["i"] for row in read_rows(hand.run, name)]
+def rows(writer, name="episodes"):
+    return [row["i"] for row in read_rows(writer.run, name)]
 
 
 def hidden(run):
@@ -45,119 +45,119 @@ def hidden(run):
 
 
 @pytest.mark.filterwarnings("ignore:.*cannot be written")
-def test_rows_wait_for_room_and_none_is_lost_or_out_of_order(hand, time):
+def test_append_on_a_full_disk_keeps_rows_and_writes_them_in_order_later(writer, time):
     text = "x" * 100
     with full():
         for i in range(50):
-            hand.append("episodes", {"i": i, "text": text})
-            hand.append("metrics", {"i": i} if i < 3 else {"i": i, "text": text})
-        assert rows(hand) == list(range(len(rows(hand))))
-        assert 0 < len(rows(hand)) < 10
-        assert hand.reason == "No space left on device"  # of the last one, a part did fit
-        assert hand.waiting == 100 - len(rows(hand)) - len(rows(hand, "metrics"))
-        hand.document(seconds=1.5)
-    assert "seconds" not in read_document(hand.run)
-    hand.retry()
-    assert hand.waiting  # it is not time yet
+            writer.append("episodes", {"i": i, "text": text})
+            writer.append("metrics", {"i": i} if i < 3 else {"i": i, "text": text})
+        assert rows(writer) == list(range(len(rows(writer))))
+        assert 0 < len(rows(writer)) < 10
+        assert writer.reason == "No space left on device"  # a part of the last row did fit
+        assert writer.waiting == 100 - len(rows(writer)) - len(rows(writer, "metrics"))
+        writer.update_document(seconds=1.5)
+    assert "seconds" not in read_document(writer.run)
+    writer.retry()
+    assert writer.waiting  # the delay is not over
     time.now += 1
-    hand.retry()
-    assert (hand.waiting, hand.lost, hand.reason) == (0, 0, "")
-    assert rows(hand) == rows(hand, "metrics") == list(range(50))
-    assert read_document(hand.run)["seconds"] == 1.5
-    assert hand.mended() == "the run could not be written for 1 s (No space left on device); no row was lost"
-    assert hand.mended() is None
+    writer.retry()
+    assert (writer.waiting, writer.lost, writer.reason) == (0, 0, "")
+    assert rows(writer) == rows(writer, "metrics") == list(range(50))
+    assert read_document(writer.run)["seconds"] == 1.5
+    assert writer.pop_recovery() == "the run could not be written for 1 s (No space left on device); no row was lost"
+    assert writer.pop_recovery() is None
 
 
 @pytest.mark.filterwarnings("ignore:.*cannot be written")
-def test_a_file_that_is_too_large_does_not_keep_the_others_from_being_written(hand, time):
+def test_retry_with_one_file_at_its_limit_writes_the_others(writer, time):
     with full():
         for i in range(20):
-            hand.append("episodes", {"i": i, "text": "x" * 100})
+            writer.append("episodes", {"i": i, "text": "x" * 100})
         time.now += 1
-        hand.append("evaluations", {"i": 1})
+        writer.append("evaluations", {"i": 1})
         time.now += 60
-        hand.document(status="failed")
-        assert rows(hand, "evaluations") == [1]
-        assert read_document(hand.run)["status"] == "failed"
-        assert hand.waiting
+        writer.update_document(status="failed")
+        assert rows(writer, "evaluations") == [1]
+        assert read_document(writer.run)["status"] == "failed"
+        assert writer.waiting
 
 
 @pytest.mark.filterwarnings("ignore:.*cannot be written")
-def test_more_rows_than_can_wait_are_counted_and_do_not_displace_those_of_other_files(hand, time, monkeypatch):
+def test_append_beyond_the_backlog_counts_lost_rows_of_that_file_only(writer, time, monkeypatch):
     monkeypatch.setattr(retrying_writer, "BACKLOG", 10)
     with full(0):
-        hand.append("evaluations", {"i": 0})
+        writer.append("evaluations", {"i": 0})
         for i in range(30):
-            hand.append("episodes", {"i": i})
+            writer.append("episodes", {"i": i})
     time.now += 1
-    hand.retry()
-    assert (rows(hand), rows(hand, "evaluations")) == (list(range(10)), [0])
-    assert hand.lost == 20
-    assert hand.mended().endswith("20 rows lost in all")
+    writer.retry()
+    assert (rows(writer), rows(writer, "evaluations")) == (list(range(10)), [0])
+    assert writer.lost == 20
+    assert writer.pop_recovery().endswith("20 rows lost in total")
 
 
-def test_a_checkpoint_that_does_not_fit_leaves_the_one_before_and_nothing_half_written(hand, time, recwarn):
-    assert hand.save(make(100), 3)
+def test_save_on_a_full_disk_keeps_the_previous_checkpoint_and_backs_off(writer, time, recwarn):
+    assert writer.save(make(100), 3)
     with full():
-        assert not hand.save(make(200), 3)
+        assert not writer.save(make(200), 3)
         for seconds in (1, 2, 4, 8, 16, 32, 60, 60):
             time.now += seconds - 0.5
-            assert not hand.wants_checkpoint
+            assert not writer.should_retry_save
             time.now += 0.5
-            assert hand.wants_checkpoint
-            assert not hand.save(make(200), 3)
-    (told,) = recwarn
-    assert "cannot be written: File too large. Training goes on" in str(told.message)
-    assert hand.failed == 9
-    assert load(hand.run).step == hand.saved == 100
-    assert [path.name for path in (hand.run / "checkpoints").iterdir()] == ["000000000100"]
-    assert hidden(hand.run) == []
-    assert hand.save(make(300), 3)
-    assert not hand.wants_checkpoint
-    assert (load(hand.run).step, hand.saved) == (300, 300)
-    assert "for 183 s" in hand.mended()
+            assert writer.should_retry_save
+            assert not writer.save(make(200), 3)
+    (warning,) = recwarn
+    assert "cannot be written: File too large. Training continues" in str(warning.message)
+    assert writer.failed == 9
+    assert load(writer.run).step == writer.saved == 100
+    assert [path.name for path in (writer.run / "checkpoints").iterdir()] == ["000000000100"]
+    assert hidden(writer.run) == []
+    assert writer.save(make(300), 3)
+    assert not writer.should_retry_save
+    assert (load(writer.run).step, writer.saved) == (300, 300)
+    assert "for 183 s" in writer.pop_recovery()
 
 
 @pytest.mark.filterwarnings("ignore:.*cannot be written")
-def test_it_is_hopeless_only_where_a_checkpoint_has_failed_for_as_long_as_there_is_patience(hand, time):
+def test_it_gave_up_only_where_a_checkpoint_has_failed_for_as_long_as_there_is_patience(writer, time):
     with full(100):
-        hand.append("episodes", {"text": "x" * 200})
+        writer.append("episodes", {"text": "x" * 200})
         time.now += 2 * PATIENCE
-        assert not hand.is_hopeless
-        assert not hand.save(make(1), 3)
+        assert not writer.gave_up
+        assert not writer.save(make(1), 3)
         time.now += PATIENCE - 1
-        assert not hand.save(make(2), 3)
-        assert not hand.is_hopeless
+        assert not writer.save(make(2), 3)
+        assert not writer.gave_up
         time.now += 1
-        assert hand.is_hopeless
-    assert hand.save(make(3), 3)
-    assert not hand.is_hopeless
+        assert writer.gave_up
+    assert writer.save(make(3), 3)
+    assert not writer.gave_up
 
 
 @pytest.mark.filterwarnings("ignore:.*cannot be written")
-def test_the_best_checkpoint_is_named_as_soon_as_there_is_room(hand, time):
-    hand.save(make(100), 3)
+def test_mark_if_best_on_a_full_disk_is_written_at_the_next_retry(writer, time):
+    writer.save(make(100), 3)
     with full(0):
-        hand.mark_if_best(100, 7.5)
-        hand.mark_if_best(50, 7.0)  # better than none, were it not for what waits
-        assert best(hand.run) is None
+        writer.mark_if_best(100, 7.5)
+        writer.mark_if_best(50, 7.0)  # lower than the pending one
+        assert best(writer.run) is None
     time.now += 1
-    hand.retry()
-    assert best(hand.run) == (100, 7.5)
+    writer.retry()
+    assert best(writer.run) == (100, 7.5)
     for score in (7.0, 7.5):
-        hand.mark_if_best(50, score)
-    assert best(hand.run) == (100, 7.5)
+        writer.mark_if_best(50, score)
+    assert best(writer.run) == (100, 7.5)
 
 
-def test_what_is_no_full_disk_is_not_waited_out(hand, monkeypatch):
+def test_save_with_another_error_than_a_full_disk_raises_at_once(writer, monkeypatch):
     monkeypatch.setattr(retrying_writer.checkpoints, "save", lambda *_: os.rmdir("/nowhere"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(FileNotFoundError):
-            hand.save(make(1), 3)
+            writer.save(make(1), 3)
 
 
-def test_where_nothing_can_be_written_to_begin_with_there_is_no_run(tmp_path):
-    with Keeper(tmp_path, PATIENCE) as hand, full(0), pytest.raises(OSError, match="File too large"):
-        hand.begin(status="running")
+def test_begin_on_a_full_disk_raises_and_writes_nothing(tmp_path):
+    with RetryingWriter(tmp_path, PATIENCE) as writer, full(0), pytest.raises(OSError, match="File too large"):
+        writer.begin(status="running")
     assert list(tmp_path.iterdir()) == []

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from asyncrl.errors import InputError
+from asyncrl.store.document import read_document
 from asyncrl.store.rows import Writer, cut, read_rows
-from asyncrl.store.runs import read_document
 
 ROWS = [{"frames": 4 * i, "score": i / 3, "text": "é\n" * i} for i in range(5)]
 
@@ -85,7 +85,7 @@ from asyncrl.store.rows import Writer
 with Writer(Path(sys.argv[1])) as writer:
     for i in range(10**9):
         writer.append("metrics", {"i": i, "text": "x" * (i * 7919 % 20_000)})
-        writer.document(i=i)
+        writer.update_document(i=i)
         print(i, flush=True)
 """
 
@@ -113,7 +113,7 @@ def test_sigkill_while_appending_loses_at_most_the_row_being_written(tmp_path, f
 
 
 def test_two_processes_may_append_to_one_file(tmp_path):
-    code = APPEND_FOR_EVER.replace("10**9", "200").replace("writer.document(i=i)", "pass")
+    code = APPEND_FOR_EVER.replace("10**9", "200").replace("writer.update_document(i=i)", "pass")
     command = [sys.executable, "-c", code, str(tmp_path)]
     children = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(2)]
     assert [child.wait() for child in children] == [0, 0]
@@ -155,7 +155,7 @@ from pathlib import Path
 from asyncrl.store.rows import Writer
 run = Path(sys.argv[1])
 with Writer(run) as writer:
-    writer.document(status="running")
+    writer.update_document(status="running")
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
     for i in range(100):
         try:
@@ -163,7 +163,7 @@ with Writer(run) as writer:
         except OSError:
             break
     try:
-        writer.document(text="x" * 2000)
+        writer.update_document(text="x" * 2000)
     except OSError:
         print(i)
 """
@@ -181,18 +181,18 @@ def test_a_full_disk_is_reported_and_leaves_whole_rows(tmp_path):
 
 def test_the_document_is_merged(tmp_path):
     with Writer(tmp_path) as writer:
-        writer.document(id="x", status="running", spec=(1,))
-        writer.document(status="finished", seconds=np.float64("nan"))
+        writer.update_document(id="x", status="running", spec=(1,))
+        writer.update_document(status="finished", seconds=np.float64("nan"))
     assert read_document(tmp_path) == {"format": 1, "id": "x", "status": "finished", "spec": [1], "seconds": None}
     with Writer(tmp_path) as writer:
-        writer.document(status="running")
+        writer.update_document(status="running")
     assert read_document(tmp_path)["id"] == "x"
 
 
 def test_a_damaged_document_is_never_written_over(tmp_path):
     (tmp_path / "run.json").write_text("{")
     with Writer(tmp_path) as writer, pytest.raises(InputError, match="damaged"):
-        writer.document(status="finished")
+        writer.update_document(status="finished")
     assert (tmp_path / "run.json").read_text() == "{"
 
 
@@ -200,7 +200,7 @@ def test_files_have_the_modes_of_the_umask(tmp_path):
     old = os.umask(0o027)
     try:
         with Writer(tmp_path) as writer:
-            writer.document(status="running")
+            writer.update_document(status="running")
             writer.append("metrics", {})
     finally:
         os.umask(old)

@@ -1,4 +1,3 @@
-import json
 import os
 import platform
 import re
@@ -13,36 +12,9 @@ from types import SimpleNamespace
 import pytest
 
 from asyncrl.errors import InputError
-from asyncrl.store.rows import Writer
-from asyncrl.store.runs import claim, find, hold, is_held, list_runs, read_document, select
+from asyncrl.store.runs import claim, find, hold, is_held, list_runs
 from tests.limits import full
-
-
-def make_run(root, name, **document):
-    run = claim(root, "stem", name)
-    with Writer(run) as writer:
-        writer.document(**document)
-    return run
-
-
-@pytest.fixture
-def root(tmp_path):
-    """Three runs, the oldest last in the alphabet."""
-    root = tmp_path / "results"
-    for name, day, env, algo, threads, lr in (
-        ("pong-b", 3, "pong", "a3c", 16, 7e-4),
-        ("pong-c", 2, "ALE/Pong-v5", "a3c", 4, 1e-3),
-        ("qbert-d", 1, "qbert", "n-step-q", 8, 1e-4),
-    ):
-        config = {
-            "env": env,
-            "algo": algo,
-            "threads": threads,
-            "frames": 10_000_000,
-            "optimizer": {"lr": lr, "anneal": True},
-        }
-        make_run(root, name, started=f"2026-11-0{day}T00:00:00+00:00", status="finished", config=config)
-    return root
+from tests.past import write_document
 
 
 def test_claim_makes_a_directory_of_its_own_each_time(tmp_path):
@@ -110,12 +82,12 @@ def test_find_by_id_prefix_or_last(root, query, name):
 
 
 def test_find_takes_an_id_before_the_longer_ones_it_begins(root):
-    make_run(root, "pong", started="2026-11-01T00:00:00+00:00")
+    write_document(root, "pong", started="2026-11-01T00:00:00+00:00")
     assert find(root, "pong") == root / "pong"
 
 
 def test_find_takes_any_path(root, tmp_path, monkeypatch):
-    outside = make_run(tmp_path / "elsewhere", "mine")
+    outside = write_document(tmp_path / "elsewhere", "mine")
     assert find(root, str(outside)) == outside
     monkeypatch.chdir(outside.parent)
     assert find(root, "mine").resolve() == outside
@@ -134,7 +106,7 @@ def test_find_names_all_that_match(root):
 def test_find_names_the_nearest(root):
     with pytest.raises(InputError, match="Did you mean 'qbert-d'"):
         find(root, "qbrt-d")
-    make_run(root, "seaquest-a3c-16t-s1-20261121084000-ab12")
+    write_document(root, "seaquest-a3c-16t-s1-20261121084000-ab12")
     with pytest.raises(InputError, match="Did you mean 'seaquest'"):
         find(root, "saequest")
 
@@ -148,82 +120,6 @@ def test_find_says_what_is_missing(root, tmp_path):
     for query in ("x" * 5000, "a\0b", "/proc/1/nothing", "run.json/run.json"):
         with pytest.raises(InputError):
             find(root, query)
-
-
-DAMAGED = [b"", b"{", b"[]", b"3", b"\xff\xfe", b"[" * 100_000, b'{"format": "1"}', b"{}", b"\x80\x04."]
-
-
-@pytest.mark.parametrize("text", DAMAGED, ids=range(len(DAMAGED)))
-def test_a_damaged_document_is_named(tmp_path, text):
-    (tmp_path / "run.json").write_bytes(text)
-    with pytest.raises(InputError, match=r"run\.json is damaged"):
-        read_document(tmp_path)
-
-
-def test_a_newer_document_is_refused(tmp_path):
-    (tmp_path / "run.json").write_text(json.dumps({"format": 2}))
-    with pytest.raises(InputError, match="newer asyncrl"):
-        read_document(tmp_path)
-
-
-def test_an_unreadable_document_is_named(tmp_path):
-    (tmp_path / "run.json").mkdir()
-    with pytest.raises(InputError, match="Cannot read"):
-        read_document(tmp_path)
-    with pytest.raises(InputError, match="not a run"):
-        read_document(tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize(
-    ("where", "names"),
-    [
-        (None, "bcd"),
-        ("", "bcd"),
-        ("algo=a3c", "bc"),
-        ("algo == a3c and threads >= 16", "b"),
-        ("algo!=a3c", "d"),
-        ("threads<16", "cd"),
-        ("threads<=4", "c"),
-        ("threads>4 and threads<16", "d"),
-        ("frames=10M", "bcd"),
-        ("frames>1e7", ""),
-        ("optimizer.lr>=7e-4", "bc"),
-        ("optimizer.anneal=true", "bcd"),
-        ("status=finished and id=pong-b", "b"),
-        ("status!=finished", ""),
-        ("env=pong", "bc"),
-        ("env=PongNoFrameskip-v4 and threads=4", "c"),
-        ("env!=Pong", "d"),
-    ],
-)
-def test_select(root, where, names):
-    assert [run.name[-1] for run, _ in select(root, where)] == list(names)
-
-
-def test_select_shows_damaged_runs_too(root):
-    (root / "pong-b" / "run.json").write_text("{")
-    [(run, document)] = select(root, "status=damaged")
-    assert run.name == "pong-b"
-    assert document["status"] == "damaged"
-    assert "damaged" in document["reason"]
-
-
-@pytest.mark.parametrize(
-    ("where", "said"),
-    [
-        ("thread=4", "Did you mean 'threads'"),
-        ("algo", "takes conditions"),
-        ("algo=a3c and", "takes conditions"),
-        ("algo=", "takes conditions"),
-        ("threads>many", "needs a number"),
-        ("threads=>1", "takes conditions"),
-        ("threads>==1", "takes conditions"),
-        ("algo=!a3c", "takes conditions"),
-    ],
-)
-def test_select_explains_a_bad_condition(root, where, said):
-    with pytest.raises(InputError, match=said):
-        select(root, where)
 
 
 HOLD = """
@@ -257,8 +153,8 @@ def test_a_run_has_one_owner_and_is_free_as_soon_as_that_is_gone(tmp_path, numbe
 def assert_owned_by_one(tmp_path, number):
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
-        said = f"{tmp_path.name} is being trained by process {holder.pid} on {platform.node()}."
-        assert refusal(tmp_path) == said
+        message = f"{tmp_path.name} is being trained by process {holder.pid} on {platform.node()}."
+        assert refusal(tmp_path) == message
         assert is_held(tmp_path)
         holder.send_signal(number)
         holder.wait()

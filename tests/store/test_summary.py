@@ -1,26 +1,9 @@
 import platform
-import tomllib
 
-import pytest
-
-from asyncrl.config import Evaluation, Optimizer, RunConfig, build
+from asyncrl.config import Optimizer, RunConfig
 from asyncrl.store import summary
 from asyncrl.store.runs import hold
 from tests.past import STAMP, make_run
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        RunConfig(),
-        RunConfig(optimizer=Optimizer(clip=None)),
-        RunConfig(
-            env='a "quoted" \\ name', evaluation=Evaluation(every=1_000), optimizer=Optimizer(lr=1e-5, clip=1e22)
-        ),
-    ],
-)
-def test_settings_are_toml_that_builds_the_same_configuration(config):
-    assert build(tomllib.loads(summary.settings(config))) == config
 
 
 def test_a_summary_says_what_a_list_needs(tmp_path):
@@ -59,7 +42,7 @@ def test_a_run_whose_process_is_gone_is_not_called_running(tmp_path):
     details = summary.details(run)
     assert details["status"] == "crashed"
     assert "asyncrl resume" in details["reason"]
-    assert details["frames"] == 500_000  # as its rows say
+    assert details["frames"] == 500_000  # as in its rows
     assert [row["status"] for row in summary.summaries(tmp_path, "status=crashed")] == ["crashed"]
     assert summary.summaries(tmp_path, "status=running") == []
 

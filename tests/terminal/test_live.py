@@ -60,7 +60,7 @@ def test_the_view_says_what_matters():
     text = render(PROGRESS)
     for part in ("a3c on pong", "16 threads", "12.3%", "1.23M of 10M frames", "3,512 frames/s", "5:50", "41:36 left"):
         assert part in text
-    for part in ("-20.1 mean of the last 100", "-19 last", "412 in all", "-20.4 ± 0.5 at 1M", "▁█"):
+    for part in ("-20.1 mean of the last 100", "-19 last", "412 in total", "-20.4 ± 0.5 at 1M", "▁█"):
         assert part in text
     assert "lr 6.1e-4  loss 0.123  entropy 1.77  grad 0.42" in text
     assert "health" not in text
@@ -116,12 +116,12 @@ class Clock:
 
 def test_lines_come_one_an_interval_and_at_news():
     written, clock = [], Clock()
-    show = live.Lines(5.0, written.append, clock)
+    show = live.LogLines(5.0, written.append, clock)
     for clock.time in range(20):  # one call a second
         show(PROGRESS)
     assert len(written) == 4
     show(PROGRESS._replace(phase="saving"))
-    assert len(written) == 4  # nobody needs to know
+    assert len(written) == 4  # a change of phase is no reason for a line
     show(PROGRESS._replace(evaluations=(*PROGRESS.evaluations, (1_200_000, -19.0, 1.0))))
     show(PROGRESS._replace(phase="done"))
     assert [line.split("eval ")[1] for line in written[4:]] == ["-19", "-20.4"]
@@ -129,7 +129,7 @@ def test_lines_come_one_an_interval_and_at_news():
 
 def test_a_long_start_is_one_line_and_a_long_run_has_few():
     written, clock = [], Clock()
-    show = live.Lines(5.0, written.append, clock)
+    show = live.LogLines(5.0, written.append, clock)
     for clock.time in range(100):
         show(EMPTY)
     assert len(written) == 1
@@ -140,14 +140,14 @@ def test_a_long_start_is_one_line_and_a_long_run_has_few():
 
 def test_elsewhere_than_on_a_terminal_there_are_plain_lines():
     console = Console(file=io.StringIO(), width=80, force_terminal=True)  # as FORCE_COLOR does in CI
-    with live.live(CONFIG, console) as show:
+    with live.live_view(CONFIG, console) as show:
         show(PROGRESS)
     assert console.file.getvalue() == live.line(PROGRESS) + "\n"
 
 
 def test_a_log_on_a_full_disk_stops_nobody(tmp_path):
     with (tmp_path / "log").open("w") as file:
-        with full(100), live.live(CONFIG, Console(file=file, width=80)) as show:
+        with full(100), live.live_view(CONFIG, Console(file=file, width=80)) as show:
             for frames in range(9):
                 show(PROGRESS._replace(frames=frames, phase="done", evaluations=PROGRESS.evaluations * frames))
         assert (tmp_path / "log").stat().st_size == 100
@@ -160,18 +160,18 @@ def test_the_terminal_is_left_as_it_was(error):
     written = console.file.getvalue
 
     def train():
-        with live.live(CONFIG, console) as show:
+        with live.live_view(CONFIG, console) as show:
             show(PROGRESS)
             assert written().count("\x1b[?25l") == 1  # hides the cursor
             raise error
 
     with pytest.raises(error):
         train()
-    assert "412 in all" in written()
+    assert "412 in total" in written()
     assert written().rindex("\x1b[?25h") > written().rindex("\x1b[?25l")
 
 
 def test_before_the_first_word_the_terminal_is_untouched():
     console = Console(file=Terminal(), width=80, force_terminal=True, _environ={"TERM": "xterm"})
-    with live.live(CONFIG, console):
+    with live.live_view(CONFIG, console):
         assert console.file.getvalue() == ""

@@ -9,6 +9,7 @@ from asyncrl.store import summary
 from asyncrl.store.rows import Writer
 from asyncrl.store.runs import hold
 from asyncrl.terminal import rendering
+from asyncrl.terminal.details import details_page
 from tests.past import make_run
 
 
@@ -21,7 +22,7 @@ def render(renderable, width=80):
 
 def test_a_page_says_what_a_run_is_and_how_it_went(tmp_path):
     config = RunConfig(threads=2, frames=400_000, network="nips", t_max=20, optimizer=Optimizer(lr=1e-3))
-    text = render(rendering.page(summary.details(make_run(tmp_path, "pong-1", config=config))))
+    text = render(details_page(summary.details(make_run(tmp_path, "pong-1", config=config))))
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert "pong-1 finished" in lines
     assert "a3c on pong, 2 threads, nips with 677k parameters, seed 1" in lines
@@ -29,7 +30,7 @@ def test_a_page_says_what_a_run_is_and_how_it_went(tmp_path):
     assert "started 2026-11-01 10:00 UTC" in lines
     assert "optimizer.lr 0.001 instead of 0.0007" in lines
     assert "t_max 20 instead of 5" in lines
-    assert not any("frames 400000" in line for line in lines)  # said already
+    assert not any("frames 400000" in line for line in lines)  # it is in the title
     assert "commit 0123456789ab with changes" in lines
     assert "A CPU, 2 of 8 cores" in lines
     assert "400k -10.5 1.5 -10.5 10 atari-paper-noop training best" in lines
@@ -42,7 +43,7 @@ def test_a_page_of_a_failed_run_says_why_and_where(tmp_path):
     traceback = 'Traceback …\n  File "a.py", line 1, in main\n  File "b.py", line 2, in step\nValueError: broken\n'
     failure = {"worker": 1, "reason": "ValueError: broken", "traceback": traceback}
     run = make_run(tmp_path, "pong-1", status="failed", reason="ValueError: broken", failure=failure)
-    text = render(rendering.page(summary.details(run)))
+    text = render(details_page(summary.details(run)))
     assert "failed" in text
     assert "Why it ended ValueError: broken File" in " ".join(text.split())
     assert 'File "b.py", line 2, in step' in text
@@ -55,8 +56,8 @@ def test_a_page_lists_the_last_failures_that_were_mended(tmp_path):
         for i in range(7):
             row = {"frames": 1_000 * i, "worker": i - 1, "reason": f"ValueError: [b]roken[/x] {i}", "is_final": i == 6}
             writer.append("failures", row)
-    text = render(rendering.page(summary.details(run)))
-    assert "What failed and was mended: 6" in text
+    text = render(details_page(summary.details(run)))
+    assert "Failures after which training continued: 6" in text
     assert "[b]roken[/x] 0" not in text
     assert all(f"ValueError: [b]roken[/x] {i}" in text for i in range(1, 6))
     assert "[b]roken[/x] 6" not in text
@@ -65,10 +66,10 @@ def test_a_page_lists_the_last_failures_that_were_mended(tmp_path):
 @pytest.mark.parametrize("document", [{}, {"reason": "SIGINT"}])
 def test_a_page_of_a_run_that_had_hardly_begun(tmp_path, document):
     with Writer(tmp_path) as writer:
-        writer.document(status="running", **document)
+        writer.update_document(status="running", **document)
     with hold(tmp_path):
-        assert "running" in render(rendering.page(summary.details(tmp_path)))
-    assert "asyncrl resume" in render(rendering.page(summary.details(tmp_path)))
+        assert "running" in render(details_page(summary.details(tmp_path)))
+    assert "asyncrl resume" in render(details_page(summary.details(tmp_path)))
 
 
 def test_the_table_of_runs_has_room_for_settings_or_does_without(tmp_path):
@@ -82,11 +83,6 @@ def test_the_table_of_runs_has_room_for_settings_or_does_without(tmp_path):
     assert all("400k" in text and "-11" in text and "finished" in text for text in (narrow, wide))
 
 
-def test_no_runs():
-    assert "asyncrl run" in rendering.no_runs(Path("results"), None)
-    assert rendering.no_runs(Path("results"), "seed=3") == "No run in results has seed=3."
-
-
 def test_the_outcome_says_where_results_are_and_what_to_try_next(tmp_path):
     run = make_run(tmp_path, "pong-1")
     text = render(rendering.outcome(summary.details(run)))
@@ -97,7 +93,7 @@ def test_the_outcome_says_where_results_are_and_what_to_try_next(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("scores", "said"),
+    ("scores", "message"),
     [
         ([-21.0] * 299, None),
         ([-21.0] * 300, "-21 in the first 100, -21 in the last 100; no better than at first"),
@@ -106,16 +102,19 @@ def test_the_outcome_says_where_results_are_and_what_to_try_next(tmp_path):
         ([-21.0, math.nan] * 300, "no better than at first"),
     ],
 )
-def test_outcome_last_line_says_what_was_learned(tmp_path, scores, said):
+def test_outcome_last_line_is_the_trend_of_training_scores(tmp_path, scores, message):
     found = summary.details(make_run(tmp_path, "pong-1")) | {"learning": summary.learning(scores)}
     last = render(rendering.outcome(found)).splitlines()[-1]
-    assert last.startswith("Mean score of training games") == (said is not None)
-    assert said is None or said in last
+    assert last.startswith("Mean score of training episodes") == (message is not None)
+    assert message is None or message in last
 
 
 def test_an_evaluation_in_one_line():
     row = {"mean": -3.25, "median": -3.0, "std": 2.0, "episodes": 30, "frames": 10_000_000, "protocol": "gymnasium"}
-    assert rendering.evaluated(row) == "-3.2 is the mean of 30 games (median -3, std 2) after 10M frames, gymnasium"
+    assert (
+        rendering.evaluation_text(row)
+        == "-3.2 is the mean of 30 episodes (median -3, std 2) after 10M frames, gymnasium"
+    )
 
 
 def test_a_page_of_a_profiled_run_says_where_the_time_went(tmp_path):
@@ -126,13 +125,13 @@ def test_a_page_of_a_profiled_run_says_where_the_time_went(tmp_path):
         writer.append("metrics", {"steps": 100_300, "frames": 1, "act_us": 9_000.0})
     found = summary.details(run)
     assert found["profile"] == {"act": 250.0, "learn": 10.0}
-    lines = [" ".join(line.split()) for line in render(rendering.page(found)).splitlines()]
+    lines = [" ".join(line.split()) for line in render(details_page(found)).splitlines()]
     assert ["act 250.0 96%", "learn 10.0 4%"] == [line for line in lines if line.endswith("%")]
-    assert not any("act us" in line for line in lines)  # said once
+    assert not any("act us" in line for line in lines)  # it is in the profile
 
 
 def test_a_page_of_a_run_not_profiled_does_not_speak_of_it(tmp_path):
-    assert "time goes" not in render(rendering.page(summary.details(make_run(tmp_path, "pong-1"))))
+    assert "by phase" not in render(details_page(summary.details(make_run(tmp_path, "pong-1"))))
 
 
 def test_a_report_without_a_usable_run_is_a_sentence_and_no_empty_table():

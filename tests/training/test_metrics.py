@@ -6,12 +6,13 @@ from itertools import pairwise
 import pytest
 
 from asyncrl.events import EpisodeEnd, Evaluated, Incident, Interval, Severity
+from asyncrl.store.document import PROGRESS_COLUMNS
 from asyncrl.store.rows import Writer, read_rows
 from asyncrl.training import metrics
 from asyncrl.training.metrics import Clock, Curve, Metrics, evaluation_row
 from tests.clock import Time
 
-STAMP = {"frames", "steps", "updates", "seconds"}
+STAMP = set(PROGRESS_COLUMNS)
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from asyncrl.runtime.parameters import STEPS, UPDATES, SharedParameters
 from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store import retrying_writer
 from asyncrl.store.checkpoint import load
+from asyncrl.store.document import read_document
 from asyncrl.store.rows import read_rows
-from asyncrl.store.runs import read_document
 from asyncrl.training import weight_guard
 from tests.faults import launch
 from tests.runtime.setups import children, is_alive, resolve, wait_until
@@ -245,7 +245,7 @@ def test_a_killed_worker_is_replaced_and_told_of_and_nobody_else_may_train_the_r
     assert load(launched.run).meta["health"]["restarts"] == read_document(launched.run)["restarts"] == 1
     assert "1 worker replaced" in launched.said.read_text()
     page = subprocess.run([*second[:3], "show", str(launched.run)], capture_output=True, text=True, check=True).stdout
-    assert "What failed and was mended: 1" in page
+    assert "Failures after which training continued: 1" in page
 
 
 @pytest.mark.faults
@@ -278,7 +278,7 @@ def test_training_goes_on_while_the_disk_is_full_and_a_run_that_ends_on_a_full_o
     assert wait_until(lambda: (run / "checkpoints").is_dir() and saved_steps(run) and read_rows(run, "metrics"))
     faults.inject("the disk is full", 2)
     allow(ROOM)
-    assert wait_until(lambda: "Training goes on" in said.read_text())
+    assert wait_until(lambda: "Training continues" in said.read_text())
     saved, before = saved_steps(run), steps()
     assert load(run).step == max(saved)
     assert wait_until(lambda: steps() > before + 2_000)
@@ -298,7 +298,7 @@ def test_training_goes_on_while_the_disk_is_full_and_a_run_that_ends_on_a_full_o
     assert load(run).step == max(saved_steps(run)) < steps()
     assert not list(run.rglob(".*"))
     lines = [line for line in said.read_text().splitlines() if line.startswith("asyncrl: ")]
-    assert ["Training goes on" in line for line in lines] == [True, False]  # one warning, and the end
+    assert ["Training continues" in line for line in lines] == [True, False]  # one warning, and the end
     assert "Traceback" not in said.read_text()
     faults.survive("the disk is full", 2)
 

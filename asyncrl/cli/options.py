@@ -1,0 +1,55 @@
+"""Option types that several commands share, and how commands print errors and JSON."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from asyncrl.errors import InputError
+
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="An id, the beginning of an id, a path, or 'last'.")]
+RunNames = Annotated[
+    list[str] | None, typer.Argument(metavar="[RUN]...", help="Ids, beginnings of ids, or paths. \\[default: all]")
+]
+Where = Annotated[
+    str | None,
+    typer.Option(metavar="CONDITIONS", help="Conditions on settings, id or status: 'env=pong and status=finished'."),
+]
+Compare = Annotated[
+    list[str] | None,
+    typer.Option(metavar="LABEL:CONDITIONS", help="A set of runs under a label; repeatable."),
+]
+Results = Annotated[
+    Path, typer.Option("--results", metavar="DIR", envvar="ASYNCRL_RESULTS", help="The directory of all runs.")
+]
+CheckpointName = Annotated[
+    str, typer.Option("--checkpoint", metavar="WHICH", help="The checkpoint to play with: last, best, or a step.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+DEFAULT_RESULTS = Path("results")
+
+
+def print_error(text: str, code: int) -> int:
+    """Print each line of a text to stderr, and return the exit code."""
+    with suppress(OSError):  # stderr is a file on a full disk
+        for line in text.splitlines():
+            print(f"asyncrl: {line}", file=sys.stderr)
+    return code
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+@contextmanager
+def requires_extra(name: str) -> Iterator[None]:
+    """Raise InputError that names the extra to install where an import finds no module."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise InputError(f"This needs {error.name}: pip install 'asyncrl[{name}]'.") from None

@@ -1,0 +1,67 @@
+"""The commands that analyse many runs: ``asyncrl report`` and ``asyncrl export``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from asyncrl.cli.options import DEFAULT_RESULTS, Compare, Results, RunNames, Where, requires_extra
+from asyncrl.system import machine
+from asyncrl.terminal import rendering
+
+commands = typer.Typer()
+
+
+@commands.command(epilog="Example: asyncrl report --where 'env=pong' --out pong-report")
+def report(
+    names: RunNames = None,
+    where: Where = None,
+    compare: Compare = None,
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GAME=SCORE", help="The score that defines speed-ups: pong=-15; repeatable."),
+    ] = None,
+    unfinished: Annotated[bool, typer.Option("--unfinished", help="Use unfinished runs, too.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The directory of the page and its files. \\[default: RESULTS/report]"),
+    ] = None,
+    results: Results = DEFAULT_RESULTS,
+) -> None:
+    """Compare runs: one page with the paper's figures and tables, beside published scores.
+
+    The page is one file that works offline; the same as Markdown, and each figure and table as a file, are beside it.
+    """
+    with requires_extra("analysis"):
+        from asyncrl.analysis.selection import Selection
+        from asyncrl.report import gather as reporting
+    selection = Selection(results, tuple(names or ()), where, tuple(compare or ()))
+    request = reporting.Request(selection, out or results / "report", tuple(reference or ()), unfinished)
+    with Console(stderr=True).status("Reading runs"):
+        found = reporting.gather(request)
+    with Console(stderr=True).status("Plotting"):
+        # The plotting libraries are slow to import, so mistakes are reported before.
+        with requires_extra("analysis"):
+            from asyncrl.report import publish
+        page = publish.publish(found, machine.cores())
+    console = Console()
+    console.print(rendering.report(reporting.terminal_rows(found), found.notes, page, console.width), highlight=False)
+
+
+@commands.command(epilog="Example: asyncrl export --where env=pong --format csv --out pong/")
+def export(
+    names: RunNames = None,
+    where: Where = None,
+    compare: Compare = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The directory of the files.")] = Path("export"),
+    form: Annotated[str, typer.Option("--format", help="parquet or csv.")] = "parquet",
+    results: Results = DEFAULT_RESULTS,
+) -> None:
+    """Write runs as flat tables: runs, evaluations, metrics, episodes, failures and problems."""
+    with requires_extra("analysis"):
+        from asyncrl.analysis import export as exporting
+        from asyncrl.analysis.selection import Selection
+    selection = Selection(results, tuple(names or ()), where, tuple(compare or ()))
+    for file, rows in exporting.export(selection, out, form):
+        print(f"{file}  {rows:,} rows")

@@ -1,0 +1,141 @@
+"""The commands that train: ``asyncrl run`` and ``asyncrl resume``."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from asyncrl import config as configuration
+from asyncrl.cli.options import DEFAULT_RESULTS, Results, RunName, print_error, print_json
+from asyncrl.config import ALGOS, NETWORKS, PRESETS, RunConfig
+from asyncrl.errors import RunFailed, Stopped
+from asyncrl.store import runs, summary
+from asyncrl.store.document import RunDocument, read_document
+from asyncrl.terminal import live, rendering
+from asyncrl.training.progress import ShowProgress
+
+commands = typer.Typer()
+
+Algo = Annotated[str | None, typer.Option(help=f"The algorithm: {', '.join(ALGOS)}. \\[default: a3c]")]
+Env = Annotated[
+    str | None,
+    typer.Option(
+        help="An Atari game (pong, breakout …), a Gymnasium id (CartPole-v1), or your own pkg.module:factory. "
+        "\\[default: pong]"
+    ),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        help=f"The values that replace the defaults: {', '.join(PRESETS)}; 'fast' learns sooner on few cores. "
+        "\\[default: paper]"
+    ),
+]
+Network = Annotated[
+    str | None, typer.Option(help=f"{', '.join(NETWORKS)}. \\[default: chosen by the shape of observations]")
+]
+Threads = Annotated[int | None, typer.Option(help="Actor-learners, one process each. \\[default: 16]")]
+Frames = Annotated[
+    str | None, typer.Option(help="The budget, over all threads: 10M, 4e6, 500k. \\[default: 10M on Atari]")
+]
+EnvsPerThread = Annotated[
+    int | None,
+    typer.Option(help="Environments that each actor-learner steps together; more is faster. \\[default: 1]"),
+]
+Seed = Annotated[int | None, typer.Option(help="The seed of weights, environments and actions. \\[default: 1]")]
+ConfigFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A TOML file of settings, such as --dry-run prints.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as optimizer.lr=1e-3; repeatable."),
+]
+Name = Annotated[str | None, typer.Option(help="The run's id. \\[default: made from the settings]")]
+Profile = Annotated[bool, typer.Option("--profile", help="Measure the time of each phase; 'asyncrl show' prints it.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print all settings of the run, and stop.")]
+DryRunAsJson = Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON, for scripts.")]
+NewFrames = Annotated[str | None, typer.Option(help="A new budget: 20M, 4e6, 500k. \\[default: that of the run]")]
+
+
+@commands.command(epilog="Example: asyncrl run --env breakout --algo n-step-q --threads 8 --frames 4M --set t_max=20")
+def run(
+    algo: Algo = None,
+    env: Env = None,
+    preset: Preset = None,
+    network: Network = None,
+    threads: Threads = None,
+    frames: Frames = None,
+    envs_per_thread: EnvsPerThread = None,
+    seed: Seed = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    results: Results = DEFAULT_RESULTS,
+    name: Name = None,
+    profile: Profile = False,
+    dry_run: DryRun = False,
+    as_json: DryRunAsJson = False,
+) -> None:
+    """Train an agent, and show the progress.
+
+    Without options it trains A3C with 16 threads on Pong, with the paper's settings.
+
+    Ctrl-C stops a run with a checkpoint, and [bold]asyncrl resume[/bold] continues it.
+    """
+    options = {
+        "algo": algo,
+        "env": env,
+        "preset": preset,
+        "network": network,
+        "threads": threads,
+        "frames": frames,
+        "envs_per_thread": envs_per_thread,
+        "seed": seed,
+        "profile": profile or None,
+    }
+    # A later source of settings replaces an earlier one.
+    table = configuration.merge(
+        configuration.read_toml(config) if config else {},
+        configuration.parse_set(settings or []),
+        {key: value for key, value in options.items() if value is not None},
+    )
+    from asyncrl import experiment
+    from asyncrl.training import job_builder
+
+    resolved = job_builder.resolve(table)
+    if not dry_run:
+        _train(resolved, lambda show: experiment.train(resolved, results, name, show))
+    elif as_json:
+        print_json(resolved.model_dump(mode="json"))
+    else:
+        print(configuration.to_toml(resolved))
+
+
+@commands.command(epilog="Example: asyncrl resume last --frames 20M")
+def resume(run: RunName = "last", frames: NewFrames = None, results: Results = DEFAULT_RESULTS) -> None:
+    """Continue a run from its last checkpoint."""
+    path = runs.find(results, run)
+    document = RunDocument.model_validate(read_document(path))
+    config = configuration.build(document.config | ({"frames": frames} if frames else {}))
+    from asyncrl import experiment
+
+    budget = config.frames if frames else None
+    _train(config, lambda show: experiment.resume(path, budget, show))
+
+
+def _train(config: RunConfig, start: Callable[[ShowProgress], Path]) -> None:
+    """Train with a live view, and print the outcome; exit with the code of a failure or a signal."""
+    console = Console()
+    try:
+        with live.live_view(config, console) as show:
+            path = start(show)
+    except RunFailed as failed:
+        text = f"The run failed: {failed.reason}. See: asyncrl show {failed.run}"
+        raise typer.Exit(print_error(text, failed.code)) from None
+    except Stopped as stopped:
+        text = f"The run was {stopped}. Continue with: asyncrl resume {stopped.run}"
+        raise typer.Exit(print_error(text, stopped.code)) from None
+    with suppress(OSError):
+        console.print(rendering.outcome(summary.details(path)), highlight=False, soft_wrap=True)
