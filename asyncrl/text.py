@@ -22,16 +22,6 @@ def counted(things: int, name: str) -> str:
     return f"{things:,} {name}{'s' * (things != 1)}"
 
 
-def letters(title: str) -> str:
-    """Return the letters and digits of a name, small: ``Space Invaders`` and ``space_invaders`` are the same."""
-    return "".join(filter(str.isalnum, title)).lower()
-
-
-def played(env: str) -> str:
-    """Return the letters of what an ``--env`` plays, however it is spelt: ``ALE/Pong-v5`` is ``pong``."""
-    return letters(env.removeprefix("ALE/").removesuffix("-v5").removesuffix("NoFrameskip-v4"))
-
-
 def clock(seconds: float) -> str:
     """Write 3,725 seconds as ``1:02:05``, and more than two days as ``3d 4h``."""
     minutes, second = divmod(round(seconds), 60)

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pandas as pd
 
-from asyncrl.text import letters, played
+from asyncrl.envs.names import alphanumeric, game_key
 
 NO_OP, HUMAN = "no-op", "human"  # how games start: after up to 30 no-ops, or at points a person had reached
 STARTS = {"atari-paper-noop": NO_OP, "atari-sticky-noop": NO_OP}  # by a run's protocol; no other has references
@@ -38,9 +38,9 @@ def speedup() -> pd.DataFrame:
 
 def game(env: str) -> str:
     """Return the ROM that an ``--env`` means (``ALE/Pong-v5`` is ``pong``), or the name itself where it is no game."""
-    return _roms().get(played(env), env)
+    return _roms().get(game_key(env), env)
 
 
 @cache
 def _roms() -> dict[str, str]:
-    return {letters(rom): rom for rom in _table("references")["game"]}
+    return {alphanumeric(rom): rom for rom in _table("references")["game"]}

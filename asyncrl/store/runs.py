@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from asyncrl.config import field_names, flatten, parse_frames
+from asyncrl.envs.names import game_key
 from asyncrl.errors import InputError, nearest
 from asyncrl.store.atomic import read_object
-from asyncrl.text import played
 
 FORMAT = 1  # of run.json and the rows beside it
 DOCUMENT, LOCK = "run.json", "lock"
@@ -236,7 +236,7 @@ def _condition(text: str) -> Callable[[Mapping[str, Any]], bool]:
         if number is not None and isinstance(actual, int | float):
             return OPERATORS[symbol](actual, number)
         said = actual if isinstance(actual, str) else json.dumps(actual)
-        same = played(wanted) == played(said) if name == "env" else wanted == said
+        same = game_key(wanted) == game_key(said) if name == "env" else wanted == said
         return same if symbol in ("=", "==") else symbol == "!=" and not same
 
     return holds
