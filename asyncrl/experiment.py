@@ -13,7 +13,7 @@ from asyncrl import config as configuration
 from asyncrl.config import RunConfig
 from asyncrl.envs import make as environments
 from asyncrl.envs.base import Spec
-from asyncrl.envs.render import film
+from asyncrl.envs.render import make_rendered
 from asyncrl.errors import InputError
 from asyncrl.events import Progress
 from asyncrl.learners.exploration import draw_final
@@ -156,7 +156,7 @@ def play(run: Path, which: str = "last", seed: int = 1) -> Iterator[tuple[NDArra
     config = _config_of(run, runs.read_document(run))
     spec = environments.describe(config.env, config.atari)
     saved = checkpoints.load(run, which)
-    stage = film(config.env, config.atari)
+    stage = make_rendered(config.env, config.atari)
     exam = job_builder.make_exam(config, spec, 1, seed, LATER_GAMES)
     score = 0.0
     try:
