@@ -107,7 +107,7 @@ def games() -> Check:
 
 def compiler() -> Check:
     """See that the compiled part is used."""
-    if native.library() is not None:
+    if native.load() is not None:
         return Check("compiler", "ok", native.status())
     wanted = "Training works, but frames are learned from more slowly"
     advice = f"{wanted}. Install gcc, or set CC." if native.status() == native.NO_COMPILER else f"{wanted}."

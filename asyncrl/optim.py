@@ -49,7 +49,7 @@ class RMSProp:
     def apply(self, theta: Tensor, grad: Tensor, state: Tensor, lr: float, updates: int) -> None:
         """See Optimizer; the number of updates is not used."""
         g = state[0]
-        if theta.dtype == torch.float32 and (library := native.library()):
+        if theta.dtype == torch.float32 and (library := native.load()):
             vectors = (native.pointer(vector) for vector in (theta, g, grad))
             rates = map(ctypes.c_float, (lr, self.alpha, 1 - self.alpha, self.eps))
             library.rmsprop(ctypes.c_size_t(len(theta)), *vectors, *rates)

@@ -18,7 +18,7 @@ GRADIENTS = [[0.1, -3.0, 0.0, 20.0], [0.2, 1.0, -1e-4, -20.0], [-0.1, 0.5, 7.0, 
 def kind(request, monkeypatch):
     """Run a test of RMSProp with the compiled part, where there is one, and without."""
     if request.param == "torch":
-        monkeypatch.setattr(native, "library", lambda: None)
+        monkeypatch.setattr(native, "load", lambda: None)
     return request.param
 
 

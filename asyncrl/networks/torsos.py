@@ -53,12 +53,12 @@ class Frames(nn.Module):
     def kernels(self) -> torso.Kernels | None:
         """The compiled kernels that do the layers' work; None where there are none."""
         is_single = self._weights[0].dtype == torch.float32
-        return torso.kernels(self._compiled) if self._compiled and is_single else None
+        return torso.load_kernels(self._compiled) if self._compiled and is_single else None
 
     def forward(self, obs: Tensor) -> Tensor:
         """Map ``[N, C, H, W]`` uint8 to ``[N, F]``."""
         if obs.dtype == torch.uint8 and (kernels := self.kernels):
-            return torso.features(kernels, self.cache, obs.contiguous(), self._weights)
+            return torso.compute_features(kernels, self.cache, obs.contiguous(), self._weights)
         features: Tensor = self.layers(obs.float().div_(255))
         return features
 

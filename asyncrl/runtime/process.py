@@ -30,7 +30,7 @@ def start(target: Callable[..., None], args: tuple[Any, ...], name: str, threads
     Ctrl-C, must not hit it before it can say that it ignores it.
     """
     variables = dict.fromkeys(THREAD_VARIABLES, str(threads)) | LIBRARY_VARIABLES
-    if native.library() is None:  # tried here, once, rather than by every child
+    if native.load() is None:  # tried here, once, rather than by every child
         variables["ASYNCRL_NATIVE"] = "0"
     old = {variable: os.environ.get(variable) for variable in variables}
     with unheard(PARENTS):

@@ -26,7 +26,7 @@ def collect() -> dict[str, Any]:
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
         "usable_cores": machine.cores(),
-        "compiled": native.library() is not None,  # the numbers are then the same to rounding only
+        "compiled": native.load() is not None,  # the numbers are then the same to rounding only
         "program": Path(sys.argv[0]).name,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }

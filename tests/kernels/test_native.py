@@ -16,7 +16,7 @@ from asyncrl.networks.torsos import cache_activations
 from asyncrl.optim import RMSProp
 from tests.runtime.setups import actor, prepare
 
-compiled = pytest.mark.skipif(native.library() is None, reason=f"no compiled part: {native.status()}")
+compiled = pytest.mark.skipif(native.load() is None, reason=f"no compiled part: {native.status()}")
 
 
 @pytest.fixture(autouse=True)
@@ -33,8 +33,8 @@ def plain(monkeypatch):
     """Return a function that switches the compiled part off."""
 
     def switch():
-        monkeypatch.setattr(native, "library", lambda: None)
-        monkeypatch.setattr(torso, "kernels", lambda name: None)
+        monkeypatch.setattr(native, "load", lambda: None)
+        monkeypatch.setattr(torso, "load_kernels", lambda name: None)
 
     return switch
 
@@ -44,7 +44,7 @@ def test_a_machine_with_a_compiler_and_avx2_has_it():
         assert native.status() == native.IN_USE
 
 
-SAY = "print(native.library() is not None, native.status())"
+SAY = "print(native.load() is not None, native.status())"
 
 
 @pytest.fixture
@@ -298,7 +298,7 @@ def test_what_did_not_change_since_the_last_step_is_copied_and_its_gradients_are
     cache_activations(net, 18)
     with torch.no_grad():
         acting = [net(states) for states in obs]
-    assert net.cache.lookup(obs.flatten(0, 1)).before == 3
+    assert net.cache.lookup(obs.flatten(0, 1)).rows_per_step == 3
     torch.testing.assert_close(acting, fresh)
     mine = gradients(net, obs[:5].flatten(0, 1), weight)
     plain()
@@ -313,8 +313,8 @@ def test_a_batch_that_is_larger_than_the_last_one_copies_nothing():
     net = build("nips", (4, 84, 84), actions=6, continuous=False, policy=False).body.torso
     cache_activations(net, 9)
     obs = frames(9)
-    net.cache.place(obs[:1])
-    assert net.cache.place(obs[1:]).before == 0
+    net.cache.reserve(obs[:1])
+    assert net.cache.reserve(obs[1:]).rows_per_step == 0
 
 
 def build_like(net):
