@@ -30,8 +30,9 @@ class Softmax(NamedTuple):
 
     def sample(self) -> Tensor:
         """Draw ``[...]`` int64."""
-        race = torch.empty_like(self.log_pi).exponential_()  # exponential race, that is Gumbel-max: quick
-        return (self.log_pi.exp() / race).argmax(-1)
+        # Gumbel-max with exponential noise: argmax π/e is distributed as π, and faster than torch.multinomial
+        noise = torch.empty_like(self.log_pi).exponential_()
+        return (self.log_pi.exp() / noise).argmax(-1)
 
     def log_prob(self, action: Tensor) -> Tensor:
         """Return ``[...]``."""
@@ -43,13 +44,13 @@ class Softmax(NamedTuple):
 
 
 class Gaussian(NamedTuple):
-    """Actions in ``R^A``, one variance for all directions (Supplement 9)."""
+    """Continuous actions in ``R^A``, with one variance for all dimensions (Supplement 9)."""
 
     mean: Tensor  # [..., A]
     variance: Tensor  # [..., 1]
 
     def sample(self) -> Tensor:
-        """Draw ``[..., A]``; the environment clips it, the learner does not."""
+        """Draw ``[..., A]``, not clipped: the environment clips actions to its bounds."""
         return self.mean + self.variance.sqrt() * torch.randn_like(self.mean)
 
     def log_prob(self, action: Tensor) -> Tensor:

@@ -137,17 +137,17 @@ def test_auto_fits_the_observations():
 
 
 @pytest.mark.parametrize(
-    ("name", "obs_shape", "says"),
+    ("name", "obs_shape", "message"),
     [
         ("nips", (3, 7, 7), "Frames .3, 7, 7. are too small for network 'nips'"),
-        ("mlp", FRAMES, "'mlp' is for vectors, but observations are .4, 84, 84.; use nips or nature"),
+        ("mlp", FRAMES, "'mlp' is for vectors, but observations have shape .4, 84, 84.; use nips or nature"),
         ("mlp-lstm", FRAMES, "'mlp-lstm' is for vectors"),
-        ("nips", VECTOR, "'nips' is for frames, but observations are .11,.; use mlp"),
+        ("nips", VECTOR, "'nips' is for frames, but observations have shape .11,.; use mlp"),
         ("nature-lstm", VECTOR, "'nature-lstm' is for frames"),
     ],
 )
-def test_a_misfit_is_refused(name, obs_shape, says):
-    with pytest.raises(InputError, match=says) as caught:
+def test_fit_of_a_network_for_other_observations_raises(name, obs_shape, message):
+    with pytest.raises(InputError, match=message) as caught:
         fit(name, obs_shape)
     assert "\n" not in str(caught.value)
 
