@@ -74,6 +74,29 @@ def _play(done: Any, i: int, envs: int) -> None:
             done[i] += envs
 
 
+class OldGymEnvironment:
+    """One environment with the interface of the old Gym, which PFRL expects."""
+
+    def __init__(self, seed: int) -> None:
+        """Open an emulator and start its first game."""
+        self.environments = AtariEnvironments(GAME, 1, training=True, atari=Atari())
+        self.start = self.environments.reset([seed])[0]
+
+    def reset(self) -> Any:
+        """Return the first observation of a game; the step that ended the last game has started this one."""
+        return self.start
+
+    def step(self, action: int) -> tuple[Any, float, bool, dict[str, Any]]:
+        """Take one action."""
+        step = self.environments.step(np.array([action]))
+        self.start = step.obs[0]
+        return step.successor[0], float(step.reward[0]), bool(step.terminated[0]), {}
+
+    def close(self) -> None:
+        """Free the emulator."""
+        self.environments.close()
+
+
 def pfrl(processes: str) -> None:
     """Run PFRL's A3C with its published network and settings for Atari."""
     import logging
@@ -85,25 +108,6 @@ def pfrl(processes: str) -> None:
     from pfrl.optimizers import SharedRMSpropEpsInsideSqrt
     from pfrl.policies import SoftmaxCategoricalHead
     from torch import nn
-
-    class Env:
-        """One environment with the interface of the old Gym, which PFRL expects."""
-
-        def __init__(self, seed: int) -> None:
-            self.environments = AtariEnvironments(GAME, 1, training=True, atari=Atari())
-            self.start = self.environments.reset([seed])[0]
-
-        def reset(self) -> Any:
-            # the step that ended the last game has started this one
-            return self.start
-
-        def step(self, action: int) -> tuple[Any, float, bool, dict[str, Any]]:
-            step = self.environments.step(np.array([action]))
-            self.start = step.obs[0]
-            return step.successor[0], float(step.reward[0]), bool(step.terminated[0]), {}
-
-        def close(self) -> None:
-            self.environments.close()
 
     def scale(obs: Any) -> Any:
         return np.asarray(obs, dtype=np.float32) / 255
@@ -125,7 +129,7 @@ def pfrl(processes: str) -> None:
     agent = A3C(model, optimizer, t_max=5, gamma=0.99, beta=1e-2, phi=scale, max_grad_norm=40.0)
     reported = [time.monotonic()]
 
-    def hook(env: Env, agent: A3C, steps: int) -> None:
+    def hook(env: OldGymEnvironment, agent: A3C, steps: int) -> None:
         for group in agent.optimizer.param_groups:
             group["lr"] = 7e-4 * (1 - steps / 8e7)
         if agent.process_idx == 0 and time.monotonic() - reported[0] > INTERVAL:
@@ -135,7 +139,7 @@ def pfrl(processes: str) -> None:
     train_agent_async(
         outdir=tempfile.gettempdir(),
         processes=int(processes),
-        make_env=lambda i, test: Env(i),
+        make_env=lambda i, test: OldGymEnvironment(i),
         agent=agent,
         eval_interval=None,
         global_step_hooks=[hook],
