@@ -42,7 +42,7 @@ def make(name, *, policy, continuous=False, actions=6):
     return build(name, shape(name), actions=actions, continuous=continuous, policy=policy)
 
 
-def look(name, net, steps=2, batch=3):
+def evaluate(name, net, steps=2, batch=3):
     """Evaluate ``[T, B]`` random states."""
     size = (steps, batch, *shape(name))
     obs = torch.randn(size) if name.startswith("mlp") else torch.randint(256, size, dtype=torch.uint8)
@@ -61,7 +61,7 @@ def test_every_network_is_tested():
 def test_action_values(name):
     net = make(name, policy=False)
     parameters, features = BODIES[name]
-    q, carry = look(name, net)
+    q, carry = evaluate(name, net)
     assert count(net) == parameters + (features + 1) * 6
     assert q.shape == (2, 3, 6)
     assert [part.shape for part in carry] == [(3, 256)] * (2 if "lstm" in name else 0)
@@ -71,7 +71,7 @@ def test_action_values(name):
 def test_a_softmax_policy_shares_its_body_with_the_value(name):
     net = make(name, policy=True)
     parameters, features = BODIES[name]
-    (policy, value), _ = look(name, net)
+    (policy, value), _ = evaluate(name, net)
     assert count(net) == parameters + (features + 1) * (6 + 1)
     assert isinstance(policy, Softmax)
     assert policy.log_pi.shape == (2, 3, 6)
@@ -82,7 +82,7 @@ def test_a_softmax_policy_shares_its_body_with_the_value(name):
 def test_a_gaussian_policy_shares_nothing_with_the_value(name):
     net = make(name, policy=True, continuous=True)
     parameters, features = BODIES[name]
-    (policy, value), carry = look(name, net)
+    (policy, value), carry = evaluate(name, net)
     assert count(net) == 2 * parameters + (features + 1) * (6 + 1) + (features + 1)
     assert isinstance(policy, Gaussian)
     assert policy.mean.shape == (2, 3, 6)
