@@ -108,7 +108,7 @@ def games() -> Check:
 
 def compiler() -> Check:
     """Check that the compiled kernels are used."""
-    if native.library() is not None:
+    if native.load() is not None:
         return Check("compiler", "ok", native.status())
     effect = "Training works, but learning from frames is slower"
     advice = f"{effect}. Install gcc, or set CC." if native.status() == native.NO_COMPILER else f"{effect}."

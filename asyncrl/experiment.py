@@ -14,7 +14,7 @@ from asyncrl import config as configuration
 from asyncrl.config import RunConfig
 from asyncrl.envs import make as environments
 from asyncrl.envs.base import Spec
-from asyncrl.envs.render import film
+from asyncrl.envs.render import make_rendered
 from asyncrl.errors import InputError
 from asyncrl.events import WorkerState
 from asyncrl.learners.exploration import draw_final
@@ -178,17 +178,17 @@ def play(run: Path, which: str = "last", seed: int = 1) -> Iterator[tuple[NDArra
     config = _config_of(run, read_document(run))
     spec = environments.describe(config.env, config.atari)
     saved = checkpoints.load(run, which)
-    stage = film(config.env, config.atari)
+    rendered = make_rendered(config.env, config.atari)
     evaluation = job_builder.make_evaluation(config, spec, 1, seed, LATER_GAMES)
     score = 0.0
     try:
-        for step in play_steps(evaluation, saved.evaluated, stage, saved.step):
+        for step in play_steps(evaluation, saved.evaluated, rendered, saved.step):
             score += float(step.reward[0])
-            yield stage.frame(), score
+            yield rendered.frame(), score
             if step.games:
                 return
     finally:
-        stage.close()
+        rendered.close()
 
 
 def _refuse_changes(run: Path, before: RunConfig, now: RunConfig) -> None:

@@ -1,6 +1,6 @@
-"""The paper's three optimisers and Adam, each one pass over a flat vector, applied to shared memory without a lock.
+"""The paper's three optimisers and Adam, on flat vectors in shared memory, without a lock.
 
-Supplement 7: ``g ← αg + (1−α)Δθ²; θ ← θ − ηΔθ/√(g+ε)``. ε stands inside the root; ``torch.optim`` puts it outside.
+Supplement 7: ``g ← αg + (1−α)Δθ²; θ ← θ − ηΔθ/√(g+ε)``. ε is inside the root; in ``torch.optim`` it is outside.
 """
 
 import ctypes
@@ -16,13 +16,13 @@ from asyncrl.schedules import linear
 
 
 class Optimizer(Protocol):
-    """How an accumulated gradient changes θ. Holds hyper-parameters only; its state is handed in."""
+    """Applies an accumulated gradient to θ. It holds hyper-parameters only; the caller passes its state."""
 
-    slots: ClassVar[int]  # vectors of θ's size that it keeps
+    slots: ClassVar[int]  # vectors of θ's size in its state
 
     @property
     def shared(self) -> bool:
-        """Whether all workers update one state, or each its own."""
+        """True if all workers update one state, False if each worker has its own."""
         ...
 
     def apply(self, theta: Tensor, grad: Tensor, state: Tensor, lr: float, updates: int) -> None:
@@ -33,14 +33,14 @@ class Optimizer(Protocol):
             grad: ``[P]``, dθ of this worker, already clipped.
             state: ``[slots, P]``.
             lr: η, already annealed.
-            updates: how many updates this state has seen, this one included.
+            updates: the number of updates of this state, including this one.
         """
         ...
 
 
 @dataclass(frozen=True)
 class RMSProp:
-    """Non-centred RMSProp, with one g for all (the paper's choice) or one for each worker."""
+    """Non-centred RMSProp, with one g for all workers (the paper's choice) or one for each worker."""
 
     slots: ClassVar[int] = 1
     shared: bool
@@ -50,7 +50,7 @@ class RMSProp:
     def apply(self, theta: Tensor, grad: Tensor, state: Tensor, lr: float, updates: int) -> None:
         """See Optimizer; the number of updates is not used."""
         g = state[0]
-        if theta.dtype == torch.float32 and (library := native.library()):
+        if theta.dtype == torch.float32 and (library := native.load()):
             vectors = (native.pointer(vector) for vector in (theta, g, grad))
             rates = map(ctypes.c_float, (lr, self.alpha, 1 - self.alpha, self.eps))
             library.rmsprop(ctypes.c_size_t(len(theta)), *vectors, *rates)
@@ -106,9 +106,9 @@ class LearningRate:
 
 
 def clip_(grad: Tensor, limit: float | None) -> float:
-    """Scale ``[P]`` in place to a norm of at most ``limit``, the whole vector at once; return the norm it had.
+    """Scale the whole vector ``[P]`` in place to a norm of at most ``limit``; return the norm before scaling.
 
-    A norm that is not finite is returned and nothing is scaled: such a gradient must not be applied.
+    If the norm is not finite, the vector is not scaled; the caller must not apply it.
     """
     norm = math.sqrt(grad.dot(grad))
     if limit is not None and limit < norm < math.inf:

@@ -1,12 +1,12 @@
-"""Schedules of the global step counter T: nothing here may know how many workers there are."""
+"""Schedules as functions of the global step counter T; they do not depend on the number of workers."""
 
 
 def linear(start: float, end: float, T: int, duration: int) -> float:
-    """Anneal from ``start`` at T = 0 to ``end`` at T = ``duration`` (steps) in a straight line, then stay."""
+    """Anneal linearly from ``start`` at T = 0 to ``end`` at T = ``duration`` (steps); stay at ``end`` afterwards."""
     fraction = min(T / duration, 1.0) if duration > 0 else 1.0
     return start + fraction * (end - start)
 
 
 def crossed(before: int, after: int, period: int) -> bool:
-    """Say whether a multiple of ``period`` lies in ``(before, after]``: T moves by more than one at a time."""
+    """Return whether a multiple of ``period`` lies in ``(before, after]``: T increases by more than one at a time."""
     return after // period > before // period

@@ -22,16 +22,6 @@ def counted(things: int, name: str) -> str:
     return f"{things:,} {name}{'s' * (things != 1)}"
 
 
-def letters(title: str) -> str:
-    """Return the letters and digits of a name in lower case: equal for ``Space Invaders`` and ``space_invaders``."""
-    return "".join(filter(str.isalnum, title)).lower()
-
-
-def game_letters(env: str) -> str:
-    """Return the name of the game of an ``--env``, without prefix and version: ``pong`` for ``ALE/Pong-v5``."""
-    return letters(env.removeprefix("ALE/").removesuffix("-v5").removesuffix("NoFrameskip-v4"))
-
-
 def clock(seconds: float) -> str:
     """Write 3,725 seconds as ``1:02:05``, and more than two days as ``3d 4h``."""
     minutes, second = divmod(round(seconds), 60)

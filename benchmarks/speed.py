@@ -1,7 +1,7 @@
-"""How fast training is, beside others: ``python -m benchmarks.speed peers``.
+"""Measures the speed of training, and of other packages: ``python -m benchmarks.speed peers``.
 
-Every round runs each contestant once, in turn, so that a machine whose speed drifts is unfair to none. The figures to
-believe are the ratios, formed within each round; the table gives their medians.
+Every round runs each benchmark once, in turn, so that a drift of the machine's speed affects all alike. The ratios
+within a round are more reliable than absolute speeds; the table gives their medians.
 """
 
 import json
@@ -23,31 +23,31 @@ import typer
 from asyncrl.store import provenance
 
 ROOT = Path(__file__).parent.parent
-START_SECONDS = 120.0  # that a contestant may take to its first line
+START_SECONDS = 120.0  # the longest wait for a line of output
 BEFORE = ", before"
 PEERS = ("pfrl", "stable-baselines3")
 
 
-class Contestant(NamedTuple):
-    """A command of contestants.py."""
+class Benchmark(NamedTuple):
+    """A program of peers.py with its arguments."""
 
     label: str
     command: tuple[str, ...]
-    source: Path = ROOT  # of the asyncrl that it imports
+    source: Path = ROOT  # the checkout whose asyncrl it imports
 
 
-def asyncrl(label: str, arguments: str, source: Path = ROOT) -> Contestant:
-    """Time ``asyncrl run`` with these arguments."""
-    return Contestant(label, ("asyncrl", *arguments.split()), source)
+def asyncrl(label: str, arguments: str, source: Path = ROOT) -> Benchmark:
+    """Return the benchmark of ``asyncrl run`` with these arguments."""
+    return Benchmark(label, ("asyncrl", *arguments.split()), source)
 
 
-def emulator(processes: int, envs: int) -> Contestant:
-    """Time the emulator alone."""
-    return Contestant(f"emulator alone, {processes} × {envs}", ("emulator", str(processes), str(envs)))
+def emulator(processes: int, envs: int) -> Benchmark:
+    """Return the benchmark of the emulator without learning."""
+    return Benchmark(f"emulator alone, {processes} × {envs}", ("emulator", str(processes), str(envs)))
 
 
-def sections(workers: int) -> dict[str, list[Contestant]]:
-    """Return the contestants of each section; the first is what the others are divided by."""
+def sections(workers: int) -> dict[str, list[Benchmark]]:
+    """Return the benchmarks of each section; the ratios are to the first one."""
     sizes = (1, 2, 4, 8, 16)
     a3c = f"--threads {workers} --envs-per-thread"
     networks = ("nips", "nature", "nips-lstm")
@@ -58,8 +58,8 @@ def sections(workers: int) -> dict[str, list[Contestant]]:
             emulator(workers, 1),
             asyncrl(f"asyncrl A3C, {workers} × 1", f"{a3c} 1"),
             asyncrl(f"asyncrl A3C, {workers} × 8", f"{a3c} 8"),
-            Contestant(f"PFRL A3C, {workers} processes", ("pfrl", str(workers))),
-            Contestant("Stable-Baselines3 A2C, 16 environments", ("sb3", "16")),
+            Benchmark(f"PFRL A3C, {workers} processes", ("pfrl", str(workers))),
+            Benchmark("Stable-Baselines3 A2C, 16 environments", ("sb3", "16")),
         ],
         "threads": [asyncrl(f"{n} threads × 1", f"--threads {n} --envs-per-thread 1") for n in sizes],
         "envs": [asyncrl(f"{workers} threads × {n}", f"{a3c} {n}") for n in sizes],
@@ -70,44 +70,44 @@ def sections(workers: int) -> dict[str, list[Contestant]]:
     }
 
 
-def steps_per_second(contestant: Contestant, seconds: float, warm_up: float) -> float:
-    """Run a contestant in a process group of its own; raise RuntimeError where it ends by itself."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(contestant.source), str(ROOT)])}
-    command = [sys.executable, "-m", "benchmarks.contestants", *contestant.command]
-    with tempfile.TemporaryFile("w+") as complaints:
+def steps_per_second(benchmark: Benchmark, seconds: float, warm_up: float) -> float:
+    """Run a benchmark in a new process group; raise RuntimeError if it ends or prints nothing for START_SECONDS."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(benchmark.source), str(ROOT)])}
+    command = [sys.executable, "-m", "benchmarks.peers", *benchmark.command]
+    with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
-            stderr=complaints,
+            stderr=errors,
             text=True,
             start_new_session=True,
             env=environment,
-            cwd=contestant.source,
+            cwd=benchmark.source,
         )
         try:
             rate = _rate(_lines(process), seconds, warm_up)
         finally:
-            _end(process)
+            _stop(process)
         if rate is None:
-            complaints.seek(0)
-            raise RuntimeError(f"{contestant.label} ended or fell silent: {complaints.read()[-2000:]}")
+            errors.seek(0)
+            raise RuntimeError(f"{benchmark.label} ended or printed nothing: {errors.read()[-2000:]}")
         return rate
 
 
 def _rate(lines: Iterator[tuple[int, float]], seconds: float, warm_up: float) -> float | None:
-    """Return the rate over ``seconds`` after the warm-up; None where the lines end before."""
-    warm: float | None = None
+    """Return the steps per second over ``seconds`` after the warm-up; None if the lines end earlier."""
+    warm_at: float | None = None
     start: tuple[int, float] | None = None
     for steps, now in lines:
-        warm = warm if warm is not None else now + warm_up
+        warm_at = warm_at if warm_at is not None else now + warm_up
         if start is None:
-            start = (steps, now) if now >= warm else None
+            start = (steps, now) if now >= warm_at else None
         elif now - start[1] >= seconds:
             return (steps - start[0]) / (now - start[1])
     return None
 
 
-def _end(process: "subprocess.Popen[str]") -> None:
+def _stop(process: "subprocess.Popen[str]") -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
         try:
@@ -129,16 +129,16 @@ def _lines(process: subprocess.Popen[str]) -> Iterator[tuple[int, float]]:
             yield int(steps), float(seconds)
 
 
-def measure(contestants: list[Contestant], rounds: int, seconds: float, warm_up: float) -> dict[str, list[float]]:
-    """Return each contestant's steps per second in each round, interleaved."""
-    rates: dict[str, list[float]] = {contestant.label: [] for contestant in contestants}
+def measure(benchmarks: list[Benchmark], rounds: int, seconds: float, warm_up: float) -> dict[str, list[float]]:
+    """Return each benchmark's steps per second in each round; rounds are interleaved."""
+    rates: dict[str, list[float]] = {benchmark.label: [] for benchmark in benchmarks}
     for turn in range(rounds):
-        for contestant in contestants:
+        for benchmark in benchmarks:
             started = time.monotonic()
-            rate = steps_per_second(contestant, seconds, warm_up)
-            rates[contestant.label].append(rate)
+            rate = steps_per_second(benchmark, seconds, warm_up)
+            rates[benchmark.label].append(rate)
             took = time.monotonic() - started
-            print(f"round {turn + 1}/{rounds}  {contestant.label:42} {rate:9,.0f} steps/s  ({took:.0f} s)", flush=True)
+            print(f"round {turn + 1}/{rounds}  {benchmark.label:42} {rate:9,.0f} steps/s  ({took:.0f} s)", flush=True)
     return rates
 
 
@@ -158,7 +158,7 @@ def table(rates: dict[str, list[float]], references: list[str]) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """Return what a figure depends on."""
+    """Return the facts about the machine and the software that a speed depends on."""
     known = provenance.collect()
     wanted = ("cpu", "usable_cores", "commit", "dirty", "compiled")
     return {name: known[name] for name in wanted} | {"versions": provenance.versions(*PEERS)}
@@ -166,19 +166,19 @@ def machine() -> dict[str, Any]:
 
 def main(
     section: Annotated[str, typer.Argument(help="peers, threads, envs, networks, algos, algos-1 or continuous")],
-    rounds: Annotated[int, typer.Option(help="how often each contestant runs", min=1)] = 5,
-    seconds: Annotated[float, typer.Option(help="timed, of each run")] = 15.0,
-    warm_up: Annotated[float, typer.Option(help="not timed, at the start of each")] = 3.0,
-    workers: Annotated[int, typer.Option(help="actor-learners where the section does not vary them")] = 2,
-    against: Annotated[Path | None, typer.Option(help="another checkout, timed beside this one")] = None,
-    out: Annotated[Path | None, typer.Option(help="a JSON file to write")] = None,
+    rounds: Annotated[int, typer.Option(help="runs of each benchmark", min=1)] = 5,
+    seconds: Annotated[float, typer.Option(help="measured seconds of each run")] = 15.0,
+    warm_up: Annotated[float, typer.Option(help="seconds of each run before the measurement")] = 3.0,
+    workers: Annotated[int, typer.Option(help="actor-learners, in sections that do not vary them")] = 2,
+    against: Annotated[Path | None, typer.Option(help="another checkout, measured in the same rounds")] = None,
+    out: Annotated[Path | None, typer.Option(help="write the results to this JSON file")] = None,
 ) -> None:
-    """Time a section's contestants, several rounds in turn, and print a table."""
-    contestants = sections(workers)[section]
+    """Measure the benchmarks of a section in several rounds, and print a table."""
+    benchmarks = sections(workers)[section]
     if against is not None:
-        pairs = [(one._replace(label=one.label + BEFORE, source=against.resolve()), one) for one in contestants]
-        contestants = [one for pair in pairs for one in pair if one.command[0] == "asyncrl"]
-    rates = measure(contestants, rounds, seconds, warm_up)
+        pairs = [(one._replace(label=one.label + BEFORE, source=against.resolve()), one) for one in benchmarks]
+        benchmarks = [one for pair in pairs for one in pair if one.command[0] == "asyncrl"]
+    rates = measure(benchmarks, rounds, seconds, warm_up)
     is_reference = [not label.startswith("asyncrl") for label in rates] if section == "peers" else []
     references = [label for label, yes in zip(rates, is_reference, strict=False) if yes] or list(rates)[:1]
     if against is not None:

@@ -1,4 +1,4 @@
-"""What a run costs before its first update, and in memory: ``python -m benchmarks.startup``."""
+"""Measures the start time and the memory of a run: ``python -m benchmarks.startup``."""
 
 import json
 import os
@@ -20,7 +20,7 @@ OPTIONS = ["--env", "pong", "--set", "evaluation.episodes=0", "--name", "timed"]
 
 
 def seconds(do: Callable[[], object]) -> float:
-    """Return how long something takes."""
+    """Return the seconds that a function takes."""
     began = time.perf_counter()
     do()
     return time.perf_counter() - began
@@ -41,14 +41,14 @@ def start_environment() -> None:
 
 
 def one_update() -> None:
-    """Run a command whose budget is one rollout of two workers: start, one update each, a checkpoint, the end."""
+    """Run a whole command whose budget is one rollout for each of two workers, with one checkpoint."""
     with tempfile.TemporaryDirectory() as store:
         command = [sys.executable, "-m", "asyncrl", "run", *OPTIONS, "--threads", "2", "--frames", "8"]
         subprocess.run([*command, "--results", store], check=True, stdout=subprocess.DEVNULL)
 
 
 def memory(threads: int, during: float) -> tuple[float, float]:
-    """Return the GB of all processes of a run, and of its parent: proportional shares of what they share."""
+    """Return the memory in GB of all processes of a run, and of its parent (proportional set size)."""
     with tempfile.TemporaryDirectory() as store:
         command = [sys.executable, "-m", "asyncrl", "run", *OPTIONS, "--threads", str(threads), "--frames", "10G"]
         run = subprocess.Popen([*command, "--results", store], stdout=subprocess.DEVNULL, start_new_session=True)
@@ -56,8 +56,8 @@ def memory(threads: int, during: float) -> tuple[float, float]:
         while not metrics.exists() and run.poll() is None:
             time.sleep(0.5)
         time.sleep(during)
-        own = _proportional(run.pid)
-        total = sum(_proportional(pid) for pid in _group(run.pid))
+        own = _proportional_set_size(run.pid)
+        total = sum(_proportional_set_size(pid) for pid in _group(run.pid))
         assert json.loads(metrics.read_text().splitlines()[-1])["steps"]
         os.kill(run.pid, signal.SIGTERM)
         run.wait(60)
@@ -76,19 +76,20 @@ def _group_of(pid: int) -> int | None:
         return None
 
 
-def _proportional(pid: int) -> float:
+def _proportional_set_size(pid: int) -> float:
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     (kilobytes,) = (int(line.split()[1]) for line in lines if line.startswith("Pss:"))
     return kilobytes * 1024 / 1e9
 
 
 def main(
-    rounds: Annotated[int, typer.Option(help="how often each is timed", min=1)] = 5,
-    threads: Annotated[int, typer.Option(help="of the run whose memory is measured")] = 16,
-    during: Annotated[float, typer.Option(help="seconds that run trains first")] = 20.0,
+    rounds: Annotated[int, typer.Option(help="measurements of each time", min=1)] = 5,
+    threads: Annotated[int, typer.Option(help="threads of the run whose memory is measured")] = 16,
+    during: Annotated[float, typer.Option(help="seconds of training before memory is measured")] = 20.0,
 ) -> None:
-    """Time starts in turn, then measure memory, and print both."""
-    start_environment()  # imports
+    """Measure start times in several rounds, then memory, and print both."""
+    # the first call imports modules
+    start_environment()
     kinds = {"import torch": import_torch, "one environment": start_environment, "to the end of one update": one_update}
     times: dict[str, list[float]] = {name: [] for name in kinds}
     for turn in range(rounds):
@@ -96,11 +97,10 @@ def main(
             times[name].append(seconds(do))
         print(f"round {turn + 1}/{rounds}: " + ", ".join(f"{name} {own[-1]:.2f} s" for name, own in times.items()))
     torch, environment, update = (statistics.median(own) for own in times.values())
-    print(
-        f"\nmedians: {torch:.2f} s + {environment:.2f} s; {update:.2f} s, {update / (torch + environment):.2f} of both"
-    )
+    ratio = update / (torch + environment)
+    print(f"\nmedians: {torch:.2f} s + {environment:.2f} s; {update:.2f} s, {ratio:.2f} times their sum")
     total, own = memory(threads, during)
-    print(f"{threads} threads: {total:.2f} GB together, {own:.2f} GB of it the parent's")
+    print(f"{threads} threads: {total:.2f} GB in total, {own:.2f} GB of it in the parent")
 
 
 if __name__ == "__main__":

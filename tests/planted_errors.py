@@ -19,7 +19,7 @@ GRADIENTS, RUNS = "learners/test_pseudocode.py", "runtime/test_whole_runs.py"
 A3C, N_STEP, Q, SARSA = (f"learners/{name}.py" for name in ("a3c", "n_step_q", "one_step_q", "one_step_sarsa"))
 STREAM, WORKER, SHARED = (f"runtime/{name}.py" for name in ("stream", "worker", "parameters"))
 EVALUATE = "runtime/evaluator.py"
-NATIVE, COMPILED = "kernels/native.c", "kernels/test_native.py"
+NATIVE, RMSPROP, TORSO = "kernels/native.c", "kernels/test_rmsprop.py", "kernels/test_torso.py"
 EXPLORATION, POLICY, ATARI = "learners/exploration.py", "networks/distributions.py", "envs/atari.py"
 
 ERRORS = [
@@ -189,7 +189,7 @@ ERRORS = [
         {"** 2 / self.variance +": "** 2 / self.variance**2 +"},
         "networks/test_distributions.py",
     ),
-    Error("frames are not scaled", "networks/torsos.py", {".float().div_(255)": ".float()"}, COMPILED),
+    Error("frames are not scaled", "networks/torsos.py", {".float().div_(255)": ".float()"}, TORSO),
     # Optimisers and the shared path
     Error(
         "ε stands outside the root",
@@ -320,12 +320,12 @@ ERRORS = [
         "training/test_job_builder.py",
     ),
     # The compiled part
-    Error("ε is outside the compiled root", NATIVE, {"sqrtf(g[i] + eps)": "(sqrtf(g[i]) + eps)"}, COMPILED),
+    Error("ε is outside the compiled root", NATIVE, {"sqrtf(g[i] + eps)": "(sqrtf(g[i]) + eps)"}, RMSPROP),
     Error(
         "the compiled g forgets to square",
         NATIVE,
         {"one_minus_alpha * grad[i] * grad[i]": "one_minus_alpha * grad[i]"},
-        COMPILED,
+        RMSPROP,
     ),
     # Atari
     Error("a lost life restarts the game", ATARI, {"episodic_life=False": "episodic_life=True"}, "envs/test_atari.py"),

@@ -18,7 +18,7 @@ Usage = namedtuple("Usage", "total used free")
     ("status", "advice"), [(doctor.native.NO_COMPILER, "Install gcc"), ("switched off", "is slower.")]
 )
 def test_without_the_compiled_part_training_is_slower(monkeypatch, status, advice):
-    monkeypatch.setattr(doctor.native, "library", lambda: None)
+    monkeypatch.setattr(doctor.native, "load", lambda: None)
     monkeypatch.setattr(doctor.native, "status", lambda: status)
     check = doctor.compiler()
     assert (check.verdict, check.found) == ("warn", status)

@@ -147,7 +147,7 @@ def test_evaluate_plays_with_the_average(tmp_path, monkeypatch):
     run = experiment.train(resolve(**AVERAGED), tmp_path)
     played = []
     monkeypatch.setattr(
-        experiment, "examine", lambda exam, theta, T: played.append(theta) or Evaluated(T, (1.0,), (1,))
+        experiment, "evaluate_weights", lambda exam, theta, T: played.append(theta) or Evaluated(T, (1.0,), (1,))
     )
     experiment.evaluate(run, episodes=1)
     assert torch.equal(played[0], load(run).tensors["average"])

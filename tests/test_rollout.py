@@ -10,6 +10,7 @@ from gymnasium.wrappers import TimeLimit
 
 from asyncrl.envs.gym import GymEnvironments
 from asyncrl.rollout import Act, Stream, reset_carry
+from tests.learners.script import finish
 from tests.runtime.toys import counting
 from tests.toys import Target
 
@@ -53,12 +54,7 @@ def start(*envs, t_max=5, looks_ahead=False):
 
 def collected(stream, act):
     """Drive a stream through one rollout, as a worker does: without gradients."""
-    phases = stream.collect(torch.no_grad()(act))
-    while True:
-        try:
-            next(phases)
-        except StopIteration as done:
-            return done.value
+    return finish(stream.collect(torch.no_grad()(act)))
 
 
 def truncated(limit):

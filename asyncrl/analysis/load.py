@@ -13,6 +13,7 @@ import pyarrow as pa
 from asyncrl.analysis import cache
 from asyncrl.analysis.reference_data import game
 from asyncrl.analysis.selection import SelectedRun, Selection, runs_without_document, select_runs
+from asyncrl.envs.names import atari_protocol
 from asyncrl.errors import InputError
 from asyncrl.store.document import PROGRESS_COLUMNS, Status
 from asyncrl.text import counted
@@ -154,7 +155,7 @@ def _configured_protocol(config: Mapping[str, Any], protocol: object) -> object:
     atari = _mapping(config, "atari")
     if not (isinstance(protocol, str) and protocol.startswith("atari") and atari):
         return protocol
-    return f"atari-{atari.get('protocol')}{'-noop' if atari.get('noops') else ''}"
+    return atari_protocol(atari.get("protocol"), atari.get("noops"))
 
 
 def _status(run: SelectedRun, problems: list[Problem]) -> tuple[str, str | None]:

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pandas as pd
 
-from asyncrl.text import game_letters, letters
+from asyncrl.envs.names import alphanumeric, game_key
 
 NO_OP, HUMAN = "no-op", "human"  # kinds of episode start: up to 30 no-ops, or states that a human had reached
 STARTS = {
@@ -41,9 +41,9 @@ def speedup() -> pd.DataFrame:
 
 def game(env: str) -> str:
     """Return the ROM of an ``--env`` (``pong`` for ``ALE/Pong-v5``), or the name itself if it is no Atari game."""
-    return _roms().get(game_letters(env), env)
+    return _roms().get(game_key(env), env)
 
 
 @cache
 def _roms() -> dict[str, str]:
-    return {letters(rom): rom for rom in _table("references")["game"]}
+    return {alphanumeric(rom): rom for rom in _table("references")["game"]}

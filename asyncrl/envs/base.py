@@ -1,4 +1,4 @@
-"""The one shape that every environment takes here: B of them, stepped together."""
+"""The interface of all environments: B environments of one kind that are stepped together."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, TypeAlias
@@ -16,13 +16,13 @@ class Discrete(NamedTuple):
 
 
 class Box(NamedTuple):
-    """Actions in ``R^size``; the environment clips them to its own bounds."""
+    """Actions in ``R^size``; the environment clips them to its bounds."""
 
     size: int
 
 
 class Spec(NamedTuple):
-    """What networks and units must know of an environment."""
+    """The spaces of an environment, and the frames that one step takes."""
 
     obs_shape: tuple[int, ...]  # (4, 84, 84) on Atari; (n,) for vectors
     obs_dtype: str  # "uint8" or "float32"
@@ -31,37 +31,43 @@ class Spec(NamedTuple):
 
 
 class Game(NamedTuple):
-    """A game that has just ended, as a person would score it."""
+    """A finished game, with its unclipped score."""
 
-    env: int  # which of the B
+    env: int  # 0 … B−1
     score: float  # unclipped sum of rewards
     length: int  # steps
-    completed: bool  # False where a time limit cut it short
+    completed: bool  # False if a time limit truncated it
 
 
 class Step(NamedTuple):
     """The outcome of one step of all B environments."""
 
-    obs: Array  # [B, *O]  to act on next: the first of a new episode where one ended
-    reward: NDArray[np.float32]  # [B]  for learning (clipped on Atari)
-    terminated: NDArray[np.bool_]  # [B]  terminal for the learner; on Atari in training also the loss of a life
-    truncated: NDArray[np.bool_]  # [B]  cut by a limit: to be bootstrapped
-    successor: Array  # [B, *O]  the states really reached: obs, but the last of the old episode where truncated
-    games: tuple[Game, ...]  # finished in this step
+    # [B, *O]  input of the next action: the first observation of a new episode where one ended
+    obs: Array
+    # [B]  for learning (clipped on Atari)
+    reward: NDArray[np.float32]
+    # [B]  terminal for the learner; on Atari in training also the loss of a life
+    terminated: NDArray[np.bool_]
+    # [B]  ended by a limit: the learner bootstraps
+    truncated: NDArray[np.bool_]
+    # [B, *O]  the states that the actions led to: obs, but the last state of the old episode where truncated
+    successor: Array
+    # the games that ended in this step
+    games: tuple[Game, ...]
 
 
 class Environments(Protocol):
-    """B environments of one kind. A game that ends is reset in the same step: no step is ever wasted on a reset."""
+    """B environments of one kind. A game that ends is reset in the same step, so that no step is spent on a reset."""
 
     spec: Spec
     num_envs: int
 
     def reset(self, seeds: Sequence[int | None]) -> Array:
-        """Start games from their seeds and return ``[B, *O]``; where a seed is None the game under way goes on."""
+        """Start games from their seeds and return ``[B, *O]``; where a seed is None, the current game continues."""
         ...
 
     def step(self, action: Array) -> Step:
-        """Take ``[B]`` int64 or ``[B, A]`` float32 actions. The arrays returned are valid until the next step."""
+        """Take ``[B]`` int64 or ``[B, A]`` float32 actions. The returned arrays are valid until the next step."""
         ...
 
     def close(self) -> None:

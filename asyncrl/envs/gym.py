@@ -1,4 +1,4 @@
-"""Any Gymnasium environment, and any of a user's own: B of them stepped in a loop, and reset by us."""
+"""Gymnasium environments and a user's factories: B environments, stepped and reset in a loop."""
 
 import importlib
 import os
@@ -18,7 +18,7 @@ AnyEnv: TypeAlias = gymnasium.Env[Any, Any]
 
 
 def build(named: Registered | Factory, **options: Any) -> AnyEnv:
-    """Build one environment; raise InputError with the reason where it cannot be."""
+    """Build one environment; raise InputError with the reason if that fails."""
     if isinstance(named, Registered):
         return _call(named.id, lambda: gymnasium.make(named.id, disable_env_checker=True, **options))
     name = f"{named.module}:{named.attribute}"
@@ -30,7 +30,7 @@ def build(named: Registered | Factory, **options: Any) -> AnyEnv:
 
 
 def load(named: Factory) -> Callable[..., Any]:
-    """Import a user's factory, from the working directory too."""
+    """Import a user's factory; the working directory is searched too."""
     if (here := os.getcwd()) not in sys.path:
         sys.path.insert(0, here)
     try:
@@ -47,7 +47,8 @@ def load(named: Factory) -> Callable[..., Any]:
 def _call(name: str, make: Callable[[], AnyEnv]) -> AnyEnv:
     try:
         return make()
-    except Exception as error:  # a missing extra, a withdrawn version, a mistake in a user's factory
+    # causes: a missing extra, a removed version, an error in a user's factory
+    except Exception as error:
         raise InputError(f"Cannot make {name}: {_reason(error)}") from error
 
 
@@ -60,13 +61,13 @@ class GymEnvironments:
     """B environments of one kind."""
 
     def __init__(self, name: str, envs: Sequence[AnyEnv]) -> None:
-        """Take B environments just built; raise InputError where their spaces are not supported."""
+        """Wrap B new environments; raise InputError if their spaces are not supported."""
         self._envs = envs
         self.num_envs = len(envs)
         self._observations = observations(envs[0].observation_space, name)
         self._actions = actions(envs[0].action_space, name)
         self.spec = Spec(self._observations.shape, self._observations.dtype, self._actions.kind, frames_per_step=1)
-        self._obs = self._empty()  # [B, *O]  seen last
+        self._obs = self._empty()  # [B, *O]  the last observations
         self._score = [0.0] * self.num_envs
         self._length = [0] * self.num_envs  # steps
 

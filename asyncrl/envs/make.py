@@ -1,16 +1,22 @@
-"""From a name to environments, and what can be told of them beforehand."""
+"""Builds environments from a name, and describes them before training."""
 
 from asyncrl import config
 from asyncrl.envs.atari import AtariEnvironments
 from asyncrl.envs.base import Box, Environments, Spec
 from asyncrl.envs.gym import GymEnvironments, build
+from asyncrl.envs.names import atari_protocol
 from asyncrl.envs.registry import Rom, resolve
 
 
 def make(env: str, num_envs: int, *, training: bool, atari: config.Atari, num_threads: int = 1) -> Environments:
-    """Build B environments; raise InputError where there are none of that name, or their spaces are not supported.
+    """Build B environments; raise InputError if the name is unknown or the spaces are not supported.
 
-    ``training`` and ``atari`` matter to Atari games alone, as does ``num_threads``, the emulators' threads.
+    Args:
+        env: the name of an environment, in any form that ``registry.resolve`` accepts.
+        num_envs: B.
+        training: whether rewards are clipped and a lost life is terminal; Atari only.
+        atari: the Atari protocol; Atari only.
+        num_threads: threads of the emulator pool; Atari only.
     """
     named = resolve(env)
     if isinstance(named, Rom):
@@ -19,14 +25,14 @@ def make(env: str, num_envs: int, *, training: bool, atari: config.Atari, num_th
 
 
 def describe(env: str, atari: config.Atari) -> Spec:
-    """Return the spaces of an environment, by building one and closing it; raise InputError as ``make`` does."""
+    """Return the spaces of an environment: build one and close it. Raise InputError as ``make`` does."""
     probe = make(env, 1, training=False, atari=atari)
     probe.close()
     return probe.spec
 
 
 def kind(spec: Spec) -> str:
-    """Return the block of presets that an environment takes: ``atari``, ``vector`` or ``continuous``."""
+    """Return the name of the block of presets for an environment: ``atari``, ``vector`` or ``continuous``."""
     if isinstance(spec.actions, Box):
         return "continuous"
     return "atari" if len(spec.obs_shape) == 3 else "vector"
@@ -34,6 +40,4 @@ def kind(spec: Spec) -> str:
 
 def protocol_name(env: str, atari: config.Atari) -> str:
     """Return the name that scores are reported under: ``atari-paper-noop``, ``atari-sticky-noop``, ``gymnasium``."""
-    if not isinstance(resolve(env), Rom):
-        return "gymnasium"
-    return f"atari-{atari.protocol}-noop" if atari.noops else f"atari-{atari.protocol}"
+    return atari_protocol(atari.protocol, atari.noops) if isinstance(resolve(env), Rom) else "gymnasium"

@@ -1,4 +1,4 @@
-"""What ``--env`` can name: an Atari game, a Gymnasium id, or a user's ``pkg.module:factory``. Nothing is built here."""
+"""The names that ``--env`` accepts: an Atari game, a Gymnasium id, or ``pkg.module:factory``. Nothing is built here."""
 
 from functools import cache
 from typing import NamedTuple, TypeAlias
@@ -6,14 +6,15 @@ from typing import NamedTuple, TypeAlias
 import ale_py
 import gymnasium
 
+from asyncrl.envs.names import alphanumeric
 from asyncrl.errors import InputError, nearest
-from asyncrl.text import letters
 
-gymnasium.register_envs(ale_py)  # importing it registers its games: needed anew in every process
+# importing ale_py registers its games; every process does so once
+gymnasium.register_envs(ale_py)
 
 
 class Rom(NamedTuple):
-    """An Atari game by the name of its ROM, such as ``ms_pacman``."""
+    """An Atari game, by the name of its ROM, such as ``ms_pacman``."""
 
     name: str
 
@@ -25,7 +26,7 @@ class Registered(NamedTuple):
 
 
 class Factory(NamedTuple):
-    """A callable of the user's own that returns a ``gymnasium.Env``."""
+    """A callable in the user's code that returns a ``gymnasium.Env``."""
 
     module: str
     attribute: str
@@ -35,11 +36,11 @@ Named: TypeAlias = Rom | Registered | Factory
 
 
 def resolve(env: str) -> Named:
-    """Say what a name means.
+    """Parse the name of an environment.
 
-    A game is known by its ROM (``ms_pacman``), in any spelling of its title (``MsPacman``, ``Ms. Pac-Man``), and by
-    every Gymnasium id of it (``ALE/MsPacman-v5``): the id's own protocol gives way to ours. Unknown names raise
-    InputError with the nearest one.
+    A game has three kinds of names: its ROM (``ms_pacman``), any spelling of its title (``MsPacman``, ``Ms. Pac-Man``),
+    and every Gymnasium id of it (``ALE/MsPacman-v5``). All mean the game under this package's protocol; the protocol of
+    the id is ignored. Raise InputError with the most similar known name if the name is unknown.
     """
     if ":" in env:
         module, _, attribute = env.partition(":")
@@ -48,7 +49,7 @@ def resolve(env: str) -> Named:
         return Factory(module, attribute)
     if (rom := _ids().get(env)) is not None:
         return Rom(rom)
-    if (rom := _titles().get(letters(env))) is not None:
+    if (rom := _titles().get(alphanumeric(env))) is not None:
         return Rom(rom)
     if env in gymnasium.registry:
         return Registered(env)
@@ -60,9 +61,21 @@ def resolve(env: str) -> Named:
     )
 
 
+def canonical(env: str) -> str:
+    """Return the one name under which an environment is recorded; raise InputError as ``resolve`` does.
+
+    This is the ROM for a game (``pong`` for ``ALE/Pong-v5``), the id for another registered environment, and
+    ``module:attribute`` for a factory. ``canonical(canonical(env)) == canonical(env)``.
+    """
+    named = resolve(env)
+    if isinstance(named, Rom):
+        return named.name
+    return named.id if isinstance(named, Registered) else f"{named.module}:{named.attribute}"
+
+
 @cache
 def roms() -> tuple[str, ...]:
-    """Return the ROM names of every game that one player can play."""
+    """Return the ROM names of all one-player games, sorted."""
     return tuple(sorted(set(_ids().values())))
 
 
@@ -75,4 +88,4 @@ def _ids() -> dict[str, str]:
 
 @cache
 def _titles() -> dict[str, str]:
-    return {letters(rom): rom for rom in roms()}
+    return {alphanumeric(rom): rom for rom in roms()}

@@ -1,8 +1,8 @@
-/* The two hot loops of training on frames: the convolutional torso, forward and backward, and shared RMSProp.
+/* The fast path of training on frames: the convolutional torso, forward and backward, and shared RMSProp.
  *
- * native.py compiles this for the machine it runs on, where there is a compiler; torch does the same, to rounding,
- * where there is none. Arrays are dense float32. Activations are [y][x][channel], so that a vector holds neighbouring
- * channels.
+ * native.py compiles this file for the machine that it runs on. Without a compiler, torch computes the same results up
+ * to rounding. docs/kernels.md describes the design and the invariants. Arrays are dense float32. Activations are
+ * [y][x][channel], so that a vector holds neighbouring channels.
  */
 #include <math.h>
 #include <stddef.h>
@@ -12,33 +12,51 @@
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 32")
 
-/* Floats in a vector, and how much of a tile stays in registers: a convolution's sums, the sides of other tiles. */
+/* LANES: floats in a vector. The others are tile sizes, chosen so that a tile's sums stay in registers:
+ * REGISTERS: sums of a convolution; PATCH_TILE: patch entries of a weight gradient; ROW_TILE, OUTPUT_TILE: rows and
+ * outputs of the hidden layer; SINGLE_ROW_OUTPUTS: its outputs for one row; UNIT_TILE: units of its backward pass. */
 #if defined __AVX512F__
-enum { LANES = 16, REGISTERS = 24, DEEP = 16, ROWS = 8, OUTPUTS = 2, ALONE = 8, BLOCK = 8 };
+enum {
+  LANES = 16,
+  REGISTERS = 24,
+  PATCH_TILE = 16,
+  ROW_TILE = 8,
+  OUTPUT_TILE = 2,
+  SINGLE_ROW_OUTPUTS = 8,
+  UNIT_TILE = 8
+};
 #elif defined __AVX2__
-enum { LANES = 8, REGISTERS = 12, DEEP = 8, ROWS = 4, OUTPUTS = 2, ALONE = 8, BLOCK = 4 };
+enum {
+  LANES = 8,
+  REGISTERS = 12,
+  PATCH_TILE = 8,
+  ROW_TILE = 4,
+  OUTPUT_TILE = 2,
+  SINGLE_ROW_OUTPUTS = 8,
+  UNIT_TILE = 4
+};
 #else
-#error "no AVX2, without which torch is faster"
+#error "no AVX2: torch is faster without it"
 #endif
 
-typedef uint32_t word __attribute__((may_alias)); /* of a float's bits */
+typedef uint32_t word __attribute__((may_alias)); /* the bits of a float, or four pixels */
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
 INLINE vec load(const float *p) { return *(const vec *)p; }
 INLINE void store(float *p, vec v) { *(vec *)p = v; }
 INLINE vec zero(void) { return (vec){0}; }
-INLINE vec relu(vec v) { return (vec)((__typeof__(v < 0))v & ~(v < 0)); } /* a NaN stays one */
-INLINE int least(int a, int b) { return a < b ? a : b; }
-INLINE int even(int outputs) { /* of tiles that a row is cut into: as wide as can be, and as equal */
+INLINE vec relu(vec v) { return (vec)((__typeof__(v < 0))v & ~(v < 0)); } /* keeps NaN */
+INLINE int min_int(int a, int b) { return a < b ? a : b; }
+INLINE int tile_width(int outputs) { /* the fewest tiles in a row of outputs, of nearly equal width */
   int tiles = (outputs + REGISTERS - 1) / REGISTERS;
   return (outputs + tiles - 1) / tiles;
 }
-INLINE int any(const uint8_t *flags, int count) {
+INLINE int any_set(const uint8_t *flags, int count) {
   int found = 0;
   for (int i = 0; i < count; i++) found |= flags[i];
   return found;
 }
-INLINE float total(vec v) {
+INLINE float sum_lanes(vec v) {
   float sum = 0;
   for (int i = 0; i < LANES; i++) sum += v[i];
   return sum;
@@ -46,22 +64,23 @@ INLINE float total(vec v) {
 
 INLINE int is_zero(const float *p, size_t length) {
   uint32_t bits = 0;
-  for (size_t i = 0; i < length; i++) bits |= ((const word *)p)[i] << 1; /* the sign does not count */
+  for (size_t i = 0; i < length; i++) bits |= ((const word *)p)[i] << 1; /* without the sign: −0 is zero */
   return bits == 0;
 }
 
-/* A convolution reads, for each output, SEGMENTS runs of RUN floats: rows of K pixels of each plane of an image, or K
- * rows of K pixels with all their channels. Every size is a constant where this is inlined. */
+/* A convolution without padding. The patch of an output position consists of SEGMENTS runs of RUN consecutive floats:
+ * K pixels in each of K rows of each plane, or K rows of K pixels with all their channels. All functions that take a
+ * Conv are inlined, so that every size is a constant. O is a multiple of LANES, and so is C of all but the first. */
 typedef struct {
   int planes; /* 1: [y][x][channel]; otherwise [channel][y][x] */
   int C, H, W, O, K, S, OH, OW;
 } Conv;
 
-enum { ACROSS_MOST = 21, PLACES_MOST = 20 * 20 };
+enum { MAX_SIDE = 21, MAX_POSITIONS = 20 * 20 };
 
 #define RUN(c) ((c).planes > 1 ? (c).K : (c).K * (c).C)
 #define SEGMENTS(c) ((c).planes > 1 ? (c).C * (c).K : (c).K)
-#define PIXEL(c) ((c).planes > 1 ? 1 : (c).C) /* floats from a pixel to the next */
+#define PIXEL(c) ((c).planes > 1 ? 1 : (c).C) /* distance in floats of neighbouring pixels */
 #define PATCH(c) (RUN(c) * SEGMENTS(c))
 #define OUT(c) ((c).O * (c).OH * (c).OW)
 
@@ -69,7 +88,7 @@ INLINE int segment(Conv c, int s) {
   return c.planes > 1 ? (s / c.K) * c.H * c.W + (s % c.K) * c.W : s * c.W * c.C;
 }
 
-/* Where torch keeps, in [O][C][K][K], the weight of output o and patch entry s, i. */
+/* The index in torch's layout [O][C][K][K] of the weight of output o for entry i of segment s. */
 INLINE int torch_index(Conv c, int o, int s, int i) {
   int channel = c.planes > 1 ? s / c.K : i % c.C;
   int ky = c.planes > 1 ? s % c.K : s, kx = c.planes > 1 ? i : i / c.C;
@@ -98,13 +117,13 @@ INLINE void conv_tile(Conv c, const float *in, const float *w, const float *bias
 
 INLINE void conv_rows(Conv c, const float *in, const float *w, const float *bias, float *out, const uint8_t *changed,
                       int width) {
-  const int blocks = least(c.O / LANES, REGISTERS / width >= 2 ? 2 : 1), rest = c.OW % width;
+  const int blocks = min_int(c.O / LANES, REGISTERS / width >= 2 ? 2 : 1), rest = c.OW % width;
   for (int o = 0; o < c.O; o += blocks * LANES) {
     for (int y = 0; y < c.OH; y++) {
       const float *row = in + y * c.S * c.W * PIXEL(c);
       float *to = out + y * c.OW * c.O + o;
       for (int x = 0; x + width <= c.OW; x += width)
-        if (!changed || any(changed + y * c.OW + x, width))
+        if (!changed || any_set(changed + y * c.OW + x, width))
           conv_tile(c, row + x * c.S * PIXEL(c), w + o, bias + o, to + x * c.O, width, blocks);
       for (int x = c.OW - rest; x < c.OW; x++)
         if (!changed || changed[y * c.OW + x])
@@ -113,22 +132,24 @@ INLINE void conv_rows(Conv c, const float *in, const float *w, const float *bias
   }
 }
 
-/* Where an input did not change since another state of the same weights, the output is what it was for that: `old`. */
+/* Copies the outputs `old` of another state for the same weights, and recomputes the positions in `changed`, whose
+ * inputs differ; computes all positions if `changed` is NULL. */
 INLINE void conv_forward(Conv c, const float *in, const float *w, const float *bias, float *out, const uint8_t *changed,
                          const float *old) {
   if (changed) {
     memcpy(out, old, OUT(c) * sizeof(float));
     conv_rows(c, in, w, bias, out, changed, c.OW % 5 == 0 ? 5 : c.OW % 3 == 0 ? 3 : c.OW);
   } else {
-    conv_rows(c, in, w, bias, out, changed, even(c.OW));
+    conv_rows(c, in, w, bias, out, changed, tile_width(c.OW));
   }
 }
 
-/* Finds which outputs of the first convolution see other pixels in one state than in another; says whether so few that
- * the rest is worth copying. A kernel is two strides wide, and a stride is a word of pixels. */
+/* Writes for each output position of the first convolution whether its pixels differ between two states; returns
+ * whether fewer than half do, so that copying the others is worth it. It relies on K = 2 S and S = 4: a patch is two
+ * by two cells, and a row of a cell is one word. */
 INLINE int find_changed(Conv c, const uint8_t *obs, const uint8_t *other, uint8_t *changed) {
-  const int across = c.W / c.S, size = c.S * c.W; /* cells of S × S pixels; a row of them */
-  uint8_t cells[ACROSS_MOST * ACROSS_MOST] = {0};
+  const int across = c.W / c.S, size = c.S * c.W; /* cells of S × S pixels in a row; pixels in a row of cells */
+  uint8_t cells[MAX_SIDE * MAX_SIDE] = {0};
   for (int y = 0; y < c.C * across; y++, obs += size, other += size) {
     if (memcmp(obs, other, size) == 0) continue;
     const word *one = (const word *)obs, *two = (const word *)other;
@@ -139,77 +160,77 @@ INLINE int find_changed(Conv c, const uint8_t *obs, const uint8_t *other, uint8_
   int count = 0;
   for (int y = 0; y < c.OH; y++)
     for (int x = 0; x < c.OW; x++)
-      count += changed[y * c.OW + x] = any(cells + y * across + x, 2) || any(cells + (y + 1) * across + x, 2);
+      count += changed[y * c.OW + x] = any_set(cells + y * across + x, 2) || any_set(cells + (y + 1) * across + x, 2);
   return 2 * count < c.OH * c.OW;
 }
 
-/* The same for a later convolution, from what has changed of its input. */
+/* The same for a later convolution, from the changed positions of its input. */
 INLINE int spread_changed(Conv c, const uint8_t *in, uint8_t *changed) {
   int count = 0;
   for (int y = 0; y < c.OH; y++) {
     for (int x = 0; x < c.OW; x++) {
-      int sees = 0;
-      for (int k = 0; k < c.K; k++) sees |= any(in + (y * c.S + k) * c.W + x * c.S, c.K);
-      count += changed[y * c.OW + x] = sees;
+      int is_changed = 0;
+      for (int k = 0; k < c.K; k++) is_changed |= any_set(in + (y * c.S + k) * c.W + x * c.S, c.K);
+      count += changed[y * c.OW + x] = is_changed;
     }
   }
   return 2 * count < c.OH * c.OW;
 }
 
-/* The places of an image's outputs that have a gradient. */
+/* The output positions of one image that have a gradient. */
 typedef struct {
-  int count, in[PLACES_MOST], out[PLACES_MOST]; /* floats before a place's patch, and before its outputs */
-} Places;
+  int count, in[MAX_POSITIONS], out[MAX_POSITIONS]; /* offsets in floats of a position's patch and of its outputs */
+} Positions;
 
-INLINE void find_places(Conv c, const float *grad, Places *places) {
-  places->count = 0;
+INLINE void find_positions(Conv c, const float *grad, Positions *positions) {
+  positions->count = 0;
   for (int y = 0; y < c.OH; y++) {
     for (int x = 0; x < c.OW; x++) {
       const int out = (y * c.OW + x) * c.O;
-      places->in[places->count] = (y * c.S * c.W + x * c.S) * PIXEL(c);
-      places->out[places->count] = out;
-      places->count += !is_zero(grad + out, c.O);
+      positions->in[positions->count] = (y * c.S * c.W + x * c.S) * PIXEL(c);
+      positions->out[positions->count] = out;
+      positions->count += !is_zero(grad + out, c.O);
     }
   }
 }
 
 /* dw[patch][o] += Σ in · grad over one image, for `deep` entries of a patch and `blocks` vectors of outputs. */
-INLINE void weights_tile(Conv c, const float *in, const float *grad, const Places *places, float *dw, int deep,
+INLINE void weights_tile(Conv c, const float *in, const float *grad, const Positions *positions, float *dw, int entries,
                          int blocks) {
   vec sum[REGISTERS];
-  UNROLL for (int k = 0; k < deep * blocks; k++) sum[k] = zero();
-  for (int p = 0; p < places->count; p++) {
-    const float *patch = in + places->in[p], *g = grad + places->out[p];
+  UNROLL for (int k = 0; k < entries * blocks; k++) sum[k] = zero();
+  for (int p = 0; p < positions->count; p++) {
+    const float *patch = in + positions->in[p], *g = grad + positions->out[p];
     UNROLL for (int b = 0; b < blocks; b++) {
       vec gradient = load(g + b * LANES);
-      UNROLL for (int k = 0; k < deep; k++) sum[b * deep + k] += gradient * patch[k];
+      UNROLL for (int k = 0; k < entries; k++) sum[b * entries + k] += gradient * patch[k];
     }
   }
   UNROLL for (int b = 0; b < blocks; b++) {
-    UNROLL for (int k = 0; k < deep; k++) {
+    UNROLL for (int k = 0; k < entries; k++) {
       float *to = dw + k * c.O + b * LANES;
-      store(to, load(to) + sum[b * deep + k]); /* a sum of sums rounds less than one long sum */
+      store(to, load(to) + sum[b * entries + k]); /* summing per image first rounds less than one long sum */
     }
   }
 }
 
-/* For the whole patch and all outputs; db[o] += Σ grad. */
-INLINE void conv_backward_weights(Conv c, const float *in, const float *grad, const Places *places, float *dw,
+/* The same for the whole patch and all outputs; and db[o] += Σ grad. */
+INLINE void conv_backward_weights(Conv c, const float *in, const float *grad, const Positions *positions, float *dw,
                                   float *db) {
-  const int blocks = c.O % (2 * LANES) ? 1 : 2, deep = least(RUN(c), DEEP / blocks); /* divides RUN */
+  const int blocks = c.O % (2 * LANES) ? 1 : 2, entries = min_int(RUN(c), PATCH_TILE / blocks); /* it divides RUN */
   for (int o = 0; o < c.O; o += blocks * LANES) {
     for (int s = 0; s < SEGMENTS(c); s++)
-      for (int i = 0; i < RUN(c); i += deep)
-        weights_tile(c, in + segment(c, s) + i, grad + o, places, dw + (s * RUN(c) + i) * c.O + o, deep, blocks);
+      for (int i = 0; i < RUN(c); i += entries)
+        weights_tile(c, in + segment(c, s) + i, grad + o, positions, dw + (s * RUN(c) + i) * c.O + o, entries, blocks);
     for (int b = 0; b < blocks; b++) {
       vec sum = load(db + o + b * LANES);
-      for (int p = 0; p < places->count; p++) sum += load(grad + places->out[p] + o + b * LANES);
+      for (int p = 0; p < positions->count; p++) sum += load(grad + positions->out[p] + o + b * LANES);
       store(db + o + b * LANES, sum);
     }
   }
 }
 
-/* Which rows of outputs have a gradient. */
+/* Writes for each row of outputs whether it has a gradient. */
 INLINE void find_rows(Conv c, const float *grad, uint8_t *rows) {
   for (int y = 0; y < c.OH; y++) rows[y] = !is_zero(grad + y * c.OW * c.O, c.OW * c.O);
 }
@@ -226,8 +247,8 @@ INLINE void conv_backward_tile(Conv c, const float *w, const float *grad, float 
 }
 
 INLINE void conv_backward_input(Conv c, const float *w, const float *grad, float *din) {
-  const int width = even(c.OW);
-  uint8_t rows[ACROSS_MOST];
+  const int width = tile_width(c.OW);
+  uint8_t rows[MAX_SIDE];
   find_rows(c, grad, rows);
   for (int k = 0; k < c.K * c.K; k++) {
     for (int channel = 0; channel < c.C; channel += LANES) {
@@ -264,14 +285,16 @@ INLINE void add_unpacked(Conv c, const float *packed, float *dw) {
       for (int o = 0; o < c.O; o++) dw[torch_index(c, o, s, i)] += *packed++;
 }
 
-/* The hidden layer, D → F, rectified; D is a multiple of 32 and F of 8. Where a channel is silent its inputs are zero,
- * some four in ten of all vectors, and their weights are not read: one that is no number goes unseen there. */
+/* The hidden layer, D → F, rectified. D is a multiple of 32, F of SINGLE_ROW_OUTPUTS, and N F of LANES. About four in
+ * ten vectors of its input are zero. Their weights are not read, so that a NaN among these weights has no effect; in
+ * torch it has. */
 
-enum { CHUNK = 768 / LANES, INPUTS_MOST = 64 * 7 * 7 }; /* vectors of each of ROWS rows, for the first cache; floats */
+/* CHUNK: vectors of a row that are processed at a time, so that those of ROW_TILE rows fit the first cache */
+enum { CHUNK = 768 / LANES, MAX_INPUTS = 64 * 7 * 7 };
 
-/* Writes where in a row the vectors begin that are not zero in all of N rows; returns how many. */
+/* Writes the offsets in a row of the vectors that are not zero in all of N rows; returns their number. */
 static int find_columns(int N, int D, const float *in, int *columns) {
-  uint8_t used[INPUTS_MOST / LANES] = {0};
+  uint8_t used[MAX_INPUTS / LANES] = {0};
   for (int n = 0; n < N; n++)
     for (int i = 0; i < D / LANES; i++) used[i] = used[i] || !is_zero(in + (size_t)n * D + i * LANES, LANES);
   int count = 0;
@@ -282,39 +305,42 @@ static int find_columns(int N, int D, const float *in, int *columns) {
 
 INLINE void dense_tile(int D, int F, const float *in, const float *w, float *out, const int *columns, int count,
                        int rows, int outputs) {
-  vec sum[ROWS * OUTPUTS > ALONE ? ROWS * OUTPUTS : ALONE];
+  vec sum[ROW_TILE * OUTPUT_TILE > SINGLE_ROW_OUTPUTS ? ROW_TILE * OUTPUT_TILE : SINGLE_ROW_OUTPUTS];
   for (int f = 0; f < F; f += outputs) {
     UNROLL for (int i = 0; i < rows * outputs; i++) sum[i] = zero();
     for (int i = 0; i < count; i++) {
       UNROLL for (int j = 0; j < outputs; j++) {
         const float *from = w + (size_t)(f + j) * D + columns[i];
-        if (rows == ROWS) __builtin_prefetch(from + (size_t)outputs * D); /* in pieces, with gaps: nobody foresees it */
+        /* the columns have gaps, so that the processor does not prefetch the next rows by itself */
+        if (rows == ROW_TILE) __builtin_prefetch(from + (size_t)outputs * D);
         vec weight = load(from);
         UNROLL for (int r = 0; r < rows; r++) sum[r * outputs + j] += weight * load(in + (size_t)r * D + columns[i]);
       }
     }
     UNROLL for (int r = 0; r < rows; r++) {
-      UNROLL for (int j = 0; j < outputs; j++) out[r * F + f + j] += total(sum[r * outputs + j]);
+      UNROLL for (int j = 0; j < outputs; j++) out[r * F + f + j] += sum_lanes(sum[r * outputs + j]);
     }
   }
 }
 
 static void dense_forward(int N, int D, int F, const float *in, const float *w, const float *bias, float *out) {
-  int columns[INPUTS_MOST / LANES];
-  const int count = find_columns(N, D, in, columns), chunk = N < ROWS ? count : CHUNK;
+  int columns[MAX_INPUTS / LANES];
+  const int count = find_columns(N, D, in, columns), chunk = N < ROW_TILE ? count : CHUNK;
   for (int n = 0; n < N; n++) memcpy(out + (size_t)n * F, bias, F * sizeof(float));
   for (int start = 0; start < count; start += chunk) {
-    const int *at = columns + start, few = least(chunk, count - start);
+    const int *at = columns + start, vectors = min_int(chunk, count - start);
     int n = 0;
-    for (; n + ROWS <= N; n += ROWS)
-      dense_tile(D, F, in + (size_t)n * D, w, out + (size_t)n * F, at, few, ROWS, OUTPUTS);
-    for (; n + 2 <= N; n += 2) dense_tile(D, F, in + (size_t)n * D, w, out + (size_t)n * F, at, few, 2, ALONE / 2);
-    for (; n < N; n++) dense_tile(D, F, in + (size_t)n * D, w, out + (size_t)n * F, at, few, 1, ALONE);
+    for (; n + ROW_TILE <= N; n += ROW_TILE)
+      dense_tile(D, F, in + (size_t)n * D, w, out + (size_t)n * F, at, vectors, ROW_TILE, OUTPUT_TILE);
+    for (; n + 2 <= N; n += 2)
+      dense_tile(D, F, in + (size_t)n * D, w, out + (size_t)n * F, at, vectors, 2, SINGLE_ROW_OUTPUTS / 2);
+    for (; n < N; n++)
+      dense_tile(D, F, in + (size_t)n * D, w, out + (size_t)n * F, at, vectors, 1, SINGLE_ROW_OUTPUTS);
   }
   for (size_t i = 0; i < (size_t)N * F; i += LANES) store(out + i, relu(load(out + i)));
 }
 
-/* Writes which of F units have a gradient from any of N states; returns how many. */
+/* Writes the units out of F that have a gradient in any of N states; returns their number. */
 static int find_active(int N, int F, const float *grad, int *active) {
   int count = 0;
   for (int f = 0; f < F; f++) {
@@ -330,7 +356,7 @@ static int find_active(int N, int F, const float *grad, int *active) {
 INLINE void dense_weights_tile(int N, int D, int F, const int *f, const float *in, const float *grad, float *dw,
                                int units) {
   for (int d = 0; d < D; d += 2 * LANES) {
-    vec sum[2 * BLOCK];
+    vec sum[2 * UNIT_TILE];
     UNROLL for (int j = 0; j < units; j++) {
       UNROLL for (int b = 0; b < 2; b++) sum[j * 2 + b] = load(dw + (size_t)f[j] * D + d + b * LANES);
     }
@@ -349,7 +375,7 @@ INLINE void dense_weights_tile(int N, int D, int F, const int *f, const float *i
 static void dense_backward_weights(int N, int D, int F, const int *active, int count, const float *in,
                                    const float *grad, float *dw, float *db) {
   int i = 0;
-  for (; i + BLOCK <= count; i += BLOCK) dense_weights_tile(N, D, F, active + i, in, grad, dw, BLOCK);
+  for (; i + UNIT_TILE <= count; i += UNIT_TILE) dense_weights_tile(N, D, F, active + i, in, grad, dw, UNIT_TILE);
   for (; i < count; i++) dense_weights_tile(N, D, F, active + i, in, grad, dw, 1);
   for (int n = 0; n < N; n++)
     for (int f = 0; f < F; f++) db[f] += grad[(size_t)n * F + f];
@@ -359,7 +385,7 @@ static void dense_backward_weights(int N, int D, int F, const int *active, int c
 INLINE void dense_input_tile(int D, int F, const int *f, const float *w, const float *grad, float *din, int rows,
                              int units) {
   for (int d = 0; d < D; d += LANES) {
-    vec weight[BLOCK];
+    vec weight[UNIT_TILE];
     UNROLL for (int j = 0; j < units; j++) weight[j] = load(w + (size_t)f[j] * D + d);
     UNROLL for (int r = 0; r < rows; r++) {
       vec sum = load(din + (size_t)r * D + d);
@@ -372,7 +398,7 @@ INLINE void dense_input_tile(int D, int F, const int *f, const float *w, const f
 INLINE void dense_input_rows(int D, int F, const int *active, int count, const float *w, const float *grad, float *din,
                              int rows) {
   int i = 0;
-  for (; i + BLOCK <= count; i += BLOCK) dense_input_tile(D, F, active + i, w, grad, din, rows, BLOCK);
+  for (; i + UNIT_TILE <= count; i += UNIT_TILE) dense_input_tile(D, F, active + i, w, grad, din, rows, UNIT_TILE);
   for (; i < count; i++) dense_input_tile(D, F, active + i, w, grad, din, rows, 1);
 }
 
@@ -385,25 +411,32 @@ static void dense_backward_input(int N, int D, int F, const int *active, int cou
   for (; n < N; n++) dense_input_rows(D, F, active, count, w, grad + (size_t)n * F, din + (size_t)n * D, 1);
 }
 
-/* The torsos: two or three convolutions and a hidden layer. parameters: weight, bias of each layer, in torch's layouts.
- * What backward needs of forward: activations, [N][of each convolution], and the last ones as torch flattens them. */
+/* The torsos: two or three convolutions and a hidden layer.
+ *
+ * obs is [N][4][84][84]; parameters are the weight and the bias of each layer, in torch's layouts. forward writes what
+ * backward needs: activations [N][those of each convolution in turn], flat [N][D], the last of them in torch's order
+ * [channel][y][x], and features [N][F].
+ *
+ * rows_per_step: the state that many rows before a row, in all arrays, is of the same weights and probably similar: the
+ * same game's previous state. 0: unknown; then nothing is copied. */
 
-enum { PIXELS = 4 * 84 * 84, WEIGHTS_MOST = 64 * 64 * 9, ACTIVATIONS_MOST = 32 * 20 * 20, UNITS_MOST = 512 };
+enum { PIXELS = 4 * 84 * 84, MAX_WEIGHTS = 64 * 64 * 9, MAX_ACTIVATIONS = 32 * 20 * 20, MAX_UNITS = 512 };
 
 typedef struct {
-  float w1[WEIGHTS_MOST], w2[WEIGHTS_MOST], w3[WEIGHTS_MOST], dw1[WEIGHTS_MOST], dw2[WEIGHTS_MOST], dw3[WEIGHTS_MOST];
-  float g1[ACTIVATIONS_MOST], g2[ACTIVATIONS_MOST], g3[ACTIVATIONS_MOST], image[PIXELS];
+  float w1[MAX_WEIGHTS], w2[MAX_WEIGHTS], w3[MAX_WEIGHTS], dw1[MAX_WEIGHTS], dw2[MAX_WEIGHTS], dw3[MAX_WEIGHTS];
+  float g1[MAX_ACTIVATIONS], g2[MAX_ACTIVATIONS], g3[MAX_ACTIVATIONS], image[PIXELS];
 } Scratch;
 
-/* Returns this thread's; hidden from the compiler, which otherwise asks where it is in the innermost loops. */
+/* Returns the buffers of this thread. The empty asm hides the address from the compiler, which otherwise looks up the
+ * thread-local address in the innermost loops. */
 INLINE Scratch *scratch(void) {
-  static _Thread_local Scratch own;
-  Scratch *hidden = &own;
-  __asm__("" : "+r"(hidden));
-  return hidden;
+  static _Thread_local Scratch buffers;
+  Scratch *opaque = &buffers;
+  __asm__("" : "+r"(opaque));
+  return opaque;
 }
 
-/* Where one of these rows of outputs looks. */
+/* Scales the pixels that the rows of outputs in `rows` read to [0, 1]; other pixels of `image` stay undefined. */
 INLINE void scale(Conv c, const uint8_t *obs, const uint8_t *rows, float *image) {
   for (int y = 0; y < c.H / c.S; y++) {
     if (!(y < c.OH && rows[y]) && !(y > 0 && rows[y - 1])) continue;
@@ -419,54 +452,55 @@ INLINE void planes_from_pixels(Conv c, const float *a, float *flat) {
     for (int p = 0; p < c.OH * c.OW; p++) flat[o * c.OH * c.OW + p] = a[p * c.O + o];
 }
 
-/* The same backwards, through the rectifier. */
+/* Converts a gradient back to [y][x][channel] and through the rectifier. */
 INLINE void pixels_from_planes(Conv c, const float *flat, const float *a, float *grad) {
   for (int p = 0; p < c.OH * c.OW; p++)
     for (int o = 0; o < c.O; o++) grad[p * c.O + o] = a[p * c.O + o] <= 0 ? 0 : flat[o * c.OH * c.OW + p];
 }
 
-/* Finds what has changed for each convolution; returns for how many, from the first, the rest is worth copying. */
-INLINE int look_back(Conv one, Conv two, Conv three, int layers, const uint8_t *obs, const uint8_t *other,
-                     uint8_t changed[3][PLACES_MOST]) {
+/* Writes the changed output positions of each convolution between two states; returns for how many convolutions, from
+ * the first, copying the unchanged positions is worth it. */
+INLINE int find_reusable(Conv one, Conv two, Conv three, int layers, const uint8_t *obs, const uint8_t *other,
+                         uint8_t changed[3][MAX_POSITIONS]) {
   if (!find_changed(one, obs, other, changed[0])) return 0;
   if (!spread_changed(two, changed[0], changed[1])) return 1;
   return 2 + (layers == 3 && spread_changed(three, changed[1], changed[2]));
 }
 
-/* `before`: how many states before each one, in all arrays, there is another, of the same weights, that it may have
- * much in common with, such as the same game's last; 0: nobody knows. */
-INLINE void forward(Conv one, Conv two, Conv three, int layers, int F, int N, size_t before, const uint8_t *obs,
+INLINE void forward(Conv one, Conv two, Conv three, int layers, int F, int N, size_t rows_per_step, const uint8_t *obs,
                     const float *const *parameters, float *activations, float *flat, float *features) {
-  Scratch *own = scratch();
-  float *w1 = own->w1, *w2 = own->w2, *w3 = own->w3, *image = own->image;
+  Scratch *buffers = scratch();
+  float *w1 = buffers->w1, *w2 = buffers->w2, *w3 = buffers->w3, *image = buffers->image;
   const Conv last = layers == 3 ? three : two;
-  const size_t each = OUT(one) + OUT(two) + (layers == 3 ? OUT(three) : 0), D = OUT(last);
-  uint8_t changed[3][PLACES_MOST];
+  const size_t stride = OUT(one) + OUT(two) + (layers == 3 ? OUT(three) : 0), D = OUT(last);
+  uint8_t changed[3][MAX_POSITIONS];
   pack(one, parameters[0], w1);
   pack(two, parameters[2], w2);
   if (layers == 3) pack(three, parameters[4], w3);
   for (int n = 0; n < N; n++) {
-    float *a1 = activations + n * each, *a2 = a1 + OUT(one), *a3 = a2 + OUT(two);
+    float *a1 = activations + n * stride, *a2 = a1 + OUT(one), *a3 = a2 + OUT(two);
     const uint8_t *frames = obs + (size_t)n * PIXELS;
-    const int few = before ? look_back(one, two, three, layers, frames, frames - before * PIXELS, changed) : 0;
-    uint8_t rows[ACROSS_MOST];
-    for (int y = 0; y < one.OH; y++) rows[y] = few < 1 || any(changed[0] + y * one.OW, one.OW);
+    const uint8_t *previous = frames - rows_per_step * PIXELS;
+    const int reusable = rows_per_step ? find_reusable(one, two, three, layers, frames, previous, changed) : 0;
+    const size_t back = rows_per_step * stride;
+    uint8_t rows[MAX_SIDE];
+    for (int y = 0; y < one.OH; y++) rows[y] = reusable < 1 || any_set(changed[0] + y * one.OW, one.OW);
     scale(one, frames, rows, image);
-    conv_forward(one, image, w1, parameters[1], a1, few >= 1 ? changed[0] : NULL, a1 - before * each);
-    conv_forward(two, a1, w2, parameters[3], a2, few >= 2 ? changed[1] : NULL, a2 - before * each);
-    if (layers == 3) conv_forward(three, a2, w3, parameters[5], a3, few >= 3 ? changed[2] : NULL, a3 - before * each);
+    conv_forward(one, image, w1, parameters[1], a1, reusable >= 1 ? changed[0] : NULL, a1 - back);
+    conv_forward(two, a1, w2, parameters[3], a2, reusable >= 2 ? changed[1] : NULL, a2 - back);
+    if (layers == 3) conv_forward(three, a2, w3, parameters[5], a3, reusable >= 3 ? changed[2] : NULL, a3 - back);
     planes_from_pixels(last, layers == 3 ? a3 : a2, flat + n * D);
   }
   dense_forward(N, D, F, flat, parameters[2 * layers], parameters[2 * layers + 1], features);
 }
 
-/* Where the last convolution sees in one state what it saw in an earlier one, their gradients go the same way: this
- * one's is added to the earlier one's, and is zero here. */
+/* Where the last convolution reads the same pixels in a state and in an earlier one, the rest of backward is the same
+ * linear map for both gradients: `grad` is added to the earlier state's gradient `to`, and set to zero. */
 INLINE void move_gradients(Conv one, Conv two, Conv three, int layers, const uint8_t *obs, const uint8_t *earlier,
                            float *grad, float *to) {
-  uint8_t all[3][PLACES_MOST], *changed = all[layers - 1];
+  uint8_t all[3][MAX_POSITIONS], *changed = all[layers - 1];
   const Conv last = layers == 3 ? three : two;
-  if (look_back(one, two, three, layers, obs, earlier, all) < layers) return;
+  if (find_reusable(one, two, three, layers, obs, earlier, all) < layers) return;
   for (int o = 0; o < last.O; o++) {
     for (int p = 0; p < last.OH * last.OW; p++) {
       float *from = grad + o * last.OH * last.OW + p;
@@ -476,18 +510,20 @@ INLINE void move_gradients(Conv one, Conv two, Conv three, int layers, const uin
   }
 }
 
-/* Adds to the gradients of all parameters; work is [N][F + D]. `before` as above, for all but the first so many. */
-INLINE void backward(Conv one, Conv two, Conv three, int layers, int F, int N, size_t before, const uint8_t *obs,
+/* Adds to the gradients of all parameters. work is a buffer [N][F + D]. The first rows_per_step rows have no earlier
+ * state in this call. Rows are processed from the last to the first, so that a moved gradient moves on. */
+INLINE void backward(Conv one, Conv two, Conv three, int layers, int F, int N, size_t rows_per_step, const uint8_t *obs,
                      const float *const *parameters, const float *activations, const float *flat,
                      const float *features, const float *grad, float *const *gradients, float *work) {
-  Scratch *own = scratch();
-  float *w2 = own->w2, *w3 = own->w3, *image = own->image, *dw1 = own->dw1, *dw2 = own->dw2, *dw3 = own->dw3;
-  float *g1 = own->g1, *g2 = own->g2, *g3 = own->g3;
+  Scratch *buffers = scratch();
+  float *w2 = buffers->w2, *w3 = buffers->w3, *image = buffers->image;
+  float *dw1 = buffers->dw1, *dw2 = buffers->dw2, *dw3 = buffers->dw3;
+  float *g1 = buffers->g1, *g2 = buffers->g2, *g3 = buffers->g3;
   const Conv last = layers == 3 ? three : two;
-  const size_t each = OUT(one) + OUT(two) + (layers == 3 ? OUT(three) : 0), D = OUT(last);
+  const size_t stride = OUT(one) + OUT(two) + (layers == 3 ? OUT(three) : 0), D = OUT(last);
   float *g = work, *dflat = work + (size_t)N * F;
   for (size_t i = 0; i < (size_t)N * F; i++) g[i] = features[i] <= 0 ? 0 : grad[i];
-  int active[UNITS_MOST];
+  int active[MAX_UNITS];
   const int count = find_active(N, F, g, active);
   dense_backward_weights(N, D, F, active, count, flat, g, gradients[2 * layers], gradients[2 * layers + 1]);
   dense_backward_input(N, D, F, active, count, parameters[2 * layers], g, dflat);
@@ -498,49 +534,49 @@ INLINE void backward(Conv one, Conv two, Conv three, int layers, int F, int N, s
     memset(dw3, 0, sizeof(float) * PATCH(three) * three.O);
     pack_transposed(three, parameters[4], w3);
   }
-  Places places;
-  uint8_t rows[ACROSS_MOST];
+  Positions positions;
+  uint8_t rows[MAX_SIDE];
   for (int n = N - 1; n >= 0; n--) {
-    const float *a1 = activations + n * each, *a2 = a1 + OUT(one), *a3 = a2 + OUT(two);
+    const float *a1 = activations + n * stride, *a2 = a1 + OUT(one), *a3 = a2 + OUT(two);
     const uint8_t *frames = obs + (size_t)n * PIXELS;
-    if (before && (size_t)n >= before)
-      move_gradients(one, two, three, layers, frames, frames - before * PIXELS, dflat + n * D,
-                     dflat + (n - before) * D);
+    if (rows_per_step && (size_t)n >= rows_per_step)
+      move_gradients(one, two, three, layers, frames, frames - rows_per_step * PIXELS, dflat + n * D,
+                     dflat + (n - rows_per_step) * D);
     if (layers == 3) {
       pixels_from_planes(three, dflat + n * D, a3, g3);
-      find_places(three, g3, &places);
-      conv_backward_weights(three, a2, g3, &places, dw3, gradients[5]);
+      find_positions(three, g3, &positions);
+      conv_backward_weights(three, a2, g3, &positions, dw3, gradients[5]);
       memset(g2, 0, OUT(two) * sizeof(float));
       conv_backward_input(three, w3, g3, g2);
       for (int i = 0; i < OUT(two); i++) g2[i] = a2[i] <= 0 ? 0 : g2[i];
     } else {
       pixels_from_planes(two, dflat + n * D, a2, g2);
     }
-    find_places(two, g2, &places);
-    conv_backward_weights(two, a1, g2, &places, dw2, gradients[3]);
+    find_positions(two, g2, &positions);
+    conv_backward_weights(two, a1, g2, &positions, dw2, gradients[3]);
     memset(g1, 0, OUT(one) * sizeof(float));
     conv_backward_input(two, w2, g2, g1);
     for (int i = 0; i < OUT(one); i++) g1[i] = a1[i] <= 0 ? 0 : g1[i];
     find_rows(one, g1, rows);
     scale(one, frames, rows, image);
-    find_places(one, g1, &places);
-    conv_backward_weights(one, image, g1, &places, dw1, gradients[1]);
+    find_positions(one, g1, &positions);
+    conv_backward_weights(one, image, g1, &positions, dw1, gradients[1]);
   }
   add_unpacked(one, dw1, gradients[0]);
   add_unpacked(two, dw2, gradients[2]);
   if (layers == 3) add_unpacked(three, dw3, gradients[4]);
 }
 
-#define TORSO(name, one, two, three, layers, F)                                                                      \
-  void name##_forward(int N, size_t before, const uint8_t *obs, const float *const *parameters, float *activations,    \
-                      float *flat, float *features) {                                                                  \
-    forward(one, two, three, layers, F, N, before, obs, parameters, activations, flat, features);                      \
+#define TORSO(name, one, two, three, layers, F)                                                                        \
+  void name##_forward(int N, size_t rows_per_step, const uint8_t *obs, const float *const *parameters,                 \
+                      float *activations, float *flat, float *features) {                                              \
+    forward(one, two, three, layers, F, N, rows_per_step, obs, parameters, activations, flat, features);               \
   }                                                                                                                    \
-  void name##_backward(int N, size_t before, const uint8_t *obs, const float *const *parameters,                       \
+  void name##_backward(int N, size_t rows_per_step, const uint8_t *obs, const float *const *parameters,                \
                        const float *activations, const float *flat, const float *features, const float *grad,          \
                        float *const *gradients, float *work) {                                                         \
-    backward(one, two, three, layers, F, N, before, obs, parameters, activations, flat, features, grad, gradients,     \
-             work);                                                                                                    \
+    backward(one, two, three, layers, F, N, rows_per_step, obs, parameters, activations, flat, features, grad,         \
+             gradients, work);                                                                                         \
   }
 
 /*                            planes  C   H   W   O   K  S  OH  OW */
@@ -551,17 +587,18 @@ static const Conv nature_three = {1, 64, 9, 9, 64, 3, 1, 7, 7};
 TORSO(nips, nips_one, nips_two, nips_two, 2, 256)
 TORSO(nature, nature_one, nature_two, nature_three, 3, 512)
 
-enum { LINE = 16, AHEAD = 32 * LINE }; /* floats in a cache line; how far ahead a line is asked for */
+enum { CACHE_LINE = 16, PREFETCH = 32 * CACHE_LINE }; /* floats in a cache line; distance of prefetches in floats */
 
-/* g ← αg + (1−α)Δθ²; θ ← θ − ηΔθ/√(g+ε), in one pass. Other workers' processors own many of the
- * cache lines: each is asked for well before it is written to, or every write would wait for it. Most lines have no
- * gradient, since what they connect was not active; such a line of θ stays as it is, and where it is. */
+/* g ← αg + (1−α)Δθ²; θ ← θ − ηΔθ/√(g+ε), in one pass over vectors of P floats that other workers update at the same
+ * time, without a lock. Many cache lines are owned by the cores of other workers: a line is prefetched for writing long
+ * before its write, which would otherwise wait for it. Most lines have no gradient, since their units were not active;
+ * θ of such a line does not change and is neither read nor written. */
 void rmsprop(size_t P, float *theta, float *g, const float *grad, float lr, float alpha, float one_minus_alpha,
              float eps) {
-  for (size_t start = 0; start < P; start += LINE) {
-    const size_t end = P - start < LINE ? P : start + LINE, later = start + AHEAD;
+  for (size_t start = 0; start < P; start += CACHE_LINE) {
+    const size_t end = P - start < CACHE_LINE ? P : start + CACHE_LINE, later = start + PREFETCH;
     __builtin_prefetch(g + later, 1);
-    if (later + LINE <= P && !is_zero(grad + later, LINE)) __builtin_prefetch(theta + later, 1);
+    if (later + CACHE_LINE <= P && !is_zero(grad + later, CACHE_LINE)) __builtin_prefetch(theta + later, 1);
     if (is_zero(grad + start, end - start)) {
       for (size_t i = start; i < end; i++) g[i] *= alpha;
       continue;

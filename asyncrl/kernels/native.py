@@ -1,6 +1,8 @@
-"""The compiled part: native.c, built once for this machine where it has a C compiler. Without it torch does the same.
+"""Compiles native.c for this machine, caches the library and loads it.
 
-``ASYNCRL_NATIVE=0`` does without. What was built is kept in the user's cache directory.
+The fast path is optional: without the library, torch computes the same results up to rounding. ``ASYNCRL_NATIVE=0``
+switches it off, ``CC`` selects the compiler. docs/kernels.md describes the design. Other packages use ``load``,
+``status``, ``NO_COMPILER`` and ``pointer`` only.
 """
 
 import ctypes
@@ -14,7 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,75 +27,78 @@ COMPILE_SECONDS = 120
 IN_USE, NO_COMPILER = "compiled for this machine", "no C compiler"
 
 
-def library() -> ctypes.CDLL | None:
-    """Return the compiled part, built if need be; None where there is none, for the reason that ``status`` gives."""
-    return _load()[0]
+def load() -> ctypes.CDLL | None:
+    """Return the compiled library, after compiling it if necessary; None if it cannot be used (see ``status``)."""
+    return _load_once()[0]
 
 
 def status() -> str:
-    """Say in a few words whether the compiled part is used, and why not."""
-    return _load()[1]
+    """Return one line: that the compiled library is used, or why not."""
+    return _load_once()[1]
+
+
+def pointer(tensor: "Tensor", row: int = 0) -> ctypes.c_void_p:
+    """Return the address of a row of a contiguous tensor; it is valid while the tensor exists."""
+    offset = row and row * tensor.stride(0) * tensor.element_size()
+    return ctypes.c_void_p(tensor.data_ptr() + offset)
+
+
+def pointers(tensors: "Sequence[Tensor]") -> "ctypes.Array[ctypes.c_void_p]":
+    """Return the addresses of contiguous tensors, as a C array; they are valid while the tensors exist."""
+    return (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
 
 
 @cache
-def _load() -> tuple[ctypes.CDLL | None, str]:
+def _load_once() -> tuple[ctypes.CDLL | None, str]:
     if os.environ.get("ASYNCRL_NATIVE") == "0":
         return None, "switched off by ASYNCRL_NATIVE=0"
     compiler = shlex.split(os.environ.get("CC") or "cc")
     if shutil.which(compiler[0]) is None:
         return None, NO_COMPILER
     try:
-        built = _cache() / f"native-{_key(compiler)}.so"
+        built = _cache_directory() / f"native-{_build_key(compiler)}.so"
         if not built.exists():
             _build(compiler, built)
         try:
             return ctypes.CDLL(str(built)), IN_USE
-        except OSError:  # damaged
+        # the cached file is damaged
+        except OSError:
             _build(compiler, built)
             return ctypes.CDLL(str(built)), IN_USE
     except subprocess.CalledProcessError as error:
         lines = [line for line in error.stderr.splitlines() if "error" in line] or [f"{compiler[0]} failed"]
         return None, lines[0]
-    except (OSError, RuntimeError, ValueError, subprocess.SubprocessError) as error:  # RuntimeError: no home
+    # Path.home raises RuntimeError if there is no home directory
+    except (OSError, RuntimeError, ValueError, subprocess.SubprocessError) as error:
         return None, str(error)
 
 
-def _cache() -> Path:
+def _cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "asyncrl"
 
 
 def _build(compiler: Sequence[str], built: Path) -> None:
-    """Compile; processes that do so at the same time do not disturb each other, and no half of a file is ever seen."""
+    """Compile to a temporary file and rename it, so that concurrent builds are safe and no partial file is loaded."""
     built.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=built.parent) as folder:
-        fresh = Path(folder, built.name)
-        command = [*compiler, *FLAGS, "-o", str(fresh), str(SOURCE), "-lm"]
-        english = os.environ | {"LC_ALL": "C"}
-        subprocess.run(
-            command, env=english, capture_output=True, text=True, errors="replace", check=True, timeout=COMPILE_SECONDS
-        )
-        with fresh.open("rb") as file:
+        temporary = Path(folder, built.name)
+        command = [*compiler, *FLAGS, "-o", str(temporary), str(SOURCE), "-lm"]
+        # compiler messages in English
+        variables = os.environ | {"LC_ALL": "C"}
+        options: dict[str, Any] = {"capture_output": True, "text": True, "errors": "replace", "check": True}
+        subprocess.run(command, env=variables, timeout=COMPILE_SECONDS, **options)
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        fresh.replace(built)
+        temporary.replace(built)
 
 
-def _key(compiler: Sequence[str]) -> str:
-    """Return what a build depends on: the source, the flags, the compiler, and the processor's instructions."""
+def _build_key(compiler: Sequence[str]) -> str:
+    """Return a hash of all inputs of a build: the source, the flags, the compiler, and the processor's instructions."""
     try:
         features = [line for line in Path("/proc/cpuinfo").read_bytes().splitlines() if line.startswith(b"flags")][:1]
     except OSError:
         features = [platform.processor().encode()]
-    program = Path(shutil.which(compiler[0]) or compiler[0]).resolve()  # /usr/bin/gcc-12, rather than cc
+    # the target of the link, such as /usr/bin/gcc-12 for cc, changes with the compiler's version
+    program = Path(shutil.which(compiler[0]) or compiler[0]).resolve()
     words = " ".join([*FLAGS, *compiler, str(program), platform.machine()])
     return hashlib.sha256(b"\n".join([SOURCE.read_bytes(), words.encode(), *features])).hexdigest()[:16]
-
-
-def pointer(tensor: "Tensor", row: int = 0) -> ctypes.c_void_p:
-    """Return where a contiguous tensor's data lie, from a row on, for as long as the tensor lives."""
-    offset = row and row * tensor.stride(0) * tensor.element_size()
-    return ctypes.c_void_p(tensor.data_ptr() + offset)
-
-
-def pointers(tensors: "Sequence[Tensor]") -> "ctypes.Array[ctypes.c_void_p]":
-    """Return where each contiguous tensor's data lie, for as long as the tensors live."""
-    return (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))

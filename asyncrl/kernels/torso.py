@@ -1,4 +1,8 @@
-"""The compiled torsos: the same numbers as ``Frames``' layers, to rounding, in a fraction of the time."""
+"""The compiled torsos: the same results as the layers of ``networks.torsos.Frames`` up to rounding, and faster.
+
+docs/kernels.md describes the design and the invariants. Other packages use ``STATE``, ``Kernels``, ``load_kernels``,
+``ActivationCache`` and ``compute_features`` only.
+"""
 
 import ctypes
 from collections.abc import Callable
@@ -13,43 +17,46 @@ from torch.autograd.function import once_differentiable
 
 from asyncrl.kernels import native
 
-Weights = tuple[Tensor, ...]  # weight and bias of each layer
+# weight and bias of each layer
+Weights = tuple[Tensor, ...]
 
 
 class Kernels(NamedTuple):
-    """Those of one architecture, for ``[N, 4, 84, 84]`` uint8 frames."""
+    """The kernels of one architecture, for ``[N, 4, 84, 84]`` uint8 frames."""
 
     forward: Callable[..., None]
     backward: Callable[..., None]
-    sizes: tuple[int, int, int]  # of one state's activations, of the last ones, of the features
+    sizes: tuple[int, int, int]  # A, D, F of ForwardPass
 
 
-class Record(NamedTuple):
-    """What forward computed for N states, as backward needs it."""
+class ForwardPass(NamedTuple):
+    """The results of forward for N states, which backward needs."""
 
-    activations: Tensor  # [N, A]
-    flat: Tensor  # [N, D]  the last of them, before the hidden layer
+    activations: Tensor  # [N, A]  of all convolutions
+    flat: Tensor  # [N, D]  of the last convolution, the input of the hidden layer
     features: Tensor  # [N, F]
-    before: int = 0  # how many states before each, if so many are there, lies the same game's last one; 0: unknown
+    # row n − rows_per_step has the same game's previous state; 0: unknown
+    rows_per_step: int = 0
 
     @property
-    def rows(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return what has a row for each state."""
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the tensors, each with a row for each state."""
         return self[:3]
 
 
-STATE = (4, 84, 84)  # the shape of one, uint8
-BYTES = 4 * 84 * 84
-OUTPUTS = {  # of each convolution; of the hidden layer
+STATE = (4, 84, 84)  # shape of one state, uint8
+STATE_BYTES = 4 * 84 * 84
+# numbers of outputs: of each convolution; of the hidden layer
+OUTPUTS = {
     "nips": ((16 * 20 * 20, 32 * 9 * 9), 256),
     "nature": ((32 * 20 * 20, 64 * 9 * 9, 64 * 7 * 7), 512),
 }
 
 
 @cache
-def kernels(name: str) -> Kernels | None:
-    """Return the kernels for an architecture; None where there is no compiled part."""
-    library = native.library()
+def load_kernels(name: str) -> Kernels | None:
+    """Return the kernels of an architecture; None if the compiled library cannot be used."""
+    library = native.load()
     if library is None:
         return None
     outputs, hidden = OUTPUTS[name]
@@ -58,105 +65,111 @@ def kernels(name: str) -> Kernels | None:
 
 
 class ActivationCache:
-    """What acting computed, so that learning from the same states need not compute it again.
+    """Results of forward that acting computed, which the loss of the same rollout reuses.
 
-    It knows states by their place in memory, and holds for one set of weights and one rollout: whoever changes the
-    weights, or writes other states to that place, must call ``clear``. Most of a frame is as it was in the last one,
-    and so is what is computed from it: kernels copy that.
+    States are identified by their address. The cache is valid for one set of weights and one rollout: after a change of
+    the weights, or of the states at these addresses, the owner must call ``clear``. Most pixels are the same as in the
+    game's previous state; the kernels copy the activations that depend on these pixels only.
     """
 
     def __init__(self, kernels: Kernels, capacity: int) -> None:
-        """Make room for ``capacity`` states."""
-        self._record = _empty(kernels, capacity)
-        self._parts: dict[tuple[int, int, int], Record] = {}  # rollouts have the same ones again and again
+        """Allocate memory for ``capacity`` states."""
+        self._results = _allocate(kernels, capacity)
+        # views by (start, end, rows_per_step): all rollouts use the same few
+        self._views: dict[tuple[int, int, int], ForwardPass] = {}
         self._capacity, self._count = capacity, 0
-        self._batch = 0  # states that were put there at once: so far before each lies the same game's last one
-        self._first: Tensor | None = None  # states; held, so that no others can be where they are
+        # states in the first call, one for each game
+        self._batch = 0
+        # the first states; the reference keeps their memory from being reused
+        self._first: Tensor | None = None
 
     def clear(self) -> None:
-        """Empty it."""
+        """Forget all states."""
         self._count = 0
 
-    def place(self, obs: Tensor) -> Record | None:
-        """Return where to put what is computed for states that lie behind those known; None if they do not."""
+    def reserve(self, obs: Tensor) -> ForwardPass | None:
+        """Return memory for the results of states that follow the cached ones in memory; None if they do not."""
         if self._count == 0 or self._first is None:
             self._first, self._batch = obs, len(obs)
         known, new = self._count, len(obs)
-        if obs.data_ptr() != self._first.data_ptr() + known * BYTES or known + new > self._capacity:
+        if obs.data_ptr() != self._first.data_ptr() + known * STATE_BYTES or known + new > self._capacity:
             return None
         self._count += new
-        before = self._batch if new <= self._batch <= known else 0  # finished by an earlier call
-        return self._part(known, known + new, before)
+        # in a larger batch a previous state may be computed at the same time, by another thread
+        rows_per_step = self._batch if new <= self._batch <= known else 0
+        return self._view(known, known + new, rows_per_step)
 
-    def lookup(self, obs: Tensor) -> Record | None:
-        """Return what is known of states, the first ones since it was emptied; None where not all are known."""
+    def lookup(self, obs: Tensor) -> ForwardPass | None:
+        """Return the results for states that start with the first cached one; None if any of them is not cached."""
         if self._first is None or obs.data_ptr() != self._first.data_ptr() or len(obs) > self._count:
             return None
-        return self._part(0, len(obs), self._batch)
+        return self._view(0, len(obs), self._batch)
 
-    def _part(self, start: int, end: int, before: int) -> Record:
-        if (part := self._parts.get((start, end, before))) is None:
-            activations, flat, features = self._record.rows
-            part = Record(activations[start:end], flat[start:end], features[start:end], before)
-            self._parts[start, end, before] = part
-        return part
-
-
-def _empty(kernels: Kernels, capacity: int) -> Record:
-    activations, flat, features = (torch.empty(capacity, size, dtype=torch.float32) for size in kernels.sizes)
-    return Record(activations, flat, features)
+    def _view(self, start: int, end: int, rows_per_step: int) -> ForwardPass:
+        if (view := self._views.get((start, end, rows_per_step))) is None:
+            activations, flat, features = self._results.tensors
+            view = ForwardPass(activations[start:end], flat[start:end], features[start:end], rows_per_step)
+            self._views[start, end, rows_per_step] = view
+        return view
 
 
-def features(kernels: Kernels, cached: ActivationCache | None, obs: Tensor, weights: Weights) -> Tensor:
-    """Map ``[N, 4, 84, 84]`` uint8 to ``[N, F]``, differentiable in the weights, in as many threads as torch has.
+def compute_features(kernels: Kernels, cached: ActivationCache | None, obs: Tensor, weights: Weights) -> Tensor:
+    """Map ``[N, 4, 84, 84]`` uint8 to ``[N, F]``, differentiable in the weights, with torch's number of threads.
 
-    Where all weights have a ``.grad``, backward adds to that itself, which spares a pass over it;
+    If all weights have a ``.grad``, backward adds to it in place, which saves a pass over the gradient;
     ``torch.autograd.grad`` then has nothing to return.
     """
     if torch.is_grad_enabled():
         result: Tensor = _Features.apply(kernels, cached, obs, *weights)  # type: ignore[no-untyped-call]
         return result
-    place = cached.place(obs) if cached else None
-    return _forward(kernels, obs, weights, place).features
+    return _forward(kernels, obs, weights, cached.reserve(obs) if cached else None).features
 
 
-def _forward(kernels: Kernels, obs: Tensor, weights: Weights, place: Record | None) -> Record:
-    record = place or _empty(kernels, len(obs))
+def _allocate(kernels: Kernels, count: int) -> ForwardPass:
+    activations, flat, features = (torch.empty(count, size, dtype=torch.float32) for size in kernels.sizes)
+    return ForwardPass(activations, flat, features)
+
+
+def _forward(kernels: Kernels, obs: Tensor, weights: Weights, reserved: ForwardPass | None) -> ForwardPass:
+    results = reserved or _allocate(kernels, len(obs))
     parameters = native.pointers(weights)
 
     def compute(start: int, count: int) -> None:
-        frames, *to = (native.pointer(rows, start) for rows in (obs, *record.rows))
-        kernels.forward(count, ctypes.c_size_t(record.before), frames, parameters, *to)
+        frames, *outputs = (native.pointer(tensor, start) for tensor in (obs, *results.tensors))
+        kernels.forward(count, ctypes.c_size_t(results.rows_per_step), frames, parameters, *outputs)
 
     _in_parallel(compute, *_parts(len(obs)))
-    return record
+    return results
 
 
 class _Features(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, kernels: Kernels, cached: ActivationCache | None, obs: Tensor, *weights: Tensor) -> Tensor:
         known = cached.lookup(obs) if cached else None
-        record = known or _forward(kernels, obs, weights, None)
-        ctx.kernels, ctx.before = kernels, ctypes.c_size_t(record.before)
-        ctx.save_for_backward(obs, *record.rows, *weights)
-        return record.features.clone() if known else record.features  # autograd must own what it returns
+        results = known or _forward(kernels, obs, weights, None)
+        ctx.kernels, ctx.rows_per_step = kernels, ctypes.c_size_t(results.rows_per_step)
+        ctx.save_for_backward(obs, *results.tensors, *weights)
+        # autograd must own the tensor that forward returns
+        return results.features.clone() if known else results.features
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         obs, activations, flat, features, *weights = ctx.saved_tensors
         kernels, parameters = ctx.kernels, native.pointers(weights)
-        grad = grad.contiguous()  # it must live until the kernels are done
+        # this reference keeps a copy alive until the kernels end
+        grad = grad.contiguous()
         work = flat.new_empty(len(obs), flat.shape[1] + features.shape[1])
         in_place = all(weight.grad is not None and weight.grad.is_contiguous() for weight in weights)
         total = [weight.grad if in_place else torch.zeros_like(weight) for weight in weights]
         starts, counts = _parts(len(obs))
+        # each further thread sums into gradients of its own
         others = [[torch.zeros_like(weight) for weight in weights] for _ in starts[1:]]
 
-        def compute(start: int, count: int, to: list[Tensor]) -> None:
-            rows = (obs, activations, flat, features, grad, work)
-            frames, *given, mine = (native.pointer(each, start) for each in rows)
-            kernels.backward(count, ctx.before, frames, parameters, *given, native.pointers(to), mine)
+        def compute(start: int, count: int, gradients: list[Tensor]) -> None:
+            tensors = (obs, activations, flat, features, grad, work)
+            frames, *inputs, buffer = (native.pointer(tensor, start) for tensor in tensors)
+            kernels.backward(count, ctx.rows_per_step, frames, parameters, *inputs, native.pointers(gradients), buffer)
 
         _in_parallel(compute, starts, counts, [total, *others])
         for part in others:
@@ -166,7 +179,7 @@ class _Features(torch.autograd.Function):
 
 
 def _parts(count: int) -> tuple[list[int], list[int]]:
-    """Cut ``count`` states into a part for each of torch's threads; return where they start, and their sizes."""
+    """Divide ``count`` states among torch's threads; return the start and the size of each part."""
     threads = max(1, min(torch.get_num_threads(), count))
     if threads == 1:
         return [0], [count]
@@ -175,15 +188,15 @@ def _parts(count: int) -> tuple[list[int], list[int]]:
 
 
 def _in_parallel(compute: Callable[..., None], *arguments: list[Any]) -> None:
-    """Call ``compute`` with each of the arguments, all at once; it must not use torch's own threads."""
+    """Call ``compute`` with each of the arguments at the same time; it must not use torch's threads."""
     if len(arguments[0]) == 1:
         compute(*(each[0] for each in arguments))
     else:
-        list(_pool(torch.get_num_threads()).map(compute, *arguments))  # the list raises what one of them has raised
+        # list() raises an exception of any of the calls
+        list(_pool(torch.get_num_threads()).map(compute, *arguments))
 
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(
-        threads, initializer=torch.set_flush_denormal, initargs=(True,)
-    )  # it is each thread's own
+    # flushing denormals is a setting of each thread
+    return ThreadPoolExecutor(threads, initializer=torch.set_flush_denormal, initargs=(True,))

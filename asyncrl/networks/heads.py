@@ -1,4 +1,4 @@
-"""Networks as the learners see them: action values, or a policy and a value."""
+"""Networks with heads, as learners use them: action values, or a policy and a value."""
 
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -25,7 +25,7 @@ class Network(Protocol[Out]):
 
 
 class PolicyValue(NamedTuple):
-    """What an actor-critic says of each state."""
+    """The outputs of an actor-critic for each state."""
 
     policy: Policy
     value: Tensor  # [T, B]
@@ -35,7 +35,7 @@ class ActorCritic(Network[PolicyValue], Protocol):
     """A network of a policy and a value."""
 
     def decide(self, obs: Tensor, carry: Carry) -> tuple[Policy, Carry]:
-        """Return the policy alone, which is all that acting needs."""
+        """Return the policy without the value, for acting."""
         ...
 
 
@@ -43,7 +43,7 @@ class ActionValues(nn.Module):
     """Q(s, ·), ``[T, B, n]``."""
 
     def __init__(self, body: Body, n: int) -> None:
-        """Put a linear head for n actions on a body."""
+        """Add a linear head for n actions to a body."""
         super().__init__()
         self.body, self.q = body, nn.Linear(body.features, n)
 
@@ -58,7 +58,7 @@ class ActionValues(nn.Module):
 
 
 class SoftmaxHead(nn.Module):
-    """Linear to the logits of n actions."""
+    """A linear layer to the logits of n actions."""
 
     def __init__(self, features: int, n: int) -> None:
         """Build for n actions."""
@@ -71,7 +71,7 @@ class SoftmaxHead(nn.Module):
 
 
 class GaussianHead(nn.Module):
-    """Linear to a mean, and to the softplus of one variance (Supplement 9)."""
+    """Linear layers to a mean and to one variance, through softplus (Supplement 9)."""
 
     def __init__(self, features: int, size: int) -> None:
         """Build for actions in ``R^size``."""
@@ -84,10 +84,10 @@ class GaussianHead(nn.Module):
 
 
 class SharedActorCritic(nn.Module):
-    """π and V on one body (Atari: everything shared but the heads)."""
+    """π and V on one body (Atari: they share all layers except the heads)."""
 
     def __init__(self, body: Body, head: SoftmaxHead | GaussianHead) -> None:
-        """Put a policy head and a linear value on a body."""
+        """Add a policy head and a linear value head to a body."""
         super().__init__()
         self.body, self.policy, self.value = body, head, nn.Linear(body.features, 1)
 
@@ -107,10 +107,10 @@ class SharedActorCritic(nn.Module):
 
 
 class SeparateActorCritic(nn.Module):
-    """π and V on bodies of their own (continuous control: nothing shared)."""
+    """π and V on separate bodies (continuous control: they share no weights)."""
 
     def __init__(self, actor: Body, critic: Body, head: SoftmaxHead | GaussianHead) -> None:
-        """Put a policy head on one body and a linear value on the other."""
+        """Add a policy head to one body and a linear value head to the other."""
         super().__init__()
         self.actor, self.critic, self.policy, self.value = actor, critic, head, nn.Linear(critic.features, 1)
 
@@ -119,15 +119,16 @@ class SeparateActorCritic(nn.Module):
         return self.actor.initial_carry(batch) + self.critic.initial_carry(batch)
 
     def decide(self, obs: Tensor, carry: Carry) -> tuple[Policy, Carry]:
-        """See ActorCritic; the critic's LSTM must see every state, but without one the critic need not look."""
+        """See ActorCritic; the critic is evaluated only if it has an LSTM, whose state must follow every step."""
         half = len(carry) // 2
-        acting, actor_carry = self.actor(obs, carry[:half], None)
+        actor_features, actor_carry = self.actor(obs, carry[:half], None)
         critic_carry = self.critic(obs, carry[half:], None)[1] if half else ()
-        return self.policy(acting), actor_carry + critic_carry
+        return self.policy(actor_features), actor_carry + critic_carry
 
     def forward(self, obs: Tensor, carry: Carry, keep: Tensor | None = None) -> tuple[PolicyValue, Carry]:
         """See Network."""
         half = len(carry) // 2
-        acting, actor_carry = self.actor(obs, carry[:half], keep)
-        judging, critic_carry = self.critic(obs, carry[half:], keep)
-        return PolicyValue(self.policy(acting), self.value(judging).squeeze(-1)), actor_carry + critic_carry
+        actor_features, actor_carry = self.actor(obs, carry[:half], keep)
+        critic_features, critic_carry = self.critic(obs, carry[half:], keep)
+        outputs = PolicyValue(self.policy(actor_features), self.value(critic_features).squeeze(-1))
+        return outputs, actor_carry + critic_carry

@@ -1,7 +1,7 @@
 """Torsos and the recurrent core: from observations to features.
 
-Initial weights are uniform in ±1/√fan_in, the default of Torch7 that the paper used and of today's ``nn.Linear``;
-``build.orthogonal`` draws others.
+Initial weights are uniform in ±1/√fan_in, the default of Torch7, which the paper used, and of torch's ``nn.Linear``;
+``factory.orthogonal`` draws others.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ LSTM_CELLS = 256  # Setup B
 
 
 def convolved(size: int, convolutions: Sequence[tuple[int, int, int]]) -> int:
-    """Return what convolutions leave of a side of ``size`` pixels; nothing sensible, below 1, of one too small."""
+    """Return the side of the convolutions' output for an input side of ``size`` pixels; below 1 if it is too small."""
     for _, kernel, stride in convolutions:
         size = (size - kernel) // stride + 1
     return size
@@ -31,10 +31,10 @@ class Frames(nn.Module):
         """Build for ``[C, H, W]`` frames.
 
         Args:
-            shape: of the frames.
+            shape: ``(C, H, W)``.
             convolutions: (channels, kernel, stride) of each.
             hidden: units of the hidden layer.
-            compiled: the name of this architecture's compiled kernels, used for four 84 × 84 frames.
+            compiled: the name of this architecture's compiled kernels; they are used if ``shape`` is (4, 84, 84).
         """
         super().__init__()
         self._compiled = compiled if tuple(shape) == torso.STATE else None
@@ -51,27 +51,27 @@ class Frames(nn.Module):
 
     @property
     def kernels(self) -> torso.Kernels | None:
-        """The compiled kernels that do the layers' work; None where there are none."""
-        is_single = self._weights[0].dtype == torch.float32
-        return torso.kernels(self._compiled) if self._compiled and is_single else None
+        """The compiled kernels that replace ``layers``; None if torch evaluates the layers."""
+        is_float32 = self._weights[0].dtype == torch.float32
+        return torso.load_kernels(self._compiled) if self._compiled and is_float32 else None
 
     def forward(self, obs: Tensor) -> Tensor:
         """Map ``[N, C, H, W]`` uint8 to ``[N, F]``."""
         if obs.dtype == torch.uint8 and (kernels := self.kernels):
-            return torso.features(kernels, self.cache, obs.contiguous(), self._weights)
+            return torso.compute_features(kernels, self.cache, obs.contiguous(), self._weights)
         features: Tensor = self.layers(obs.float().div_(255))
         return features
 
 
 def cache_activations(net: nn.Module, capacity: int) -> Callable[[], None]:
-    """Let a network use, when it learns from states, what it computed when it acted on them.
+    """Let a network reuse activations: the loss needs the same ones that acting has computed.
 
     Args:
         net: the network.
-        capacity: states between two changes of its weights, at most.
+        capacity: the largest number of states between two changes of its weights; 0 if they may change at any time.
 
     Returns:
-        What clears the cache, and must be called whenever the weights change.
+        A function that clears the cache. The caller must call it whenever the weights change.
     """
     caches = []
     for module in net.modules():
@@ -102,26 +102,26 @@ class Vectors(nn.Module):
 
 
 class Body(nn.Module):
-    """A torso, and behind it an LSTM where the network is recurrent."""
+    """A torso, followed by an LSTM in a recurrent network."""
 
     def __init__(self, torso: Frames | Vectors, cells: int = 0) -> None:
-        """Put ``cells`` LSTM cells behind the torso; 0 for a feed-forward network."""
+        """Add ``cells`` LSTM cells after the torso; 0 for a feed-forward network."""
         super().__init__()
         self.torso = torso
         self.lstm = nn.LSTMCell(torso.features, cells) if cells else None
         self.features = cells or torso.features
 
     def initial_carry(self, batch: int) -> Carry:
-        """Return (h, c), each ``[B, cells]`` of zeros, or ``()``."""
+        """Return (h, c), each ``[B, cells]`` of zeros; ``()`` without an LSTM."""
         return (torch.zeros(batch, self.features), torch.zeros(batch, self.features)) if self.lstm else ()
 
     def forward(self, obs: Tensor, carry: Carry, keep: Tensor | None) -> tuple[Tensor, Carry]:
-        """Map ``[T, B, *O]`` to ``[T, B, F]`` and the carry after the last of them.
+        """Map ``[T, B, *O]`` to ``[T, B, F]`` and the carry after the last step.
 
         Args:
             obs: observations.
             carry: the state before ``obs[0]``.
-            keep: ``[T, B]`` bool, False where the carry must be forgotten before a step; None where it never is.
+            keep: ``[T, B]`` bool, False where the carry is reset to zeros before a step; None if it never is.
         """
         features: Tensor = self.torso(obs.flatten(0, 1)).view(*obs.shape[:2], -1)  # [T, B, F]
         if self.lstm is None:
@@ -131,7 +131,8 @@ class Body(nn.Module):
         for t, feature in enumerate(features):
             if keep is not None:
                 fresh = ~keep[t, :, None]  # [B, 1]
-                h, c = h.masked_fill(fresh, 0.0), c.masked_fill(fresh, 0.0)  # a product would keep a NaN
+                # a product with the mask would keep a NaN
+                h, c = h.masked_fill(fresh, 0.0), c.masked_fill(fresh, 0.0)
             h, c = self.lstm(feature, (h, c))
             outputs.append(h)
         return torch.stack(outputs), (h, c)

@@ -74,8 +74,8 @@ class SharedParameters:
         self.optimizer.apply(self._theta, grad, state, self.learning_rate(T), seen)
         if self.averaging and self._counts[worker, UPDATES] % AVERAGE_EVERY == 0:
             # Until ``averaging`` updates were applied all are weighted alike, so that the initial weights do not count.
-            weight = AVERAGE_EVERY / min(self.averaging, self.updates)
-            self._average.lerp_(self._theta, min(1.0, weight))
+            steps = int((self._counts[:, UPDATES] // AVERAGE_EVERY).sum())
+            self._average.lerp_(self._theta, min(1.0, max(AVERAGE_EVERY / self.averaging, 1 / steps)))
 
     def sync_target(self, before: int, after: int) -> None:
         """See ParameterStore."""

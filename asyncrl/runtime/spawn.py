@@ -30,7 +30,7 @@ def start(target: Callable[..., None], args: tuple[Any, ...], name: str, threads
     Ctrl-C, must not end the child before it can ignore it.
     """
     variables = dict.fromkeys(THREAD_VARIABLES, str(threads)) | LIBRARY_VARIABLES
-    if native.library() is None:  # built here once, not by every child
+    if native.load() is None:  # built here once, not by every child
         variables["ASYNCRL_NATIVE"] = "0"
     old = {variable: os.environ.get(variable) for variable in variables}
     with block_signals(PARENT_SIGNALS):

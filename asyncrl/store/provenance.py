@@ -27,7 +27,7 @@ def collect() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "usable_cores": machine.cores(),
         # Compiled kernels give the same numbers up to rounding.
-        "compiled": native.library() is not None,
+        "compiled": native.load() is not None,
         "program": Path(sys.argv[0]).name,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }

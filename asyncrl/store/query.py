@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from asyncrl.config import field_names, flatten, parse_frames
+from asyncrl.envs.names import game_key
 from asyncrl.errors import InputError, nearest
 from asyncrl.store.document import Status
 from asyncrl.store.runs import current_document, list_runs
-from asyncrl.text import game_letters
+from asyncrl.text import game_key
 
 RunFilter = Callable[[Path, Mapping[str, Any]], bool]  # takes a run and its document
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -82,7 +83,7 @@ def _parse_condition(text: str) -> Callable[[Mapping[str, Any]], bool]:
         if number is not None and isinstance(actual, int | float):
             return OPERATORS[symbol](actual, number)
         written = actual if isinstance(actual, str) else json.dumps(actual)
-        same = game_letters(wanted) == game_letters(written) if name == "env" else wanted == written
+        same = game_key(wanted) == game_key(written) if name == "env" else wanted == written
         return symbol in EQUALITIES and same == (symbol != "!=")
 
     return holds

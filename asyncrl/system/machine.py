@@ -1,4 +1,4 @@
-"""What this process may use of the machine, and whether that is enough for a run."""
+"""The cores, memory, disk and open files that this process may use, and checks that they suffice for a run."""
 
 import math
 import os
@@ -8,56 +8,59 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 MIB = 2**20
-SHM = Path("/dev/shm")  # where processes share memory
-FILES, FILES_OF_A_WORKER = 40, 3  # descriptors: those of Python, torch and the store; a pipe and two of its process
-CROWDED = 4  # times as many threads as cores: worth a word
-AMPLE = 4  # times what is needed: not worth a word
+SHM = Path("/dev/shm")  # the file system of shared memory
+# file descriptors: of Python, torch and the store; of each worker, a pipe and two of its process
+FILES, FILES_OF_A_WORKER = 40, 3
+# warn if there are more than this many threads for each core
+MAX_THREADS_PER_CORE = 4
+# warn if less than this multiple of the needed bytes is free
+FREE_FACTOR = 4
 
 Verdict = Literal["ok", "warn", "fail"]
 
 
 class Check(NamedTuple):
-    """What one check found."""
+    """The result of one check."""
 
     name: str
     verdict: Verdict
     found: str
-    advice: str = ""  # what to do, where the verdict is not ok
+    advice: str = ""  # what the user can do; empty if the verdict is ok
 
 
 def core_numbers() -> list[int]:
-    """Return the system's numbers of the processors that this process may use; none where it does not tell."""
+    """Return the numbers of the cores that this process may use; an empty list if the system does not report them."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def cores() -> int:
-    """Return how many processors this process may use."""
+    """Return the number of cores that this process may use."""
     return len(core_numbers()) or os.cpu_count() or 1
 
 
 def processors(threads: int) -> Check:
-    """See how many processors so many actor-learners will share."""
+    """Check the number of cores for this number of actor-learners; too few are a warning."""
     usable = cores()
     found = f"{usable} of {os.cpu_count()} usable"
     if usable == 1 and threads > 1:
-        return Check("cores", "warn", found, "Workers take turns on one core: any number of threads works, slowly.")
-    if threads > CROWDED * usable:
-        turns = f"{threads} threads take turns on {usable} cores: that works, and is no faster than {usable} threads."
-        return Check("cores", "warn", found, turns)
+        return Check("cores", "warn", found, "All threads take turns on one core: this works, but is slow.")
+    if threads > MAX_THREADS_PER_CORE * usable:
+        advice = f"{threads} threads take turns on {usable} cores: this works, but is no faster than {usable} threads."
+        return Check("cores", "warn", found, advice)
     return Check("cores", "ok", found)
 
 
 def shared_memory(needed: int, path: Path = SHM) -> Check:
-    """See that so many bytes fit where processes share memory; writing to more than there is would kill the run."""
+    """Check that shared memory has room for the needed bytes; writing beyond its size would kill the process."""
     if not path.exists():
-        return Check("shared memory", "warn", f"no {path}", "Processes may not be able to share weights.")
+        return Check("shared memory", "warn", f"no {path}", "Processes may be unable to share weights.")
     free = shutil.disk_usage(path).free
     found = f"{size(free)} free in {path}, a run needs {size(needed)}"
-    return _judged("shared memory", free, needed, found, "In a container, start it with --shm-size=1g.")
+    return _compare("shared memory", free, needed, found, "In a container, start it with --shm-size=1g.")
 
 
 def open_files(workers: int) -> Check:
-    """See that pipes can be opened to so many workers; raise this process's limit to what they need, if it may be."""
+    """Check that pipes to this number of workers can be opened; raise this process's limit if that is allowed."""
     needed = FILES + FILES_OF_A_WORKER * workers
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if _is_less(soft, needed):
@@ -77,24 +80,24 @@ def _is_less(limit: int, needed: int) -> bool:
 
 
 def disk(results: Path, needed: int) -> Check:
-    """See that a directory, there or yet to be made, can be written, and that so many bytes fit."""
+    """Check that a directory, which need not exist yet, can be written and has room for the needed bytes."""
     place = results.resolve()
     while not place.exists():
         place = place.parent
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        return Check("disk", "fail", f"Cannot write results to {results}", "Choose another place with --results DIR.")
+        return Check("disk", "fail", f"Cannot write results to {results}", "Choose another directory: --results DIR.")
     free = shutil.disk_usage(place).free
     found = f"{size(free)} free for {results}, checkpoints need {size(needed)}"
-    return _judged("disk", free, needed, found, "Free some space, or choose another place with --results DIR.")
+    return _compare("disk", free, needed, found, "Free some space, or choose another directory with --results DIR.")
 
 
-def _judged(name: str, free: int, needed: int, found: str, advice: str) -> Check:
-    verdict: Verdict = "fail" if free < needed else "warn" if free < AMPLE * needed else "ok"
+def _compare(name: str, free: int, needed: int, found: str, advice: str) -> Check:
+    verdict: Verdict = "fail" if free < needed else "warn" if free < FREE_FACTOR * needed else "ok"
     return Check(name, verdict, found, "" if verdict == "ok" else advice)
 
 
 def size(number: int) -> str:
-    """Write a number of bytes for people, a small one rounded up."""
+    """Format a number of bytes in MiB or GiB; a small one is rounded up."""
     if number >= 2**30:
         return f"{number / 2**30:,.1f} GiB"
     return f"{number / MIB:,.0f} MiB" if number >= 10 * MIB else f"{math.ceil(100 * number / MIB) / 100:.2f} MiB"

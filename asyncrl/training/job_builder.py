@@ -15,6 +15,7 @@ from asyncrl import presets
 from asyncrl.config import NETWORKS, RunConfig
 from asyncrl.envs import make as environments
 from asyncrl.envs.base import Box, Environments, Spec
+from asyncrl.envs.registry import canonical
 from asyncrl.errors import InputError, nearest
 from asyncrl.learners.a3c import A3C
 from asyncrl.learners.base import Learner
@@ -50,7 +51,8 @@ def resolve(table: Mapping[str, Any]) -> RunConfig:
         raise InputError(f"{asked.env} has continuous actions, which {asked.algo} cannot choose from; use a3c or a2c.")
     preset = presets.preset(asked.preset, environments.kind(spec), asked.algo)
     merged = configuration.build(configuration.merge(preset, table))
-    return merged.model_copy(update={"network": networks.fit(merged.network, spec.obs_shape)})
+    resolved = {"network": networks.fit(merged.network, spec.obs_shape), "env": canonical(merged.env)}
+    return merged.model_copy(update=resolved)
 
 
 def make_network(config: RunConfig, spec: Spec) -> nn.Module:

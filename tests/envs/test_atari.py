@@ -27,13 +27,13 @@ def play(envs, seeds, steps, action=scripted):
 
 @pytest.fixture(scope="module")
 def training_games():
-    """600 steps of two games of Breakout, with the lives and episode frames that the emulator told after each."""
-    envs, told = breakout(2), []
-    pool = envs._emulators
+    """600 steps of two games of Breakout, with what the emulator returned after each."""
+    envs, returned = breakout(2), []
+    pool = envs.emulators
     inner = pool.step
-    pool.step = lambda action: told.append(inner(action)) or told[-1]
+    pool.step = lambda action: returned.append(inner(action)) or returned[-1]
     first, steps = play(envs, [1, 2], 600)
-    return first, steps, told
+    return first, steps, returned
 
 
 def test_shapes_and_types(training_games):
@@ -45,13 +45,13 @@ def test_shapes_and_types(training_games):
 
 
 def test_a_lost_life_is_terminal_and_the_game_plays_on(training_games):
-    _, steps, told = training_games
-    lives = [int(info["lives"][0]) for step, (*_, info) in zip(steps, told, strict=True) if step.terminated[0]]
+    _, steps, returned = training_games
+    lives = [int(info["lives"][0]) for step, (*_, info) in zip(steps, returned, strict=True) if step.terminated[0]]
     assert lives[:5] == [4, 3, 2, 1, 5]  # the fifth loss ends the game, and the next one has five again
     first_game = next(t for t, step in enumerate(steps) if any(game.env == 0 for game in step.games))
     assert sum(bool(step.terminated[0]) for step in steps[: first_game + 1]) == 5
-    frames = [int(info["episode_frame_number"][0]) for *_, info in told[:first_game]]
-    assert set(np.diff(frames)) == {4}  # not once reset in between, and no step that nobody took
+    frames = [int(info["episode_frame_number"][0]) for *_, info in returned[:first_game]]
+    assert set(np.diff(frames)) == {4}  # no reset in between, and no step without an action
 
 
 def test_what_is_seen_goes_on_over_a_lost_life(training_games):
@@ -85,8 +85,8 @@ def test_a_new_game_begins_with_an_empty_stack(training_games):
 
 def test_a_score_is_the_sum_of_raw_rewards():
     envs = AtariEnvironments("qbert", 1, training=True, atari=Atari())
-    raw, inner = [], envs._emulators.step
-    envs._emulators.step = lambda action: (result := inner(action), raw.append(int(result[1][0])))[0]
+    raw, inner = [], envs.emulators.step
+    envs.emulators.step = lambda action: (result := inner(action), raw.append(int(result[1][0])))[0]
     rng, learned, games = np.random.default_rng(0), [], []
     envs.reset([5])
     while len(games) < 2:
@@ -164,7 +164,7 @@ def test_the_same_seeds_repeat_exactly_and_others_differ():
 
 def test_every_environment_has_its_own_seed_even_a_large_one():
     starts = breakout(4)
-    _, info = starts._emulators.reset(seed=np.arange(4))
+    _, info = starts.emulators.reset(seed=np.arange(4))
     assert len(set(info["episode_frame_number"].tolist())) > 2  # frames of no-ops
     assert starts.reset([2**32 - 1, 0, 1, 2**31]).shape[0] == 4
 
@@ -173,7 +173,7 @@ def test_no_ops_are_at_most_as_many_as_asked():
     frames, envs = set(), breakout(noops=2, max_frames=4)
     envs.reset([1])
     for _ in range(60):
-        *_, info = envs._emulators.step(np.array([NOOP]))
+        *_, info = envs.emulators.step(np.array([NOOP]))
         frames.add(int(info["episode_frame_number"][0]))
     assert frames == {0, 1, 2}
 
@@ -198,10 +198,16 @@ def test_the_sticky_protocol_has_no_lost_lives():
     assert sum(int(step.terminated[0]) for step in steps) == len(games)
 
 
-def test_a_bonus_life_that_a_cut_takes_away_is_no_lost_life():
+def test_step_truncated_with_fewer_lives_at_the_next_start_is_not_terminal():
     envs = breakout(max_frames=4)
+    inner = envs.emulators.reset
+
+    def reset_with_a_bonus_life(**options):
+        obs, info = inner(**options)
+        return obs, info | {"lives": info["lives"] + 1}
+
+    envs.emulators.reset = reset_with_a_bonus_life
     envs.reset([1])
-    envs._lives = np.array([6])
     step = envs.step(np.array([NOOP]))
     assert step.truncated[0]
     assert not step.terminated[0]

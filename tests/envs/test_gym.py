@@ -1,4 +1,4 @@
-"""Gymnasium environments and a user's own, stepped by our loop."""
+"""Gymnasium environments and a user's factories."""
 
 import gymnasium
 import numpy as np
@@ -39,7 +39,7 @@ def test_truncation_is_no_termination_and_its_successor_is_the_old_last():
 
 
 class Ends(toys.Counting):
-    """Counting, where each of three endings can be told."""
+    """Counting, with a given combination of terminated and truncated at the end."""
 
     def __init__(self, terminated, truncated):
         self.ending = terminated, truncated
@@ -59,7 +59,7 @@ def test_where_both_end_an_episode_termination_wins():
     np.testing.assert_array_equal(steps[6].successor[:, 0], [0, 7, 0])
     assert [game.completed for game in steps[6].games] == [True, False, True]
     np.testing.assert_array_equal(steps[7].successor, steps[7].obs)
-    np.testing.assert_array_equal(steps[7].obs[:, 0], [1, 1, 1])  # no step was lost to a reset
+    np.testing.assert_array_equal(steps[7].obs[:, 0], [1, 1, 1])  # a reset takes no step
 
 
 def test_the_same_seed_repeats_over_episodes_and_others_differ():
@@ -122,20 +122,20 @@ def test_images_stay_bytes_with_their_channels_first(shape, ours, axis):
 
 
 @pytest.mark.parametrize(
-    ("observed", "acted", "says"),
+    ("observed", "acted", "message"),
     [
-        (spaces.Dict({"a": spaces.Discrete(2)}), spaces.Discrete(2), "observations Dict"),
-        (spaces.Tuple([spaces.Discrete(2)]), spaces.Discrete(2), "observations Tuple"),
-        (spaces.Box(0, 1, (84, 84, 3), np.float32), spaces.Discrete(2), "observations Box"),
-        (spaces.Discrete(2), spaces.MultiDiscrete([2, 2]), "actions MultiDiscrete"),
-        (spaces.Discrete(2), spaces.Box(0, 1, (2, 2), np.float32), "actions Box"),
-        (spaces.Discrete(2), spaces.Box(0, 9, (2,), np.int64), "actions Box"),
+        (spaces.Dict({"a": spaces.Discrete(2)}), spaces.Discrete(2), "observation space Dict"),
+        (spaces.Tuple([spaces.Discrete(2)]), spaces.Discrete(2), "observation space Tuple"),
+        (spaces.Box(0, 1, (84, 84, 3), np.float32), spaces.Discrete(2), "observation space Box"),
+        (spaces.Discrete(2), spaces.MultiDiscrete([2, 2]), "action space MultiDiscrete"),
+        (spaces.Discrete(2), spaces.Box(0, 1, (2, 2), np.float32), "action space Box"),
+        (spaces.Discrete(2), spaces.Box(0, 9, (2,), np.int64), "action space Box"),
     ],
 )
-def test_other_spaces_are_refused_by_name(observed, acted, says):
+def test_gym_environments_with_an_unsupported_space_raise(observed, acted, message):
     env = toys.Corridor()
     env.observation_space, env.action_space = observed, acted
-    with pytest.raises(InputError, match=f"mine .* {says}.*supported are Discrete") as caught:
+    with pytest.raises(InputError, match=f"mine .* {message}.*Supported spaces: Discrete") as caught:
         GymEnvironments("mine", [env])
     assert "\n" not in str(caught.value)
 
@@ -156,7 +156,7 @@ def test_a_reward_that_is_no_number_is_passed_on():
 
 
 @pytest.mark.parametrize(
-    ("factory", "says"),
+    ("factory", "message"),
     [
         (Factory("no_such_module_at_all", "x"), "Cannot import 'no_such_module_at_all': ModuleNotFoundError"),
         (Factory("tests.toys", "Coridor"), "has no callable 'Coridor'. Did you mean 'Corridor'"),
@@ -165,8 +165,8 @@ def test_a_reward_that_is_no_number_is_passed_on():
         (Factory("os", "mkdir"), "Cannot make os:mkdir: TypeError"),
     ],
 )
-def test_a_factory_that_does_not_work_is_explained(factory, says):
-    with pytest.raises(InputError, match=says):
+def test_build_of_a_broken_factory_raises_with_the_reason(factory, message):
+    with pytest.raises(InputError, match=message):
         build(factory)
 
 

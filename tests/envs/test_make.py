@@ -1,4 +1,4 @@
-"""From a name to environments."""
+"""Building environments from a name."""
 
 import multiprocessing
 
@@ -34,7 +34,7 @@ def test_a_protocol_is_named_by_what_it_does():
 
 
 def test_unsupported_spaces_are_refused_before_anything_runs():
-    with pytest.raises(InputError, match=r"tests\.toys:Unsupported has observations Dict"):
+    with pytest.raises(InputError, match=r"tests\.toys:Unsupported has the observation space Dict"):
         describe("tests.toys:Unsupported", Atari())
 
 

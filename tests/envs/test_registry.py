@@ -1,11 +1,12 @@
-"""What a name means, and what is said where it means nothing."""
+"""The names of environments: what they mean, and the errors for unknown ones."""
 
 import subprocess
 import sys
 
+import gymnasium
 import pytest
 
-from asyncrl.envs.registry import Factory, Registered, Rom, resolve, roms
+from asyncrl.envs.registry import Factory, Registered, Rom, canonical, resolve, roms
 from asyncrl.errors import InputError
 
 PAPER = """
@@ -27,13 +28,35 @@ def test_the_papers_57_games_resolve_to_themselves():
 @pytest.mark.parametrize(
     "name", ["ms_pacman", "MsPacman", "Ms. Pac-Man", "ALE/MsPacman-v5", "MsPacman-v4", "MsPacmanNoFrameskip-v4"]
 )
-def test_every_spelling_of_a_game_is_its_rom(name):
+def test_resolve_any_spelling_of_a_game_returns_its_rom(name):
     assert resolve(name) == Rom("ms_pacman")
+    assert canonical(name) == "ms_pacman"
 
 
 def test_the_other_kinds_of_name():
     assert resolve("CartPole-v1") == Registered("CartPole-v1")
     assert resolve("no.such.module:thing") == Factory("no.such.module", "thing")
+
+
+@pytest.mark.parametrize("rom", roms())
+def test_canonical_of_a_rom_is_the_rom(rom):
+    assert canonical(rom) == rom
+
+
+def test_canonical_of_every_registered_id_is_a_fixed_point():
+    names = {id: canonical(id) for id in gymnasium.registry if ":" not in id}
+    assert names["CartPole-v1"] == "CartPole-v1"
+    assert names["ALE/Pong-v5"] == names["PongNoFrameskip-v4"] == "pong"
+    assert all(canonical(name) == name for name in names.values())
+
+
+def test_canonical_of_a_factory_is_its_module_and_attribute():
+    assert canonical("no.such.module:thing") == "no.such.module:thing"
+
+
+def test_canonical_of_an_unknown_name_raises():
+    with pytest.raises(InputError, match="Did you mean 'pong'"):
+        canonical("pnog")
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,17 @@
 """Scripted experience: a script replayed through the real Stream, and the same script as the oracle reads it."""
 
-from typing import NamedTuple
+from collections.abc import Generator
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from asyncrl.envs.base import Box, Discrete, Spec, Step
-from asyncrl.learners.base import Act
 from asyncrl.networks.factory import build
 from asyncrl.networks.heads import ActionValues, GaussianHead, SeparateActorCritic, SharedActorCritic, SoftmaxHead
 from asyncrl.networks.torsos import Body, Vectors
-from asyncrl.rollout import Rollout
-from asyncrl.runtime.stream import Stream
+from asyncrl.rollout import Act, Rollout, Stream
 from tests.pseudocode import Path, forgotten, remember
 
 GAMMA = 0.9
@@ -99,6 +98,15 @@ class Replay:
         pass
 
 
+def finish(phases: Generator) -> Any:
+    """Drive a generator of phases to its end, and return its result."""
+    while True:
+        try:
+            next(phases)
+        except StopIteration as done:
+            return done.value
+
+
 def collect(script: Script, net: nn.Module, looks_ahead: bool) -> Rollout:
     """Return the script's second rollout, as the runtime's stream collects it."""
     steps = len(script.obs) // 2
@@ -110,8 +118,8 @@ def collect(script: Script, net: nn.Module, looks_ahead: bool) -> Rollout:
     def act(obs: Tensor, carry):
         return Act(script.choose(obs), net(obs[None], carry)[1])
 
-    stream.collect(act)
-    return stream.collect(act)[0]
+    finish(stream.collect(torch.no_grad()(act)))
+    return finish(stream.collect(torch.no_grad()(act)))[0]
 
 
 def read(script: Script, net: nn.Module) -> list[Path]:

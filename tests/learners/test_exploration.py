@@ -13,7 +13,7 @@ def shares(epsilon: float) -> list[float]:
     """Return how often each of four actions is chosen where the third is best."""
     torch.manual_seed(1)
     q = torch.tensor([0.0, -1.0, 5.0, 4.9]).expand(40_000, 4)
-    chosen = EpsilonGreedy((epsilon,), 0).choose(q, torch.tensor([epsilon]))
+    chosen = EpsilonGreedy((epsilon,), 0).choose(q, torch.tensor([epsilon]), torch.default_generator)
     return (chosen.bincount(minlength=4) / len(chosen)).tolist()
 
 
@@ -32,7 +32,7 @@ def test_epsilon_is_the_probability_of_any_action_the_best_included():
 def test_each_environment_has_its_own_epsilon():
     torch.manual_seed(1)
     chosen = EpsilonGreedy((0.0, 1.0), 0).choose(torch.tensor([[0.0, 1.0]] * 2).repeat(5000, 1),
-                                                 torch.tensor([0.0, 1.0]).repeat(5000))  # fmt: skip
+                                                 torch.tensor([0.0, 1.0]).repeat(5000), torch.default_generator)  # fmt: skip
     assert chosen[0::2].float().mean() == 1
     assert 0.45 < chosen[1::2].float().mean() < 0.55
 

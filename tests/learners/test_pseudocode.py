@@ -9,7 +9,7 @@ from asyncrl.learners.exploration import EpsilonGreedy
 from asyncrl.learners.n_step_q import NStepQ
 from asyncrl.learners.one_step_q import OneStepQ
 from asyncrl.learners.one_step_sarsa import OneStepSarsa
-from asyncrl.runtime.parameters import bind_gradients
+from asyncrl.networks.flat import bind_gradients
 from tests import pseudocode
 from tests.learners import script as scripts
 from tests.learners.script import GAMMA

@@ -29,7 +29,7 @@ def gaussian():
 def test_log_probability_and_entropy(kind, request):
     ours, torchs = request.getfixturevalue(kind)
     torch.manual_seed(2)
-    action = torchs.sample()
+    action = torchs.sample(torch.default_generator)
     torch.testing.assert_close(ours.log_prob(action), torchs.log_prob(action))
     torch.testing.assert_close(ours.entropy(), torchs.entropy())
     assert ours.log_prob(action).shape == ours.entropy().shape == (T, B)
@@ -38,8 +38,8 @@ def test_log_probability_and_entropy(kind, request):
 def test_softmax_samples(softmax):
     ours, torchs = softmax
     torch.manual_seed(2)
-    assert ours.sample().shape == (T, B)
-    drawn = Softmax(ours.log_pi[:1].expand(20_000, B, N)).sample()  # [20,000, B]
+    assert ours.sample(torch.default_generator).shape == (T, B)
+    drawn = Softmax(ours.log_pi[:1].expand(20_000, B, N)).sample(torch.default_generator)  # [20,000, B]
     shares = torch.stack([column.bincount(minlength=N) for column in drawn.T]) / len(drawn)
     torch.testing.assert_close(shares, torchs.probs[0], rtol=0, atol=0.02)
 
@@ -47,8 +47,10 @@ def test_softmax_samples(softmax):
 def test_gaussian_samples(gaussian):
     ours, torchs = gaussian
     torch.manual_seed(2)
-    assert ours.sample().shape == (T, B, N)
-    drawn = Gaussian(ours.mean[:1].expand(20_000, B, N), ours.variance[:1].expand(20_000, B, 1)).sample()
+    assert ours.sample(torch.default_generator).shape == (T, B, N)
+    drawn = Gaussian(ours.mean[:1].expand(20_000, B, N), ours.variance[:1].expand(20_000, B, 1)).sample(
+        torch.default_generator
+    )
     torch.testing.assert_close(drawn.mean(0), torchs.mean[0], rtol=0, atol=0.05)
     torch.testing.assert_close(drawn.var(0), torchs.variance[0], rtol=0.05, atol=0)
     correlation = torch.corrcoef(drawn[:, 0].T)  # spherical

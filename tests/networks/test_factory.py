@@ -42,7 +42,7 @@ def make(name, *, policy, continuous=False, actions=6):
     return build(name, shape(name), actions=actions, continuous=continuous, policy=policy)
 
 
-def look(name, net, steps=2, batch=3):
+def evaluate(name, net, steps=2, batch=3):
     """Evaluate ``[T, B]`` random states."""
     size = (steps, batch, *shape(name))
     obs = torch.randn(size) if name.startswith("mlp") else torch.randint(256, size, dtype=torch.uint8)
@@ -61,7 +61,7 @@ def test_every_network_is_tested():
 def test_action_values(name):
     net = make(name, policy=False)
     parameters, features = BODIES[name]
-    q, carry = look(name, net)
+    q, carry = evaluate(name, net)
     assert count(net) == parameters + (features + 1) * 6
     assert q.shape == (2, 3, 6)
     assert [part.shape for part in carry] == [(3, 256)] * (2 if "lstm" in name else 0)
@@ -71,7 +71,7 @@ def test_action_values(name):
 def test_a_softmax_policy_shares_its_body_with_the_value(name):
     net = make(name, policy=True)
     parameters, features = BODIES[name]
-    (policy, value), _ = look(name, net)
+    (policy, value), _ = evaluate(name, net)
     assert count(net) == parameters + (features + 1) * (6 + 1)
     assert isinstance(policy, Softmax)
     assert policy.log_pi.shape == (2, 3, 6)
@@ -82,7 +82,7 @@ def test_a_softmax_policy_shares_its_body_with_the_value(name):
 def test_a_gaussian_policy_shares_nothing_with_the_value(name):
     net = make(name, policy=True, continuous=True)
     parameters, features = BODIES[name]
-    (policy, value), carry = look(name, net)
+    (policy, value), carry = evaluate(name, net)
     assert count(net) == 2 * parameters + (features + 1) * (6 + 1) + (features + 1)
     assert isinstance(policy, Gaussian)
     assert policy.mean.shape == (2, 3, 6)
@@ -137,17 +137,17 @@ def test_auto_fits_the_observations():
 
 
 @pytest.mark.parametrize(
-    ("name", "obs_shape", "says"),
+    ("name", "obs_shape", "message"),
     [
         ("nips", (3, 7, 7), "Frames .3, 7, 7. are too small for network 'nips'"),
-        ("mlp", FRAMES, "'mlp' is for vectors, but observations are .4, 84, 84.; use nips or nature"),
+        ("mlp", FRAMES, "'mlp' is for vectors, but observations have shape .4, 84, 84.; use nips or nature"),
         ("mlp-lstm", FRAMES, "'mlp-lstm' is for vectors"),
-        ("nips", VECTOR, "'nips' is for frames, but observations are .11,.; use mlp"),
+        ("nips", VECTOR, "'nips' is for frames, but observations have shape .11,.; use mlp"),
         ("nature-lstm", VECTOR, "'nature-lstm' is for frames"),
     ],
 )
-def test_a_misfit_is_refused(name, obs_shape, says):
-    with pytest.raises(InputError, match=says) as caught:
+def test_fit_of_a_network_for_other_observations_raises(name, obs_shape, message):
+    with pytest.raises(InputError, match=message) as caught:
         fit(name, obs_shape)
     assert "\n" not in str(caught.value)
 

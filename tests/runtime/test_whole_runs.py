@@ -68,15 +68,6 @@ class Wandering:
         return Step(s[None].numpy(), reward, over, np.zeros(1, np.bool_), s[None].numpy(), games)
 
 
-def finish(generator):
-    """Drive a generator of phases to its end, and return its result."""
-    while True:
-        try:
-            next(generator)
-        except StopIteration as done:
-            return done.value
-
-
 def train(learner, net, optimizer, events=None):
     """Return the parameters after a run, and each worker's tape; collect events in a list."""
     worlds = [Wandering() for _ in range(WORKERS)]
@@ -97,11 +88,11 @@ def train(learner, net, optimizer, events=None):
     send = events.append if events is not None else lambda event: None
     while parameters.T < BUDGET:
         for i, actor in enumerate(actors):
-            Reporter(i, send).add(finish(actor.update()))
+            Reporter(i, send).add(scripts.finish(actor.update()))
     for actor in actors:  # one step more, for the action that Sarsa has decided on
         act = partial(learner.act, actor.net, T=parameters.T, generator=actor.generator)
         with torch.no_grad():
-            finish(actor.stream.collect(act))
+            scripts.finish(actor.stream.collect(act))
     return parameters, [world.tape for world in worlds]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from gymnasium.wrappers import TimeLimit
 
-from asyncrl.runtime.process import THREAD_VARIABLES
+from asyncrl.runtime.spawn import THREAD_VARIABLES
 from tests.toys import Corridor, Counting, Forever, Toy
 
 

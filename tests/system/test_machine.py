@@ -1,4 +1,4 @@
-"""Whether this machine is enough for a run, with real limits where they can be had."""
+"""Checks of cores, memory, disk and open files, with real limits where the system allows them."""
 
 import os
 import resource
@@ -73,12 +73,12 @@ def test_no_limit_of_open_files_is_enough(monkeypatch):
 @pytest.mark.parametrize(
     ("usable", "threads", "verdict"), [(1, 1, "ok"), (1, 2, "warn"), (2, 8, "ok"), (2, 9, "warn"), (8, 16, "ok")]
 )
-def test_many_more_threads_than_cores_are_worth_a_word(monkeypatch, usable, threads, verdict):
+def test_processors_with_many_more_threads_than_cores_warns(monkeypatch, usable, threads, verdict):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(usable)), raising=False)
     assert machine.processors(threads).verdict == verdict
 
 
-def test_where_the_system_tells_no_numbers_all_processors_count(monkeypatch):
+def test_cores_without_affinity_returns_all(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     assert machine.core_numbers() == []
     assert machine.cores() == os.cpu_count()
@@ -87,5 +87,5 @@ def test_where_the_system_tells_no_numbers_all_processors_count(monkeypatch):
 @pytest.mark.parametrize(
     ("number", "text"), [(1, "0.01 MiB"), (MIB + 1, "1.01 MiB"), (20 * MIB, "20 MiB"), (3 * 2**29, "1.5 GiB")]
 )
-def test_sizes_are_written_for_people(number, text):
+def test_size_formats_bytes(number, text):
     assert machine.size(number) == text

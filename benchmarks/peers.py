@@ -1,7 +1,7 @@
-"""What is timed: each contestant is a command that prints ``steps seconds`` about once a second until it is killed.
+"""The programs that ``benchmarks.speed`` compares. Each prints lines ``steps seconds`` until it is stopped.
 
-``python -m benchmarks.contestants emulator 2 8`` runs one alone. All play Pong through asyncrl's own environment code,
-so that they differ in what they do between two steps and in nothing else.
+``python -m benchmarks.peers emulator 2 8`` runs one of them. All step Pong through asyncrl's environment code, so that
+they differ only in what they do between two steps.
 """
 
 import json
@@ -25,33 +25,34 @@ GAME = "pong"
 INTERVAL = 0.5  # seconds between two lines
 
 
-def tell(steps: int, seconds: float) -> None:
-    """Print a line."""
+def report(steps: int, seconds: float) -> None:
+    """Print the steps so far and the time, in seconds."""
     print(steps, round(seconds, 4), flush=True)
 
 
 def asyncrl(*arguments: str) -> None:
-    """``asyncrl run`` with the arguments given, as a user would type it; without evaluations."""
-    signal.signal(signal.SIGTERM, lambda *_: None)  # the run hears it, and is waited for
+    """Run ``asyncrl run`` with these arguments, without evaluations."""
+    # the process group gets SIGTERM: the run stops, and this process waits for it
+    signal.signal(signal.SIGTERM, lambda *_: None)
     with tempfile.TemporaryDirectory() as store:
-        own = ["--results", store, "--name", "timed", "--frames", "10G"]
+        fixed = ["--results", store, "--name", "timed", "--frames", "10G"]
         quiet = ["--set", f"log_seconds={INTERVAL}", "--set", "evaluation.episodes=0"]
-        command = [sys.executable, "-m", "asyncrl", "run", "--env", GAME, *arguments, *own, *quiet]
+        command = [sys.executable, "-m", "asyncrl", "run", "--env", GAME, *arguments, *fixed, *quiet]
         run = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         metrics = Path(store, "timed", "metrics.jsonl")
-        told = 0
+        reported = 0
         while run.poll() is None:
             time.sleep(INTERVAL)
             rows = metrics.read_text().splitlines(keepends=True) if metrics.exists() else []
-            for row in rows[told:]:
+            for row in rows[reported:]:
                 if row.endswith("\n"):
                     counts = json.loads(row)
-                    tell(counts["steps"], counts["seconds"])
-                    told += 1
+                    report(counts["steps"], counts["seconds"])
+                    reported += 1
 
 
 def emulator(processes: str, envs: str) -> None:
-    """The emulator alone: random actions in so many processes with so many environments each."""
+    """Step environments with random actions: ``processes`` processes with ``envs`` environments each."""
     context = multiprocessing.get_context("spawn")
     done = context.RawArray("q", int(processes))
     for i in range(int(processes)):
@@ -59,7 +60,7 @@ def emulator(processes: str, envs: str) -> None:
     while True:
         time.sleep(INTERVAL)
         if all(done):
-            tell(sum(done), time.monotonic())
+            report(sum(done), time.monotonic())
 
 
 def _play(done: Any, i: int, envs: int) -> None:
@@ -73,8 +74,31 @@ def _play(done: Any, i: int, envs: int) -> None:
             done[i] += envs
 
 
+class OldGymEnvironment:
+    """One environment with the interface of the old Gym, which PFRL expects."""
+
+    def __init__(self, seed: int) -> None:
+        """Open an emulator and start its first game."""
+        self.environments = AtariEnvironments(GAME, 1, training=True, atari=Atari())
+        self.start = self.environments.reset([seed])[0]
+
+    def reset(self) -> Any:
+        """Return the first observation of a game; the step that ended the last game has started this one."""
+        return self.start
+
+    def step(self, action: int) -> tuple[Any, float, bool, dict[str, Any]]:
+        """Take one action."""
+        step = self.environments.step(np.array([action]))
+        self.start = step.obs[0]
+        return step.successor[0], float(step.reward[0]), bool(step.terminated[0]), {}
+
+    def close(self) -> None:
+        """Free the emulator."""
+        self.environments.close()
+
+
 def pfrl(processes: str) -> None:
-    """PFRL's A3C with the network and the settings that it publishes for Atari."""
+    """Run PFRL's A3C with its published network and settings for Atari."""
     import logging
 
     import torch
@@ -84,24 +108,6 @@ def pfrl(processes: str) -> None:
     from pfrl.optimizers import SharedRMSpropEpsInsideSqrt
     from pfrl.policies import SoftmaxCategoricalHead
     from torch import nn
-
-    class Env:
-        """One environment in the shape of the old Gym, which PFRL takes."""
-
-        def __init__(self, seed: int) -> None:
-            self.environments = AtariEnvironments(GAME, 1, training=True, atari=Atari())
-            self.start = self.environments.reset([seed])[0]
-
-        def reset(self) -> Any:
-            return self.start  # the game that follows begins in the step that ended the last
-
-        def step(self, action: int) -> tuple[Any, float, bool, dict[str, Any]]:
-            step = self.environments.step(np.array([action]))
-            self.start = step.obs[0]
-            return step.successor[0], float(step.reward[0]), bool(step.terminated[0]), {}
-
-        def close(self) -> None:
-            self.environments.close()
 
     def scale(obs: Any) -> Any:
         return np.asarray(obs, dtype=np.float32) / 255
@@ -121,19 +127,19 @@ def pfrl(processes: str) -> None:
     )
     optimizer = SharedRMSpropEpsInsideSqrt(model.parameters(), lr=7e-4, eps=1e-1, alpha=0.99)
     agent = A3C(model, optimizer, t_max=5, gamma=0.99, beta=1e-2, phi=scale, max_grad_norm=40.0)
-    told = [time.monotonic()]
+    reported = [time.monotonic()]
 
-    def hook(env: Env, agent: A3C, steps: int) -> None:
+    def hook(env: OldGymEnvironment, agent: A3C, steps: int) -> None:
         for group in agent.optimizer.param_groups:
             group["lr"] = 7e-4 * (1 - steps / 8e7)
-        if agent.process_idx == 0 and time.monotonic() - told[0] > INTERVAL:
-            told[0] = time.monotonic()
-            tell(steps, told[0])
+        if agent.process_idx == 0 and time.monotonic() - reported[0] > INTERVAL:
+            reported[0] = time.monotonic()
+            report(steps, reported[0])
 
     train_agent_async(
         outdir=tempfile.gettempdir(),
         processes=int(processes),
-        make_env=lambda i, test: Env(i),
+        make_env=lambda i, test: OldGymEnvironment(i),
         agent=agent,
         eval_interval=None,
         global_step_hooks=[hook],
@@ -142,7 +148,7 @@ def pfrl(processes: str) -> None:
 
 
 def sb3(envs: str) -> None:
-    """Stable-Baselines3's A2C with the settings that its model zoo publishes for Atari."""
+    """Run Stable-Baselines3's A2C with the settings that its model zoo publishes for Atari."""
     import gymnasium
     import torch
     from gymnasium import spaces
@@ -152,7 +158,7 @@ def sb3(envs: str) -> None:
     from stable_baselines3.common.vec_env import DummyVecEnv
 
     class Env(gymnasium.Env[Any, Any]):
-        """One environment in Gymnasium's shape."""
+        """One environment with Gymnasium's interface."""
 
         observation_space = spaces.Box(0, 255, (4, 84, 84), np.uint8)
         action_space = spaces.Discrete(6)
@@ -169,25 +175,25 @@ def sb3(envs: str) -> None:
             self.start = step.obs[0]
             return step.successor[0], float(step.reward[0]), bool(step.terminated[0]), bool(step.truncated[0]), {}
 
-    class Tell(BaseCallback):
-        """Prints a line now and then."""
+    class Report(BaseCallback):
+        """Prints a line every INTERVAL seconds."""
 
-        told = time.monotonic()
+        reported = time.monotonic()
 
         def _on_step(self) -> bool:
-            if time.monotonic() - self.told > INTERVAL:
-                self.told = time.monotonic()
-                tell(self.num_timesteps, self.told)
+            if time.monotonic() - self.reported > INTERVAL:
+                self.reported = time.monotonic()
+                report(self.num_timesteps, self.reported)
             return True
 
-    kinds = {"optimizer_class": RMSpropTFLike, "optimizer_kwargs": {"eps": 1e-5}}
+    options = {"optimizer_class": RMSpropTFLike, "optimizer_kwargs": {"eps": 1e-5}}
     torch.set_num_threads(os.cpu_count() or 1)
     games = DummyVecEnv([lambda i=i: Env(i) for i in range(int(envs))])
-    model = A2C("CnnPolicy", games, ent_coef=0.01, vf_coef=0.25, policy_kwargs=kinds, device="cpu")
-    model.learn(10**9, callback=Tell())
+    model = A2C("CnnPolicy", games, ent_coef=0.01, vf_coef=0.25, policy_kwargs=options, device="cpu")
+    model.learn(10**9, callback=Report())
 
 
-CONTESTANTS: dict[str, Callable[..., None]] = {
+PROGRAMS: dict[str, Callable[..., None]] = {
     "asyncrl": asyncrl,
     "emulator": emulator,
     "pfrl": pfrl,
@@ -195,4 +201,4 @@ CONTESTANTS: dict[str, Callable[..., None]] = {
 }
 
 if __name__ == "__main__":
-    CONTESTANTS[sys.argv[1]](*sys.argv[2:])
+    PROGRAMS[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,23 @@
+"""Names of games and protocols as plain text. This module imports nothing, so that the store and reports can use it."""
+
+
+def alphanumeric(title: str) -> str:
+    """Return the letters and digits of a title in lower case: ``Space Invaders`` and ``space_invaders`` are equal."""
+    return "".join(filter(str.isalnum, title)).lower()
+
+
+def game_key(env: str) -> str:
+    """Return a key that is equal for the spellings of one game: ``ALE/Pong-v5`` gives ``pong``.
+
+    Old runs store the name as the user typed it, and reports compare it with the names of games. A new run stores the
+    canonical name (``envs.registry.canonical``).
+    """
+    return alphanumeric(env.removeprefix("ALE/").removesuffix("-v5").removesuffix("NoFrameskip-v4"))
+
+
+def atari_protocol(protocol: object, noops: object) -> str:
+    """Return the name of an Atari protocol from the settings ``atari.protocol`` and ``atari.noops``.
+
+    Scores are reported under this name: ``atari-paper-noop``, ``atari-sticky-noop``; ``atari-paper`` without no-ops.
+    """
+    return f"atari-{protocol}-noop" if noops else f"atari-{protocol}"
