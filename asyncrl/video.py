@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from asyncrl import config as configuration
 from asyncrl import experiment
-from asyncrl.envs.render import film
+from asyncrl.envs.render import make_rendered
 from asyncrl.errors import InputError
 from asyncrl.store.document import RunDocument, read_document
 
@@ -54,9 +54,9 @@ def _pictures(run: Path, which: str, episodes: int, scores: list[float]) -> Iter
 def frames_per_second(run: Path) -> int:
     """Return the rate at which the environment of a run is shown: its ``render_fps``; on Atari 60 / frame skip."""
     config = configuration.build(RunDocument.model_validate(read_document(run)).config)
-    stage = film(config.env, config.atari)
-    stage.close()
-    return stage.frames_per_second
+    rendered = make_rendered(config.env, config.atari)
+    rendered.close()
+    return rendered.frames_per_second
 
 
 def _check(out: Path) -> None:

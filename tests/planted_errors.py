@@ -17,7 +17,7 @@ class Error(NamedTuple):
 
 GRADIENTS, RUNS = "learners/test_pseudocode.py", "runtime/test_whole_runs.py"
 A3C, N_STEP, Q, SARSA = (f"learners/{name}.py" for name in ("a3c", "n_step_q", "one_step_q", "one_step_sarsa"))
-STREAM, WORKER, SHARED = (f"runtime/{name}.py" for name in ("stream", "worker", "parameters"))
+STREAM, WORKER, SHARED = "rollout.py", "runtime/worker.py", "runtime/parameters.py"
 EVALUATE = "runtime/evaluator.py"
 NATIVE, RMSPROP, TORSO = "kernels/native.c", "kernels/test_rmsprop.py", "kernels/test_torso.py"
 EXPLORATION, POLICY, ATARI = "learners/exploration.py", "networks/distributions.py", "envs/atari.py"
@@ -57,7 +57,12 @@ ERRORS = [
         {"net(rollout.obs[-1:], carry,": "net(rollout.obs[-1:], rollout.carry,"},
         GRADIENTS,
     ),
-    Error("A3C acts greedily", A3C, {"policy.sample()[0]": "policy[0].argmax(-1)[0]"}, "learners/test_learners.py"),
+    Error(
+        "A3C acts greedily",
+        A3C,
+        {"policy.sample(generator)[0]": "policy[0].argmax(-1)[0]"},
+        "learners/test_learners.py",
+    ),
     # Q-learning and Sarsa
     Error("n-step Q's maximum is over θ′", N_STEP, {"target(rollout.obs[-1:]": "net(rollout.obs[-1:]"}, GRADIENTS),
     Error("one-step Q's maximum is over θ", Q, {"target(rollout.obs,": "net(rollout.obs,"}, GRADIENTS),
@@ -82,7 +87,7 @@ ERRORS = [
         {"[rollout.action[1:], rollout.next_action[None]]": "[rollout.next_action[None], rollout.action[1:]]"},
         GRADIENTS,
     ),
-    Error("Sarsa draws another action than it valued", STREAM, {"self._planned or act(": "act("}, RUNS),
+    Error("Sarsa draws another action than it valued", STREAM, {"if self.planned is None:": "if True:"}, RUNS),
     Error(
         "Sarsa looks ahead from the new episode where one was truncated",
         STREAM,
@@ -92,11 +97,11 @@ ERRORS = [
     # Returns and ends of episodes
     Error(
         "returns are off by one",
-        "returns.py",
+        "rollout.py",
         {"returns[i] = R = r[i] + d[i] * R": "returns[i], R = R, r[i] + d[i] * R"},
-        "test_returns.py",
+        "test_n_step_returns.py",
     ),
-    Error("returns ignore the discount", "returns.py", {"d[i] * R": "d.max() * R"}, "test_returns.py"),
+    Error("returns ignore the discount", "rollout.py", {"d[i] * R": "d.max() * R"}, "test_n_step_returns.py"),
     Error(
         "the discount ignores terminals",
         STREAM,
@@ -125,27 +130,27 @@ ERRORS = [
         "a rollout runs over a terminal",
         STREAM,
         {"(ended.all() or ": "("},
-        "runtime/test_stream.py::test_a_rollout_ends_where_all_episodes_do_and_at_any_truncation",
+        "test_rollout.py::test_a_rollout_ends_where_all_episodes_do_and_at_any_truncation",
     ),
     Error("Gymnasium's last states are lost", "envs/gym.py", {"successor = obs.copy()": "successor = obs"}, "envs"),
     # Recurrence
     Error(
         "the carry is not reset at an episode's end",
         STREAM,
-        {"self._carry = forget(choice.carry, ended)": "self._carry = choice.carry"},
+        {"self.carry = reset_carry(choice.carry, ended)": "self.carry = choice.carry"},
         GRADIENTS,
     ),
     Error(
         "the carry is not reset where an episode is truncated",
         STREAM,
-        {"forget(choice.carry, ended)": "forget(choice.carry, step.terminated)"},
+        {"reset_carry(choice.carry, ended)": "reset_carry(choice.carry, step.terminated)"},
         GRADIENTS,
     ),
     Error(
         "the mask of resets is off by one",
         STREAM,
         {"keep[i + 1] = ~step": "keep[i] = ~step", "keep[i + 1] *": "keep[i] *"},
-        "runtime/test_stream.py",
+        "test_rollout.py",
     ),
     Error(
         "a critic's memory misses what was acted on",
@@ -158,8 +163,8 @@ ERRORS = [
         "the look ahead advances the carry",
         STREAM,
         {
-            "self._planned = act(self._current, self._carry)": (
-                "self._planned = act(self._current, self._carry)\n            self._carry = self._planned.carry"
+            "self.planned = act(self.current, self.carry)": (
+                "self.planned = act(self.current, self.carry)\n            self.carry = self.planned.carry"
             )
         },
         GRADIENTS,
@@ -167,7 +172,7 @@ ERRORS = [
     Error(
         "a rollout is handed the carry after it",
         STREAM,
-        {"next_action, carry)": "next_action, self._carry)"},
+        {"next_action, carry)": "next_action, self.carry)"},
         GRADIENTS,
     ),
     # Policies and networks
@@ -180,7 +185,7 @@ ERRORS = [
     Error(
         "the Gaussian is sampled with its variance for a deviation",
         POLICY,
-        {"self.variance.sqrt() * torch.randn_like": "self.variance * torch.randn_like"},
+        {"self.variance.sqrt() * noise": "self.variance * noise"},
         "networks/test_distributions.py",
     ),
     Error(
@@ -210,21 +215,24 @@ ERRORS = [
         SHARED,
         {
             "states = 1 if optimizer.shared else workers": "states = workers",
-            "[0 if optimizer.shared else worker]": "[worker]",
+            "[0 if is_shared else worker]": "[worker]",
         },
         RUNS,
     ),
-    Error(
-        "all workers share one g where each has its own", SHARED, {"[0 if optimizer.shared else worker]": "[0]"}, RUNS
-    ),
+    Error("all workers share one g where each has its own", SHARED, {"[0 if is_shared else worker]": "[0]"}, RUNS),
     Error("gradients add up over updates", WORKER, {"self.grad.zero_()": "pass"}, RUNS),
     Error(
         "autograd fills another vector than the one that is applied",
-        SHARED,
+        "networks/flat.py",
         {'setattr(parameter, "grad", view)': 'setattr(parameter, "grad", view.clone())'},
         RUNS,
     ),
-    Error("θ′ is not refreshed", WORKER, {"if learner.snapshots:": "if learner.snapshots and not self.updates:"}, RUNS),
+    Error(
+        "θ′ is not refreshed",
+        WORKER,
+        {"if self.snapshot is not None:": "if self.snapshot is not None and not parameters.updates:"},
+        RUNS,
+    ),
     Error(
         "T mod I = 0",
         "schedules.py",
@@ -234,7 +242,11 @@ ERRORS = [
     Error(
         "θ⁻ is copied from a worker's θ′",
         WORKER,
-        {"shared.sync_target(": '__import__("dataclasses").replace(shared, theta=self.local).sync_target('},
+        {
+            "parameters.sync_target(": (
+                "self.snapshot and parameters._theta.copy_(self.snapshot._theta); parameters.sync_target("
+            )
+        },
         RUNS,
     ),
     Error(
@@ -253,16 +265,16 @@ ERRORS = [
     Error(
         "the learning rate follows a worker's own steps",
         WORKER,
-        {"job.learning_rate(before)": "job.learning_rate(int(shared.counters[self.worker, 0]))"},
+        {"self.grad, before)": "self.grad, parameters.steps(self.worker))"},
         RUNS,
     ),
     Error(
         "ε follows a worker's own steps",
         WORKER,
-        {"born, T = shared.updates, shared.T": "born, T = shared.updates, int(shared.counters[self.worker, 0])"},
+        {"parameters.updates, parameters.T": "parameters.updates, parameters.steps(self.worker)"},
         RUNS,
     ),
-    Error("the learning rate stays", "runtime/job.py", {"self.anneal_steps is None": "self.anneal_steps"}, RUNS),
+    Error("the learning rate stays", "optim.py", {"if self.anneal_steps is None": "if self.anneal_steps"}, RUNS),
     Error(
         "ε is not annealed",
         EXPLORATION,
@@ -287,10 +299,15 @@ ERRORS = [
         {"frames // spec.frames_per_step": "frames"},
         "training/test_job_builder.py",
     ),
-    Error("every worker has the same seed", WORKER, {"else (job.session, worker)": "else (job.session, 0)"}, RUNS),
+    Error(
+        "every worker has the same seed",
+        "runtime/process.py",
+        {"else (job.session, worker)": "else (job.session, 0)"},
+        "runtime/test_worker.py::test_workers_sessions_and_seeds_draw_different_actions_and_the_same_ones_the_same",
+    ),
     Error(
         "every session has the same seed",
-        WORKER,
+        "runtime/process.py",
         {"else (job.session, worker)": "else (0, worker)"},
         "runtime/test_worker.py::test_workers_sessions_and_seeds_draw_different_actions_and_the_same_ones_the_same",
     ),
@@ -310,7 +327,7 @@ ERRORS = [
     Error(
         "an evaluation counts the games that end first",
         EVALUATE,
-        {"if not any(counted):": "if len(games) >= exam.episodes:", "= started < exam.episodes": "= True"},
+        {"if not any(counted):": "if len(games) >= spec.episodes:", "= started < spec.episodes": "= True"},
         "runtime/test_evaluator.py::test_every_game_that_was_started_counts_and_no_other",
     ),
     Error(

@@ -12,7 +12,6 @@ from asyncrl.envs.names import game_key
 from asyncrl.errors import InputError, nearest
 from asyncrl.store.document import Status
 from asyncrl.store.runs import current_document, list_runs
-from asyncrl.text import game_key
 
 RunFilter = Callable[[Path, Mapping[str, Any]], bool]  # takes a run and its document
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {

@@ -31,8 +31,8 @@ def test_epsilon_is_the_probability_of_any_action_the_best_included():
 
 def test_each_environment_has_its_own_epsilon():
     torch.manual_seed(1)
-    chosen = EpsilonGreedy((0.0, 1.0), 0).choose(torch.tensor([[0.0, 1.0]] * 2).repeat(5000, 1),
-                                                 torch.tensor([0.0, 1.0]).repeat(5000), torch.default_generator)  # fmt: skip
+    q, epsilon = torch.tensor([[0.0, 1.0]] * 2).repeat(5000, 1), torch.tensor([0.0, 1.0]).repeat(5000)
+    chosen = EpsilonGreedy((0.0, 1.0), 0).choose(q, epsilon, torch.default_generator)
     assert chosen[0::2].float().mean() == 1
     assert 0.45 < chosen[1::2].float().mean() < 0.55
 

@@ -12,7 +12,7 @@ def run_without_imports(folder, arguments, code, forbidden):
     """Run a command in a folder, which must end with an exit code without importing some packages."""
     text = f"""
 import sys
-from asyncrl.cli import main
+from asyncrl.cli.app import main
 try:
     main({arguments})
 except SystemExit as end:

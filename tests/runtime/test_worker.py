@@ -134,7 +134,7 @@ def test_an_update_takes_its_steps_in_the_papers_order(monkeypatch):
     record(worker, "clip_")
     for name in ("pull", "advance", "apply", "sync_target"):
         record(SharedParameters, name)
-    record(subject.pipe, "send")
+    record(type(subject.pipe), "send")
     subject.update()
     assert tape == [
         "pull",
