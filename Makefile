@@ -24,7 +24,7 @@ help:
 	@echo "make test    lint, types, the fast tests, faults, learning tests: what CI runs"
 	@echo "make fast    the fast tests alone      make learn   the learning tests alone"
 	@echo "make faults  the fault tests: processes killed and stopped on purpose, a few times each"
-	@echo "make lint    style and formatting      make type    mypy --strict"
+	@echo "make lint    style and imports         make type    mypy --strict"
 	@echo "make format  mend what lint can mend   make clean   remove .venv and caches; results stay"
 
 install: $(INSTALLED)
@@ -48,6 +48,7 @@ test: lint type fast faults learn
 lint: $(INSTALLED)
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
 
 type: $(INSTALLED)
 	@$(BIN)/mypy
