@@ -193,8 +193,8 @@ class ProcessPool:
         now, restarts = time.monotonic(), self.job.restarts
         window = max(RECENT_SECONDS, (restarts + 2) * slot.patience(self.job.hang_seconds))  # hangs take long to count
         failures = slot.count_failure(now, window)
-        is_hopeless = not is_accident and self._parameters.T == 0  # no worker has ever made a step
-        if failures > restarts or is_hopeless:
+        cannot_recover = not is_accident and self._parameters.T == 0  # no worker has ever made a step
+        if failures > restarts or cannot_recover:
             return incident
         slot.due = now + min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (failures - 1))
         return incident._replace(severity=Severity.RECOVERED, is_replaced=True)

@@ -165,7 +165,7 @@ def _health(progress: Progress) -> list[str]:
     problems = [f"{count(p.restarts)} worker{'s' * (p.restarts > 1)} replaced"] if p.restarts else []
     problems += [f"{count(p.skipped)} update{'s' * (p.skipped > 1)} skipped"] if p.skipped else []
     problems += [f"{count(p.lost)} row{'s' * (p.lost > 1)} lost"] if p.lost else []
-    return problems + ([f"cannot save: {p.trouble}"] if p.trouble else [])
+    return problems + ([f"cannot save: {p.store_problem}"] if p.store_problem else [])
 
 
 def _labelled(label: str, value: str) -> Text:

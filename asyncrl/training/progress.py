@@ -33,7 +33,7 @@ class Progress(NamedTuple):
     scores: tuple[float, ...] = ()  # mean_score as it was, at equal intervals from this session's start
     skipped: int = 0  # updates whose gradient was not finite
     restarts: int = 0  # workers that failed and were replaced
-    trouble: str = ""  # why the run cannot be written at present; empty: it can
+    store_problem: str = ""  # why the run cannot be written at present; empty: it can
     lost: int = 0  # rows that waited for room in vain
 
 

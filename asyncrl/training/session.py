@@ -245,4 +245,4 @@ class Session:
         if now or time.monotonic() - self._shown > SHOW_SECONDS:
             self._shown = time.monotonic()
             progress = self._metrics.progress(phase, self._parameters.T)
-            self._show(progress._replace(trouble=self._writer.reason, lost=self._writer.lost))
+            self._show(progress._replace(store_problem=self._writer.reason, lost=self._writer.lost))

@@ -69,12 +69,12 @@ def test_as_many_workers_as_cores_never_wait_nor_write(clock):
 
 def test_a_third_worker_waits_until_one_of_two_gives_way(clock):
     control = share(3)
-    crew = [CoreScheduler(control, i, 2) for i in range(3)]
-    crew[0].wait_for_turn()
-    crew[1].wait_for_turn()
+    workers = [CoreScheduler(control, i, 2) for i in range(3)]
+    workers[0].wait_for_turn()
+    workers[1].wait_for_turn()
     assert not clock.naps
-    clock.on_nap = lambda: crew[1].leave() if clock.now > 1_000.2 else None
-    crew[2].wait_for_turn()
+    clock.on_nap = lambda: workers[1].leave() if clock.now > 1_000.2 else None
+    workers[2].wait_for_turn()
     assert 0.2 <= clock.now - 1_000.0 < 0.21
     assert control.turns[2] > 0
 
@@ -158,12 +158,12 @@ def test_whose_turn_is_late_is_looked_for_often(clock):
 
 def test_each_at_work_has_a_core_of_its_own_until_it_leaves(clock):
     clock.numbers, control = [0, 2, 4], share(4)
-    crew = [CoreScheduler(control, i, 3) for i in range(4)]
-    for each in crew[:3]:
+    workers = [CoreScheduler(control, i, 3) for i in range(4)]
+    for each in workers[:3]:
         each.wait_for_turn()
     assert clock.bound == [[0], [2], [4]]
-    crew[1].leave()
-    crew[3].wait_for_turn()
+    workers[1].leave()
+    workers[3].wait_for_turn()
     assert clock.bound[3:] == [[0, 2, 4], [2]]
     assert control.cores.tolist() == [0, 1, 2, 1]
 

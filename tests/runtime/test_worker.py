@@ -77,7 +77,7 @@ class Plain:
 
 
 def build(learner, *lengths, workers=1, **changes):
-    """Return worker 0 of a crew of stubs, its environments' episodes as long as told."""
+    """Return worker 0 with a stub learner and environments whose episodes have the given lengths."""
     settings = {
         "learning_rate": LearningRate(1.0, 100),
         "clip": None,

@@ -49,7 +49,7 @@ def test_the_view_fits_80_columns_and_24_rows(n, scores):
     config = RunConfig(env="some.rather.long.package.name:make_the_environment", threads=max(n, 1), envs_per_thread=16)
     progress = workers(n)._replace(statistics=long, evaluations=tuple((i, i * 1e4, 1e5) for i in range(99)))
     progress = progress._replace(
-        skipped=10**9, restarts=10**9, lost=10**9, scores=scores, trouble="Disk quota exceeded " * 5
+        skipped=10**9, restarts=10**9, lost=10**9, scores=scores, store_problem="Disk quota exceeded " * 5
     )
     lines = render(progress, config).splitlines()
     assert len(lines) <= 23  # a terminal's last row is the cursor's
@@ -70,7 +70,7 @@ def test_the_view_and_the_line_say_what_went_wrong():
     ill = PROGRESS._replace(skipped=1, restarts=2)
     assert "health   2 workers replaced, 1 update skipped" in render(ill)
     assert live.line(ill).endswith("2 workers replaced  1 update skipped")
-    full = PROGRESS._replace(trouble="No space left on device", lost=3)
+    full = PROGRESS._replace(store_problem="No space left on device", lost=3)
     assert "health   3 rows lost, cannot save: No space left on device" in render(full)
     assert live.line(full).endswith("3 rows lost  cannot save: No space left on device")
 

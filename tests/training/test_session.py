@@ -1,4 +1,4 @@
-"""A sitting of a run, with real processes: what it writes, how it ends, and that nothing else is left of it."""
+"""A training session, with real processes: what it writes, how it ends, and that nothing else is left of it."""
 
 import errno
 import json
@@ -333,7 +333,7 @@ def test_a_disk_that_stays_full_ends_the_run_when_there_is_no_patience_left(tmp_
     document = read_document(ended.value.run)
     assert (document["status"], document["failure"]["traceback"], ended.value.code) == ("failed", "", Exit.DISK_FULL)
     assert len(failed) > 3
-    assert {view.trouble for view in views} == {"", "No space left on device"}
+    assert {view.store_problem for view in views} == {"", "No space left on device"}
     assert [row["is_final"] for row in read_rows(ended.value.run, "failures")] == [True]
 
 
