@@ -8,8 +8,8 @@ from typing import Any
 
 from asyncrl import experiment
 from asyncrl.config import merge
+from asyncrl.errors import Stopped
 from asyncrl.store.rows import read_rows
-from asyncrl.system.stop_signals import Stopped
 from asyncrl.training import job_builder
 from asyncrl.training.progress import Progress
 
