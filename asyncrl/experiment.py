@@ -43,15 +43,30 @@ def ignore(progress: Progress) -> None:
     """Show nothing."""
 
 
-def train(config: RunConfig, results: Path, name: str | None = None, show: ShowProgress = ignore) -> Path:
+def train(
+    config: RunConfig,
+    results: Path,
+    name: str | None = None,
+    show: ShowProgress = ignore,
+    spec: Spec | None = None,
+    handle_signals: bool = True,
+) -> Path:
     """Train from the beginning and return the run's directory.
+
+    Args:
+        config: as ``job_builder.resolve`` returns it.
+        results: the directory of all runs.
+        name: the run's id; None: made from the settings.
+        show: the view, called a few times a second.
+        spec: the environment's spaces, if they are known already.
+        handle_signals: see ``Session.run``.
 
     Raises:
         InputError: nothing was written.
         RunFailed: a worker failed, or the disk is full; the run is readable and can be resumed.
         Stopped: by a signal; the run can be resumed.
     """
-    spec = environments.describe(config.env, config.atari)
+    spec = spec or environments.describe(config.env, config.atari)
     plan = job_builder.schedule(config)
     rng = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(PARENT_STREAM,)))
     torch.manual_seed(int(rng.integers(2**63)))  # first: initial weights do not depend on the number of threads
@@ -76,7 +91,8 @@ def train(config: RunConfig, results: Path, name: str | None = None, show: ShowP
         "sessions": 0,
     }
     with runs.hold(run):
-        return _start(run, config, spec, job, parameters, document, show)
+        session = _make_session(run, config, spec, job, parameters, document, show)
+        return session.run(handle_signals)
 
 
 def _allocate(job: Job, theta: Tensor) -> SharedParameters:
@@ -84,7 +100,7 @@ def _allocate(job: Job, theta: Tensor) -> SharedParameters:
     return SharedParameters.allocate(theta, job.workers, *settings)
 
 
-def _start(
+def _make_session(
     run: Path,
     config: RunConfig,
     spec: Spec,
@@ -93,10 +109,10 @@ def _start(
     document: dict[str, Any],
     show: ShowProgress,
     states: Mapping[int, WorkerState] | None = None,
-) -> Path:
-    """Train for one session; ``states`` are those of workers of an earlier one."""
+) -> Session:
+    """Return a session with worker processes; ``states`` are those of workers of an earlier session."""
     pool = ProcessPool(job, parameters, Control.allocate(job.workers), states)
-    return Session(run, config, pool, parameters, _training_evaluation(config, spec), document, show).run()
+    return Session(run, config, pool, parameters, _training_evaluation(config, spec), document, show)
 
 
 def resume(run: Path, frames: int | None = None, show: ShowProgress = ignore) -> Path:
@@ -149,7 +165,8 @@ def _resume(run: Path, frames: int | None, show: ShowProgress) -> Path:
     parameters.restore(saved.tensors)
     document |= {"config": config.model_dump(mode="json"), "sessions": sessions}
     document |= saved.meta["counts"] | saved.meta.get("health", {})
-    return _start(run, config, spec, job, parameters, document, show, checkpointing.states(saved))
+    states = checkpointing.states(saved)
+    return _make_session(run, config, spec, job, parameters, document, show, states).run()
 
 
 def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import pytest
 from asyncrl import doctor, experiment, video
 from asyncrl.cli.app import main
 from asyncrl.config import RunConfig
+from asyncrl.envs.base import Discrete, Spec
 from asyncrl.errors import Exit, InputError, RunFailed, Stopped
 from asyncrl.store.manifest import NoCheckpointError
 from asyncrl.training import job_builder
@@ -22,6 +23,9 @@ from tests.past import make_run
 
 COMMANDS = ("run", "resume", "eval", "record", "ls", "show", "report", "export", "doctor")
 ROW = {"mean": 1.0, "median": 1.0, "std": 0.0, "episodes": 3, "frames": 400_000, "protocol": "atari-paper-noop"}
+
+
+SPEC = Spec((4, 84, 84), "uint8", Discrete(6), frames_per_step=4)
 
 
 @pytest.fixture
@@ -61,7 +65,7 @@ def fake(monkeypatch, results):
 @pytest.fixture
 def resolved(fake):
     """Return the mock of job_builder.resolve, which builds no environment."""
-    return fake("resolve", job_builder, return_value=RunConfig(network="nips"))
+    return fake("resolve", job_builder, return_value=(RunConfig(network="nips"), SPEC))
 
 
 def test_what_is_not_given_is_absent_from_the_table(asyncrl, resolved):
@@ -161,7 +165,7 @@ def test_a_run_ends_with_where_it_is_and_what_to_try_next(asyncrl, fake, resolve
     train = fake("train", side_effect=lambda config, root, name, show: make_run(root, name))
     code, out, _ = asyncrl("run", "--name", "mine")
     assert code == 0
-    assert train.call_args.args[:3] == (resolved.return_value, results.relative_to(results.parent), "mine")
+    assert train.call_args.args[:3] == (resolved.return_value[0], results.relative_to(results.parent), "mine")
     assert "The run is in results/mine" in out
     assert "asyncrl record results/mine" in out
 

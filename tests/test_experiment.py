@@ -1,6 +1,8 @@
 """What a person can do with a run: train it, go on with it, evaluate it, watch it play."""
 
 import shutil
+import threading
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,7 +19,7 @@ from asyncrl.store.checkpoint import CheckpointError, load, save
 from asyncrl.store.document import PROGRESS_COLUMNS, read_document
 from asyncrl.store.rows import Writer, read_rows
 from asyncrl.system import machine
-from asyncrl.training import job_builder
+from asyncrl.training import job_builder, session
 from tests.runtime.setups import describe, resolve
 
 ONE = {"env": "CartPole-v1", "threads": 1, "frames": 600, "algo": "one-step-q", "network": "mlp-lstm"}
@@ -100,22 +102,27 @@ def test_what_cannot_be_trained_is_said_before_anything_starts(table, said):
         job_builder.resolve(table)
 
 
+def configured(table):
+    """Return the configuration without the spaces."""
+    return job_builder.resolve(table)[0]
+
+
 def test_a_setting_beats_the_preset_and_the_preset_the_default():
-    config = job_builder.resolve({"env": "CartPole-v1", "exploration": {"anneal_frames": "1k"}})
+    config = configured({"env": "CartPole-v1", "exploration": {"anneal_frames": "1k"}})
     assert config.frames == 300_000
     assert config.exploration.anneal_frames == 1_000
     assert config.exploration.final == build({}).exploration.final
     assert config.network == "mlp"
-    assert job_builder.resolve({"env": "Pendulum-v1", "gamma": 0.5}).gamma == 0.5
-    assert job_builder.resolve({"env": "Pendulum-v1"}).gamma == 0.9
+    assert configured({"env": "Pendulum-v1", "gamma": 0.5}).gamma == 0.5
+    assert configured({"env": "Pendulum-v1"}).gamma == 0.9
 
 
 def test_resolve_a_setting_beats_preset_fast_and_that_beats_paper():
-    fast = job_builder.resolve({"preset": "fast", "algo": "n-step-q", "optimizer": {"clip": 7}})
+    fast = configured({"preset": "fast", "algo": "n-step-q", "optimizer": {"clip": 7}})
     assert (fast.preset, fast.network, fast.envs_per_thread) == ("fast", "nature", 8)
     assert (fast.optimizer.clip, fast.optimizer.eps, fast.optimizer.alpha) == (7, 1e-5, 0.99)
-    assert job_builder.resolve({"algo": "n-step-q"}).optimizer.eps == 0.1
-    assert job_builder.resolve({"preset": "fast", "env": "CartPole-v1"}).optimizer.eps == 0.1
+    assert configured({"algo": "n-step-q"}).optimizer.eps == 0.1
+    assert configured({"preset": "fast", "env": "CartPole-v1"}).optimizer.eps == 0.1
 
 
 AVERAGED = ONE | {"network": "mlp", "averaging": 50, "frames": 1_200}
@@ -153,43 +160,43 @@ def test_evaluate_plays_with_the_average(tmp_path, monkeypatch):
     assert torch.equal(played[0], load(run).tensors["average"])
 
 
-def test_resume_with_a_larger_budget_says_that_the_rate_is_annealed_anew(run, sitting):
+def test_resume_with_a_larger_budget_says_that_the_rate_is_annealed_anew(run, fake_session):
     with pytest.warns(UserWarning, match=r"annealed to 0 over the new budget of 1,200 frames; it goes on at 0\.0007"):
         experiment.resume(run, frames=1_200)
 
 
 @pytest.mark.filterwarnings("error")
-def test_resume_with_anneal_frames_keeps_the_schedule(tmp_path, sitting):
+def test_resume_with_anneal_frames_keeps_the_schedule(tmp_path, fake_session):
     config = resolve(**ONE, optimizer={"anneal_frames": 1_000, "lr": 1.0})
     assert experiment.train(config, tmp_path)
-    job = sitting.last.pool.job
+    job = fake_session.last.pool.job
     assert [job.learning_rate(T) for T in (0, 500, 1_000, 2_000)] == [1.0, 0.5, 0.0, 0.0]
     assert job_builder.make_job(resolve(**ONE | {"frames": 9_000}, optimizer=config.optimizer.model_dump()),
                           describe(config), (0.1,), 0).learning_rate(500) == 0.5  # fmt: skip
 
 
-class Sitting:
+class FakeSession:
     """Stands for a Session, and keeps what it is given."""
 
     def __init__(self, *args):
         self.path, self.config, self.pool, self.parameters, self.evaluation, self.document, _ = args
-        Sitting.last = self
+        FakeSession.last = self
 
-    def run(self):
+    def run(self, handle_signals=True):
         """Do nothing."""
         return self.path
 
 
 @pytest.fixture
-def sitting(monkeypatch):
-    monkeypatch.setattr(experiment, "Session", Sitting)
-    return Sitting
+def fake_session(monkeypatch):
+    monkeypatch.setattr(experiment, "Session", FakeSession)
+    return FakeSession
 
 
-def test_a_resumed_run_goes_on_with_everything_as_it_was(run, sitting):
+def test_a_resumed_run_goes_on_with_everything_as_it_was(run, fake_session):
     saved, before = load(run), read_document(run)
     experiment.resume(run, frames=1_000)
-    resumed = sitting.last
+    resumed = fake_session.last
     for name in ("theta", "target", "optimizer_state", "counters"):
         assert torch.equal(resumed.parameters.tensors()[name], saved.tensors[name])
     assert resumed.parameters.T == saved.step
@@ -202,14 +209,14 @@ def test_a_resumed_run_goes_on_with_everything_as_it_was(run, sitting):
     assert resumed.pool.job.learners[0].exploration == EpsilonGreedy(tuple(before["exploration"]), 500)
 
 
-def test_counts_are_those_of_the_checkpoint_it_goes_on_from(run, sitting):
+def test_counts_are_those_of_the_checkpoint_it_goes_on_from(run, fake_session):
     saved, counts = load(run), {"frames": 300, "steps": 300, "updates": 60, "seconds": 0.5}
     shutil.rmtree(run / "checkpoints")
     health = {"skipped": 7, "restarts": 3}
     save(run, saved._replace(step=300, meta=saved.meta | {"counts": counts, "health": health}))
     experiment.resume(run)
-    assert sitting.last.document.items() >= (counts | health).items()
-    assert sitting.last.pool.job.budget == 600
+    assert fake_session.last.document.items() >= (counts | health).items()
+    assert fake_session.last.pool.job.budget == 600
 
 
 def test_a_run_that_is_done_needs_more_frames(run):
@@ -220,7 +227,7 @@ def test_a_run_that_is_done_needs_more_frames(run):
     assert read_document(run)["status"] == "finished"
 
 
-def test_a_run_goes_on_with_other_settings_only_where_they_do_no_harm(run, sitting):
+def test_a_run_goes_on_with_other_settings_only_where_they_do_no_harm(run, fake_session):
     config = read_document(run)["config"]
     changed = config | {"gamma": 0.5, "optimizer": config["optimizer"] | {"lr": 0.3}}
     with Writer(run) as writer:
@@ -230,7 +237,7 @@ def test_a_run_goes_on_with_other_settings_only_where_they_do_no_harm(run, sitti
     with Writer(run) as writer:
         writer.update_document(config=config | {"log_seconds": 3.0, "workers": {"restarts": 1}})
     experiment.resume(run, frames=1_000)
-    assert sitting.last.pool.job.restarts == 1
+    assert fake_session.last.pool.job.restarts == 1
 
 
 def test_a_run_without_a_checkpoint_cannot_go_on(run):
@@ -322,9 +329,31 @@ def test_initial_weights_do_not_depend_on_the_number_of_threads(tmp_path, monkey
 
     def session(run, config, pool, parameters, *_):
         begun.append(parameters.tensors()["theta"])
-        return SimpleNamespace(run=lambda: run)
+        return SimpleNamespace(run=lambda handle_signals: run)
 
     monkeypatch.setattr(experiment, "Session", session)
     for threads in (1, 3):
-        experiment.train(job_builder.resolve({"env": "CartPole-v1", "algo": "n-step-q", "threads": threads}), tmp_path)
+        experiment.train(configured({"env": "CartPole-v1", "algo": "n-step-q", "threads": threads}), tmp_path)
     assert torch.equal(*begun)
+
+
+def test_train_outside_the_main_thread_can_be_stopped_from_python(nothing_left, tmp_path, monkeypatch):
+    sessions, runs = [], []
+
+    def make_session(*args):
+        sessions.append(session.Session(*args))
+        return sessions[0]
+
+    def show(progress):
+        if progress.frames > 300:
+            sessions[0].stop("seen enough")
+
+    monkeypatch.setattr(experiment, "Session", make_session)
+    config = resolve(frames=10**9)
+    train = partial(experiment.train, config, tmp_path, show=show, handle_signals=False)
+    thread = threading.Thread(target=lambda: runs.append(train()))
+    thread.start()
+    thread.join(60)
+    document = read_document(runs[0])
+    assert (document["status"], document["reason"]) == ("interrupted", "seen enough")
+    assert load(runs[0]).step == document["steps"] > 300

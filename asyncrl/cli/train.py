@@ -104,9 +104,9 @@ def run(
     from asyncrl import experiment
     from asyncrl.training import job_builder
 
-    resolved = job_builder.resolve(table)
+    resolved, spec = job_builder.resolve(table)
     if not dry_run:
-        _train(resolved, lambda show: experiment.train(resolved, results, name, show))
+        _train(resolved, lambda show: experiment.train(resolved, results, name, show, spec))
     elif as_json:
         print_json(resolved.model_dump(mode="json"))
     else:

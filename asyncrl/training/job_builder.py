@@ -36,8 +36,10 @@ VALUE_METHODS: dict[str, Callable[[EpsilonGreedy, int], Learner[Any]]] = {
 }
 
 
-def resolve(table: Mapping[str, Any]) -> RunConfig:
-    """Return the whole configuration from a user's settings: defaults < preset < table.
+def resolve(table: Mapping[str, Any]) -> tuple[RunConfig, Spec]:
+    """Return the whole configuration from a user's settings, defaults < preset < table, and its environment's spaces.
+
+    The environment is built once, and closed.
 
     Raises:
         InputError: a field, game, network or space that is not supported; nothing has been written.
@@ -52,7 +54,7 @@ def resolve(table: Mapping[str, Any]) -> RunConfig:
     preset = presets.preset(asked.preset, environments.kind(spec), asked.algo)
     merged = configuration.build(configuration.merge(preset, table))
     resolved = {"network": networks.fit(merged.network, spec.obs_shape), "env": canonical(merged.env)}
-    return merged.model_copy(update=resolved)
+    return merged.model_copy(update=resolved), spec
 
 
 def make_network(config: RunConfig, spec: Spec) -> nn.Module:

@@ -30,7 +30,8 @@ def evaluated_means(results: Path, enough: float = inf, **settings: Any) -> list
 
     quiet = {"threads": THREADS, "evaluation": {"every": ONCE}, "checkpoints": {"every": ONCE}}
     try:
-        run = experiment.train(job_builder.resolve(merge(quiet, settings)), results, show=show)
+        config, spec = job_builder.resolve(merge(quiet, settings))
+        run = experiment.train(config, results, show=show, spec=spec)
     except Stopped as stopped:
         run = stopped.run
     return [row["mean"] for row in read_rows(run, "evaluations")]

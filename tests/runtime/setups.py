@@ -26,7 +26,8 @@ FINAL = 0.1  # ε of every environment here
 
 def resolve(**table) -> RunConfig:
     """Return a small configuration: Corridor, one thread, no evaluation."""
-    return job_builder.resolve({"env": "tests.toys:Corridor", "threads": 1, "evaluation": {"episodes": 0}} | table)
+    config, _ = job_builder.resolve({"env": "tests.toys:Corridor", "threads": 1, "evaluation": {"episodes": 0}} | table)
+    return config
 
 
 def describe(config: RunConfig) -> Spec:
