@@ -83,3 +83,28 @@ def test_page_names_only_source_files_that_exist(page):
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     for name in re.findall(r"`((?:\w+/)*\w+\.(?:py|c))`", text):
         assert (ROOT / name).exists() or [*ROOT.glob(f"asyncrl/{name}"), *ROOT.glob(f"asyncrl/*/{name}")], name
+
+
+def terms():
+    """Return the rows of the glossary: term, meaning, code."""
+    rows = re.findall(
+        r"^\| \*\*(.*)\*\*(.*?) \| (.*) \| (.*) \|$", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE
+    )
+    return [(term + more, meaning, code) for term, more, meaning, code in rows]
+
+
+def test_glossary_terms_are_unique_and_sorted():
+    names = [re.sub(r"[\W_]", "", term.lower()) for term, _, _ in terms()]
+    latin = [name for name in names if name[0] not in "βγεηθ"]
+    assert latin == sorted(latin) == names[: len(latin)]
+    assert len({term for term, _, _ in terms()}) == len(names)
+
+
+def test_glossary_code_column_names_only_existing_code():
+    source = "\n".join(
+        str(file) + file.read_text() for file in ROOT.glob("asyncrl/**/*.*") if file.suffix in (".py", ".toml")
+    )
+    known = set(re.findall(r"\w+", source)) | {"checkpoints", "json"}
+    for term, _, code in terms():
+        for span in re.findall(r"`([^`]*)`", code):
+            assert set(re.findall(r"\w+", span)) <= known, (term, span)
