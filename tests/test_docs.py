@@ -15,7 +15,7 @@ from asyncrl.store.rows import read_rows
 from tests.runtime.setups import actor, prepare, resolve
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "results/published/README.md"])
 SETTINGS = {"algo": "a3c", "frames": 200, "profile": True, "evaluation": {"every": 100, "episodes": 2}}
 
 
@@ -64,7 +64,7 @@ def test_metrics_page_run_json_names_every_key(run):
     assert keys <= documented("run.json")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_page_links_lead_to_existing_files_and_headings(page):
     for target, heading in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text()):
         file = page.parent / target if target else page
@@ -78,7 +78,7 @@ def headings(page):
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_page_names_only_source_files_that_exist(page):
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     for name in re.findall(r"`((?:\w+/)*\w+\.(?:py|c))`", text):
@@ -101,10 +101,18 @@ def test_glossary_terms_are_unique_and_sorted():
 
 
 def test_glossary_code_column_names_only_existing_code():
-    source = "\n".join(
-        str(file) + file.read_text() for file in ROOT.glob("asyncrl/**/*.*") if file.suffix in (".py", ".toml")
-    )
-    known = set(re.findall(r"\w+", source)) | {"checkpoints", "json"}
-    for term, _, code in terms():
-        for span in re.findall(r"`([^`]*)`", code):
-            assert set(re.findall(r"\w+", span)) <= known, (term, span)
+    unknown = {term: spans for term, _, code in terms() if (spans := unknown_spans(code))}
+    assert not unknown
+
+
+def test_architecture_page_names_only_existing_code():
+    text = re.sub(r"^```.*?^```", "", (ROOT / "docs/architecture.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert not unknown_spans(text)
+
+
+def unknown_spans(text):
+    """Return the code spans with a word that is in no source file, in no file's name and in no setting."""
+    files = [*ROOT.glob("asyncrl/**/*.py"), ROOT / "asyncrl/presets.toml", ROOT / "pyproject.toml", ROOT / "Makefile"]
+    source = "\n".join(f"{file}\n{file.read_text()}" for file in files)
+    known = set(re.findall(r"\w+", source)) | {"diff"}
+    return [span for span in re.findall(r"`([^`]*)`", text) if not set(re.findall(r"\w+", span)) <= known]
