@@ -169,7 +169,8 @@ class Session:
         self._metrics.clock.start()
 
     def _roll_back_if_nonfinite(self) -> None:
-        if incident := self._guard.roll_back_if_nonfinite():
+        incident = self._guard.roll_back_if_nonfinite()
+        if incident and not (incident.is_fatal and self._ending.failure):  # the run has failed only once
             self._take_in([incident])
 
     def _give_up(self, reason: str) -> None:
