@@ -8,6 +8,8 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
+import torch
+
 from asyncrl.events import Incident, Severity, WorkerState
 from asyncrl.runtime import worker_state
 from asyncrl.runtime.action_log import LoggedEnvironments
@@ -93,6 +95,7 @@ class WorkerProcess:
         self._own_key = (job.session, worker, replaced) if replaced else (job.session, worker)
         self._key = tuple(saved.state.get("key", self._own_key)) if saved else self._own_key
         streams = RandomStreams(job.seed, self._key)
+        torch.manual_seed(streams.torch_seed())  # an environment may draw from it while it is made
         self.environments = LoggedEnvironments(job.make_environments(), streams.environment_seed)
         self.actor = ActorLearner(worker, job, parameters, self.environments, streams)
         self.reporter = Reporter(worker, pipe.send)

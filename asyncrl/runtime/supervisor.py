@@ -64,7 +64,8 @@ class ProcessPool:
         ours, theirs = CONTEXT.Pipe(duplex=False)
         args = (slot.i, self.job, self._parameters, self.control, theirs, slot.saved, slot.started)
         try:
-            child = start(process.main, args, f"asyncrl-{slot.i}", self.job.torch_threads)
+            # Kept at once: from here on ``__exit__`` ends it, also if a second Ctrl-C comes in the next lines.
+            slot.process = start(process.main, args, f"asyncrl-{slot.i}", self.job.torch_threads)
         except BaseException:
             ours.close()
             raise
@@ -74,10 +75,10 @@ class ProcessPool:
         try:
             reader.start()
         except RuntimeError as error:  # the system allows no more threads
-            child.kill()
-            child.join()
+            slot.process.kill()
+            slot.process.join()
             raise OSError(str(error)) from error
-        slot.begin(child, reader, self._progress(slot.i))
+        slot.begin(reader, self._progress(slot.i))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         """End every worker: after its last rollout where it was asked to stop or is done, at once after an error."""

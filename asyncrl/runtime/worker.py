@@ -74,12 +74,13 @@ class ActorLearner:
     def update(self) -> Generator[str, None, Update]:
         """Collect one rollout and apply its gradient; yield the name of each phase as it ends.
 
-        No shared value is read before a yield and used after it, but those of the rollout's start: θ′, its version, T.
+        No shared value is read before a yield and used after it, but those of the rollout's start (θ′, its version, T)
+        and, at the end, numbers that are only reported (``policy_lag`` and the Update's T).
         """
         parameters, learner = self.parameters, self.learner
-        version, T = parameters.updates, parameters.T
         if self.snapshot is not None:
             self.snapshot.pull(parameters)  # θ′ ← θ
+        version, T = parameters.updates, parameters.T
         self.grad.zero_()  # dθ ← 0
         yield "pull"
 

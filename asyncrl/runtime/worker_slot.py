@@ -55,9 +55,9 @@ class WorkerSlot:
         self.has_progressed = False  # at all
         self.hung: float | None = None  # seconds without progress, where the process was killed for that
 
-    def begin(self, process: BaseProcess, reader: PipeReader, progress: int) -> None:
-        """Take in a process that has just started."""
-        self.process, self.reader = process, reader
+    def begin(self, reader: PipeReader, progress: int) -> None:
+        """Take in the reader of a process that has just started, and reset what was known of the one before it."""
+        self.reader = reader
         self.saved, self.due, self.hung = None, None, None
         self.started += 1
         self.progress, self.still, self.rollout, self.has_progressed = progress, 0.0, 0.0, False

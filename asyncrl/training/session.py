@@ -169,7 +169,8 @@ class Session:
         self._metrics.clock.start()
 
     def _roll_back_if_nonfinite(self) -> None:
-        if incident := self._guard.roll_back_if_nonfinite():
+        incident = self._guard.roll_back_if_nonfinite()
+        if incident and not (incident.is_fatal and self._ending.failure):  # the run has failed only once
             self._take_in([incident])
 
     def _give_up(self, reason: str) -> None:
@@ -188,7 +189,7 @@ class Session:
 
     def _save(self) -> bool:
         self._view("saving", now=True)
-        # The store's count of updates includes those of workers that died before they reported them.
+        # The shared counter of updates includes those of workers that died before they reported them.
         counts = self._metrics.counts(self._parameters.T) | {"updates": self._parameters.updates}
         meta = {"counts": counts, "health": self._metrics.health(), "config": self._document["config"]}
         taken = checkpointing.take(self._parameters, self._pool.states, meta)

@@ -1,6 +1,7 @@
 """The actor-learner's loop, in this process: what it does, in which order, and by whose clock."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -128,7 +129,7 @@ def test_an_update_takes_its_steps_in_the_papers_order(monkeypatch):
         tape.append("loss")
         return 1.0
 
-    record(Pipe, "send")
+    record(Pipe, "send")  # before the reporter keeps it
     subject = build(Stub(slope, watch=lambda net, T: tape.append("act")), 3)
     subject.actor.net.w.register_hook(lambda grad: tape.append("backward"))
     record(subject.environments, "step")
@@ -318,6 +319,20 @@ def test_workers_sessions_and_seeds_draw_different_actions_and_the_same_ones_the
 def test_workers_play_different_games():
     first = [actor(*prepare(env="CartPole-v1", threads=2), worker).actor.stream.current for worker in (0, 1)]
     assert not torch.equal(*first)
+
+
+def test_an_environment_that_draws_from_torch_while_it_is_made_is_seeded_by_run_and_worker():
+    job, parameters = prepare(threads=2)
+    draws = []
+
+    def make_environments():
+        draws.append(float(torch.rand(())))
+        return job.make_environments()
+
+    for seed, which in [(1, 0), (1, 0), (1, 1), (2, 0)]:
+        actor(replace(job, make_environments=make_environments, seed=seed), parameters, which)
+    assert draws[0] == draws[1]
+    assert len(set(draws)) == 3
 
 
 def run(algo, network, seed, env):

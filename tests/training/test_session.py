@@ -451,6 +451,7 @@ def test_weights_that_are_no_numbers_again_and_again_end_the_run(tmp_path, poiso
     with pytest.raises(RunFailed, match=r"optimizer_state held .* after going back to a checkpoint 3 times") as failed:
         experiment.train(config, tmp_path, show=show)
     assert len(done) == 4
+    assert [row["is_final"] for row in read_rows(failed.value.run, "failures")] == [False] * 3 + [True]
     assert all(
         load(failed.value.run, str(step)).tensors["theta"].isfinite().all() for step in saved_steps(failed.value.run)
     )
