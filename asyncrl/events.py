@@ -63,7 +63,7 @@ class Incident(NamedTuple):
 
     @property
     def is_fatal(self) -> bool:
-        """Say whether it ends the run."""
+        """Return whether it ends the run."""
         return self.severity is Severity.FATAL
 
     def row(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from asyncrl.events import WorkerState
 from asyncrl.learners.exploration import draw_final
 from asyncrl.networks.flat import flatten
 from asyncrl.runtime.control import Control
-from asyncrl.runtime.evaluator import LATER_GAMES, TRAINING_GAMES, EvaluationSpec
+from asyncrl.runtime.evaluator import LATER_EPISODES, TRAINING_EPISODES, EvaluationSpec
 from asyncrl.runtime.evaluator import evaluate as evaluate_weights
 from asyncrl.runtime.evaluator import play as play_steps
 from asyncrl.runtime.job import Job
@@ -57,7 +57,7 @@ def train(
         config: as ``job_builder.resolve`` returns it.
         results: the directory of all runs.
         name: the run's id; None: made from the settings.
-        show: the view, called a few times a second.
+        show: the live view, called a few times a second.
         spec: the environment's spaces, if they are known already.
         handle_signals: see ``Session.run``.
 
@@ -170,19 +170,19 @@ def _resume(run: Path, frames: int | None, show: ShowProgress) -> Path:
 
 
 def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) -> dict[str, Any]:
-    """Play whole games with a checkpoint's weights; append the row to evaluations.jsonl and return it.
+    """Play whole episodes with a checkpoint's weights; append the row to evaluations.jsonl and return it.
 
     Args:
         run: its directory.
         which: ``last``, ``best`` or a step.
-        episodes: games; they all count.
-        seed: of the games' starts and of the actions.
+        episodes: how many; they all count.
+        seed: of the episodes' starts and of the actions.
     """
     document = read_document(run)
     config = _config_of(run, document)
     spec = environments.describe(config.env, config.atari)
     saved = checkpoints.load(run, which)
-    evaluation = job_builder.make_evaluation(config, spec, episodes, seed, LATER_GAMES)
+    evaluation = job_builder.make_evaluation(config, spec, episodes, seed, LATER_EPISODES)
     result = evaluate_weights(evaluation, saved.evaluated, saved.step)
     row: dict[str, Any] = saved.meta["counts"] | evaluation_row(result, document["protocol"], "eval") | {"seed": seed}
     with Writer(run) as writer:
@@ -191,18 +191,18 @@ def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) 
 
 
 def play(run: Path, which: str = "last", seed: int = 1) -> Iterator[tuple[NDArray[np.uint8], float]]:
-    """Play one game with a checkpoint's weights, yielding each picture ``[H, W, 3]`` and the score so far."""
+    """Play one episode with a checkpoint's weights, yielding each picture ``[H, W, 3]`` and the score so far."""
     config = _config_of(run, read_document(run))
     spec = environments.describe(config.env, config.atari)
     saved = checkpoints.load(run, which)
     rendered = make_rendered(config.env, config.atari)
-    evaluation = job_builder.make_evaluation(config, spec, 1, seed, LATER_GAMES)
+    evaluation = job_builder.make_evaluation(config, spec, 1, seed, LATER_EPISODES)
     score = 0.0
     try:
         for step in play_steps(evaluation, saved.evaluated, rendered, saved.step):
             score += float(step.reward[0])
             yield rendered.frame(), score
-            if step.games:
+            if step.episodes:
                 return
     finally:
         rendered.close()
@@ -219,7 +219,7 @@ def _refuse_changes(run: Path, before: RunConfig, now: RunConfig) -> None:
 
 def _training_evaluation(config: RunConfig, spec: Spec) -> EvaluationSpec | None:
     episodes = config.evaluation.episodes
-    return job_builder.make_evaluation(config, spec, episodes, config.seed, TRAINING_GAMES) if episodes else None
+    return job_builder.make_evaluation(config, spec, episodes, config.seed, TRAINING_EPISODES) if episodes else None
 
 
 def _config_of(run: Path, document: Mapping[str, Any]) -> RunConfig:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from asyncrl.envs.base import Box, Environments, Game
+from asyncrl.envs.base import Box, Environments, Episode
 
 Carry: TypeAlias = tuple[Tensor, ...]
 """Recurrent state, each ``[B, H]``; ``()`` for a feed-forward network."""
@@ -94,16 +94,16 @@ class Stream:
 
     def collect(
         self, act: Callable[[Tensor, Carry], Act]
-    ) -> Generator[str, None, tuple[Rollout, list[tuple[Game, float | None]]]]:
+    ) -> Generator[str, None, tuple[Rollout, list[tuple[Episode, float | None]]]]:
         """Take up to ``t_max`` steps; yield ``"act"`` and ``"environment"`` as these phases end.
 
         Returns:
-            The rollout, its tensors valid until the next call; and the games that ended, each with the ε at its end.
+            The rollout, its tensors valid until the next call; and the episodes that ended, each with the ε at its end.
         """
         obs, action, reward, discount, keep = self._arrays
         obs[0] = self.current
         carry = self.carry
-        games = []
+        episodes = []
         for i in range(self._t_max):
             if self.planned is None:
                 choice = act(self._obs[i], self.carry)
@@ -118,7 +118,7 @@ class Stream:
             obs[i + 1] = step.successor
             ended = step.terminated | step.truncated
             self.carry = reset_carry(choice.carry, ended)
-            games += [(game, _epsilon_of(choice.epsilon, game.env)) for game in step.games]
+            episodes += [(episode, _epsilon_of(choice.epsilon, episode.env)) for episode in step.episodes]
             yield "environment"
             if ended.any() and (ended.all() or step.truncated.any()):
                 break
@@ -134,7 +134,7 @@ class Stream:
                 next_action = torch.where(torch.from_numpy(step.truncated), reached, next_action)
                 yield "act"
         steps = self._action[:end], self._reward[:end], self._discount[:end]
-        return Rollout(self._obs[: end + 1], *steps, self._keep[: end + 1], next_action, carry), games
+        return Rollout(self._obs[: end + 1], *steps, self._keep[: end + 1], next_action, carry), episodes
 
 
 def reset_carry(carry: Carry, ended: NDArray[np.bool_]) -> Carry:

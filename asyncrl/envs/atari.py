@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from asyncrl import config
-from asyncrl.envs.base import Array, Discrete, Game, Spec, Step
+from asyncrl.envs.base import Array, Discrete, Episode, Spec, Step
 
 # frames per step: the action is repeated, and the observation is the maximum of the last two frames
 SKIP = 4
@@ -63,8 +63,8 @@ class AtariEnvironments:
     """B games of one ROM.
 
     In training, rewards are clipped to [−1, 1], and under the paper's protocol a lost life is terminal for the learner
-    although the game continues. Otherwise rewards and terminals are those of the game. ``Game.score`` is always the sum
-    of the unclipped rewards. ``emulators`` is the emulator pool.
+    although the game continues. Otherwise rewards and terminals are those of the game. ``Episode.score`` is always the
+    sum of the unclipped rewards. ``emulators`` is the emulator pool.
     """
 
     def __init__(self, rom: str, num_envs: int, *, training: bool, atari: config.Atari, num_threads: int = 1) -> None:
@@ -106,21 +106,21 @@ class AtariEnvironments:
         ended = over | cut
         if not ended.any():
             # here cut is all False
-            return Step(obs, reward, terminated=died, truncated=cut, successor=obs, games=())
+            return Step(obs, reward, terminated=died, truncated=cut, successor=obs, episodes=())
         truncated = cut & ~over
         successor = np.where(truncated[:, None, None, None], info["final_obs"], obs) if truncated.any() else obs
         # where a game ended, the lives are those of the next game
         terminated = over | (died & ~ended)
         return Step(obs, reward, terminated, truncated, successor, self._finish(ended, over))
 
-    def _finish(self, ended: NDArray[np.bool_], over: NDArray[np.bool_]) -> tuple[Game, ...]:
-        games = tuple(
-            Game(int(env), float(self._score[env]), int(self._length[env]), completed=bool(over[env]))
+    def _finish(self, ended: NDArray[np.bool_], over: NDArray[np.bool_]) -> tuple[Episode, ...]:
+        episodes = tuple(
+            Episode(int(env), float(self._score[env]), int(self._length[env]), completed=bool(over[env]))
             for env in np.flatnonzero(ended)
         )
         self._score[ended] = 0
         self._length[ended] = 0
-        return games
+        return episodes
 
     def close(self) -> None:
         """Free the emulators."""

@@ -30,8 +30,8 @@ class Spec(NamedTuple):
     frames_per_step: int  # 4 on Atari, 1 elsewhere
 
 
-class Game(NamedTuple):
-    """A finished game, with its unclipped score."""
+class Episode(NamedTuple):
+    """A finished episode, with its unclipped score."""
 
     env: int  # 0 … B−1
     score: float  # unclipped sum of rewards
@@ -52,18 +52,18 @@ class Step(NamedTuple):
     truncated: NDArray[np.bool_]
     # [B, *O]  the states that the actions led to: obs, but the last state of the old episode where truncated
     successor: Array
-    # the games that ended in this step
-    games: tuple[Game, ...]
+    # the episodes that ended in this step
+    episodes: tuple[Episode, ...]
 
 
 class Environments(Protocol):
-    """B environments of one kind. A game that ends is reset in the same step, so that no step is spent on a reset."""
+    """B environments of one kind. An episode that ends is reset in the same step: no step is spent on a reset."""
 
     spec: Spec
     num_envs: int
 
     def reset(self, seeds: Sequence[int | None]) -> Array:
-        """Start games from their seeds and return ``[B, *O]``; where a seed is None, the current game continues."""
+        """Start episodes from their seeds and return ``[B, *O]``; where a seed is None, the episode continues."""
         ...
 
     def step(self, action: Array) -> Step:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import gymnasium
 import numpy as np
 
-from asyncrl.envs.base import Array, Game, Spec, Step
+from asyncrl.envs.base import Array, Episode, Spec, Step
 from asyncrl.envs.registry import Factory, Registered
 from asyncrl.envs.spaces import actions, observations
 from asyncrl.errors import InputError, nearest
@@ -88,7 +88,7 @@ class GymEnvironments:
         obs = successor = self._obs = self._empty()
         reward = np.empty(self.num_envs, np.float32)
         terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
-        games: list[Game] = []
+        episodes: list[Episode] = []
         for i, env in enumerate(self._envs):
             state, gain, over, cut, _ = env.step(self._actions.decode(action[i]))
             obs[i] = self._observations.encode(state)
@@ -97,14 +97,14 @@ class GymEnvironments:
             self._length[i] += 1
             if over or cut:
                 terminated[i], truncated[i] = over, cut and not over
-                games.append(Game(i, self._score[i], self._length[i], completed=bool(over)))
+                episodes.append(Episode(i, self._score[i], self._length[i], completed=bool(over)))
                 self._score[i], self._length[i] = 0.0, 0
-        if games:
+        if episodes:
             successor = obs.copy()
-            for game in games:
-                obs[game.env] = self._observations.encode(self._envs[game.env].reset()[0])
+            for episode in episodes:
+                obs[episode.env] = self._observations.encode(self._envs[episode.env].reset()[0])
             successor[terminated] = obs[terminated]
-        return Step(obs, reward, terminated, truncated, successor, tuple(games))
+        return Step(obs, reward, terminated, truncated, successor, tuple(episodes))
 
     def close(self) -> None:
         """Close the environments."""

@@ -10,7 +10,7 @@ Net = TypeVar("Net", contravariant=True)
 
 
 class Loss(NamedTuple):
-    """A scalar whose gradient is dθ, and numbers that a person watches."""
+    """A scalar whose gradient is dθ, and statistics that are shown and stored."""
 
     total: Tensor  # []  summed over the rollout, never averaged
     statistics: dict[str, Tensor]  # [] each, detached; means over the rollout

@@ -2,7 +2,7 @@
 
 Seed and actions restore an environment exactly, if it is deterministic; the emulator's own snapshots do not, under
 sticky actions. A replay starts where the environment was last seeded, so environments are seeded anew now and then,
-where a game begins.
+where a episode begins.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,8 +12,8 @@ import numpy as np
 
 from asyncrl.envs.base import Array, Box, Environments, Step
 
-SEED_EVERY = 20_000  # steps of an environment, after which its next game has a new seed: seconds to replay
-MOST_BYTES = 16 * 2**20  # of actions; environments whose games never end are not logged beyond that
+SEED_EVERY = 20_000  # steps of an environment, after which its next episode has a new seed: seconds to replay
+MOST_BYTES = 16 * 2**20  # of actions; environments whose episodes never end are not logged beyond that
 BEAT_EVERY = 100  # rows replayed between two heartbeats
 FIRST_ROWS = 1024
 
@@ -81,11 +81,11 @@ class LoggedEnvironments:
             self._actions[self._length] = action
             self._length += 1
         step = self._environments.step(action)
-        due = [game.env for game in step.games if self._length - self._start[game.env] >= SEED_EVERY]
+        due = [episode.env for episode in step.episodes if self._length - self._start[episode.env] >= SEED_EVERY]
         return self._seed(step, due) if due else step
 
     def _seed(self, step: Step, due: Sequence[int]) -> Step:
-        """Begin the new games of some environments from new seeds."""
+        """Begin the new episodes of some environments from new seeds."""
         seeds = [self.draw_seed(env, self._resets[env]) if env in due else None for env in range(self.num_envs)]
         obs = self.reset(seeds)
         is_cut = step.truncated.reshape(-1, *[1] * (obs.ndim - 1))
@@ -112,7 +112,7 @@ class LoggedEnvironments:
         wide = np.float32 if isinstance(self.spec.actions, Box) else np.int64
         obs = self._begin(log, 0)
         for row, action in enumerate(log.actions):
-            # An environment that was seeded in a later row plays another game until then.
+            # An environment that was seeded in a later row plays another episode until then.
             obs = self._environments.step(action.astype(wide)).obs
             if row % BEAT_EVERY == 0:
                 beat(row)

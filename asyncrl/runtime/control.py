@@ -42,16 +42,16 @@ class Control:
     # Orders, which the parent writes.
 
     def stop(self) -> None:
-        """Ask all workers to end after the rollout in hand."""
+        """Ask all workers to end after the current rollout."""
         self._orders.numpy()[STOP] = 1
 
     @property
     def is_stopping(self) -> bool:
-        """Say whether workers are to end."""
+        """Return whether workers are to end."""
         return bool(self._orders.numpy()[STOP])
 
     def park(self, pause: int) -> None:
-        """Ask all workers to stand still after the rollout in hand; each pause has its own number from 1 on."""
+        """Ask all workers to park after the current rollout; each pause has its own number from 1 on."""
         self._orders.numpy()[PARK] = pause
 
     def release(self) -> None:
@@ -70,12 +70,12 @@ class Control:
         self._rows.numpy()[worker, [PARKED, TURN_END]] = 0
 
     def set_parked(self, worker: int, yes: bool) -> None:
-        """Show that a worker stands still between two rollouts, its state sent."""
+        """Show that a worker is parked between two rollouts, its state sent."""
         self._rows.numpy()[worker, PARKED] = yes
 
     @property
     def parked(self) -> Numbers:
-        """Return ``[W]``, 1 where a worker stands still; read-only."""
+        """Return ``[W]``, 1 where a worker is parked; read-only."""
         return self._column(PARKED)
 
     def beat(self, worker: int, number: int) -> None:

@@ -1,4 +1,4 @@
-"""Evaluation: whole, unclipped games with a snapshot of the weights, played in a process of its own."""
+"""Evaluation: whole, unclipped episodes with a snapshot of the weights, played in a process of its own."""
 
 import time
 import traceback
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asyncrl.envs.base import Environments, Game, Step
+from asyncrl.envs.base import Environments, Episode, Step
 from asyncrl.events import Evaluated, Incident, Severity
 from asyncrl.learners.base import Learner
 from asyncrl.networks.flat import bind
@@ -21,11 +21,14 @@ from asyncrl.rollout import reset_carry
 from asyncrl.runtime.parameters import Vector
 from asyncrl.runtime.spawn import CONTEXT, enter, start
 
-MAX_TOGETHER = 16  # games played side by side
+MAX_TOGETHER = 16  # episodes played side by side
 REPEATS = 3  # of an evaluation that raised or hung, in a row: it may well do so again
 BEAT_SECONDS = 1.0
 PATIENCE = 5  # times hang_seconds without a step, before the process is taken to hang
-TRAINING_GAMES, LATER_GAMES = 2**32 - 2, 2**32 - 3  # spawn keys: the best checkpoint is not judged by the same games
+TRAINING_EPISODES, LATER_EPISODES = (
+    2**32 - 2,
+    2**32 - 3,
+)  # spawn keys: the best checkpoint is not judged by the same episodes
 
 
 @dataclass(frozen=True)
@@ -34,39 +37,41 @@ class EvaluationSpec:
 
     learner: Learner[Any]  # with the ε of evaluations
     make_network: Callable[[], nn.Module]
-    make_environments: Callable[[int], Environments]  # from a number of games; under the evaluation protocol
+    make_environments: Callable[[int], Environments]  # from a number of episodes; under the evaluation protocol
     episodes: int
     seed: int
     threads: int
-    stream: int  # TRAINING_GAMES, or LATER_GAMES of ``asyncrl eval``
-    hang_seconds: float = 60.0  # of a worker's; here games start, and many are stepped in turn
+    stream: int  # TRAINING_EPISODES, or LATER_EPISODES of ``asyncrl eval``
+    hang_seconds: float = 60.0  # of a worker's; here episodes start, and many are stepped in turn
     restarts: int = 10  # of a process that died, in a row
 
 
-def play_games(
+def play_episodes(
     spec: EvaluationSpec, theta: Tensor, environments: Environments, T: int, beat: Callable[[], None] = lambda: None
 ) -> Evaluated:
-    """Play exactly ``spec.episodes`` games with weights ``[P]``; every game that is started counts, however long.
+    """Play exactly ``spec.episodes`` episodes with weights ``[P]``; every episode that is started counts, however long.
 
-    The same weights, seed and T give the same games. ``beat`` is called at every step.
+    The same weights, seed and T give the same episodes. ``beat`` is called at every step.
     """
     started = environments.num_envs
-    counted = [True] * started  # environments whose game counts
-    games: list[Game] = []
+    counted = [True] * started  # environments whose episode counts
+    episodes: list[Episode] = []
     for step in play(spec, theta, environments, T):
         beat()
-        for game in step.games:
-            if counted[game.env]:
-                games.append(game)
-                counted[game.env] = started < spec.episodes
-                started += counted[game.env]
+        for episode in step.episodes:
+            if counted[episode.env]:
+                episodes.append(episode)
+                counted[episode.env] = started < spec.episodes
+                started += counted[episode.env]
         if not any(counted):
             break
-    return Evaluated(T=T, scores=tuple(game.score for game in games), lengths=tuple(game.length for game in games))
+    return Evaluated(
+        T=T, scores=tuple(episode.score for episode in episodes), lengths=tuple(episode.length for episode in episodes)
+    )
 
 
 def play(spec: EvaluationSpec, theta: Tensor, environments: Environments, T: int) -> Iterator[Step]:
-    """Act in all environments with weights ``[P]``, game after game, without end."""
+    """Act in all environments with weights ``[P]``, episode after episode, without end."""
     if not theta.isfinite().all():
         raise FloatingPointError("the weights are not finite")
     sequence = np.random.SeedSequence(spec.seed, spawn_key=(spec.stream, T))
@@ -89,7 +94,7 @@ def evaluate(spec: EvaluationSpec, theta: Tensor, T: int) -> Evaluated:
     """Evaluate in this process."""
     environments = spec.make_environments(min(spec.episodes, MAX_TOGETHER))
     try:
-        return play_games(spec, theta, environments, T)
+        return play_episodes(spec, theta, environments, T)
     finally:
         environments.close()
 
@@ -178,7 +183,7 @@ def _main(spec: EvaluationSpec, pipe: "Connection[Any, Any]") -> None:
             return
         try:
             environments = environments or spec.make_environments(min(spec.episodes, MAX_TOGETHER))
-            pipe.send(play_games(spec, torch.from_numpy(theta), environments, T, beat))
+            pipe.send(play_episodes(spec, torch.from_numpy(theta), environments, T, beat))
         except Exception as error:
             reason = " ".join(f"failed: {type(error).__name__}: {error}".split())
             pipe.send(_incident(reason, traceback.format_exc()))

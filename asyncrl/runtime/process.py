@@ -105,7 +105,7 @@ class WorkerProcess:
         self.profiler = Profiler(job.profile)
 
     def _restore(self, saved: WorkerState) -> None:
-        """Go on where an earlier session's worker stopped, or begin new games where the old ones cannot go on."""
+        """Go on where an earlier session's worker stopped, or begin new episodes where the old ones cannot go on."""
         reason, trace = worker_state.restore(self.actor, self.environments, saved, self._beat)
         self.control.beat(self.worker, 0)
         if not reason:
@@ -114,7 +114,7 @@ class WorkerProcess:
         streams = RandomStreams(self.job.seed, self._key)
         self.environments.draw_seed = streams.environment_seed
         self.actor.stream.reset(streams.first_environment_seeds(self.environments.num_envs))
-        message = f"worker {self.worker}'s environments {reason}; their games begin anew"
+        message = f"worker {self.worker}'s environments {reason}; their episodes start anew"
         self.pipe.send(Incident("worker", Severity.RECOVERED, message, trace, worker=self.worker))
 
     def _beat(self, row: int) -> None:
@@ -165,7 +165,7 @@ class WorkerProcess:
         self.pipe.send(worker_state.capture(self.actor, self.environments, self._key, steps))
 
     def _park(self) -> None:
-        """Stand still between two rollouts, all events sent, until the parent releases the workers."""
+        """Park between two rollouts, all events sent, until the parent releases the workers."""
         pause = self.control.pause
         self.report()
         self.send_state()

@@ -63,10 +63,10 @@ class WorkerPool(Protocol):
         """Yield the workers' events, after waiting at most ``timeout`` seconds for the first; keep the pool at work."""
 
     def park(self) -> Iterator[Event]:
-        """Bring all workers to a stand between two rollouts, yielding their events; ``states`` is then up to date."""
+        """Park all workers between two rollouts, yielding their events; ``states`` is then up to date."""
 
     def release(self) -> None:
         """Let parked workers go on."""
 
     def stop(self) -> None:
-        """Ask all workers to end after the rollout in hand."""
+        """Ask all workers to end after the current rollout."""

@@ -6,7 +6,7 @@ Key = tuple[int, ...]
 
 
 class RandomStreams:
-    """Seeds of a worker's torch generator and of its environments' games."""
+    """Seeds of a worker's torch generator and of its environments' episodes."""
 
     def __init__(self, seed: int, key: Key) -> None:
         """Derive all from a run's seed and a worker's key.
@@ -23,13 +23,13 @@ class RandomStreams:
         return int(self._sequence().generate_state(1, np.uint64)[0])
 
     def environment_seed(self, env: int, k: int) -> int:
-        """Return the seed of an environment's k-th seeded game, 31 bits."""
+        """Return the seed of an environment's k-th seeded episode, 31 bits."""
         if k:
             return int(self._sequence(0, env, k).generate_state(1)[0] >> 1)
         return int(self._sequence(0).generate_state(env + 1)[env] >> 1)
 
     def first_environment_seeds(self, envs: int) -> list[int]:
-        """Return the seeds of the first game of each environment."""
+        """Return the seeds of the first episode of each environment."""
         return [self.environment_seed(env, 0) for env in range(envs)]
 
     def _sequence(self, *more: int) -> np.random.SeedSequence:

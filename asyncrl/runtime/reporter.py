@@ -1,4 +1,4 @@
-"""What a worker reports to the parent: sums over an interval, and finished games."""
+"""What a worker reports to the parent: sums over an interval, and finished episodes."""
 
 import time
 from collections import Counter
@@ -23,29 +23,29 @@ class Reporter:
         self._reported = time.monotonic()
 
     def add(self, update: Update) -> None:
-        """Count an update, and send the games that ended in it."""
+        """Count an update, and send the episodes that ended in it."""
         self.steps += update.steps
         self.all_steps += update.steps
         self.updates += update.is_applied
         self.skipped += not update.is_applied
         self.skipped_in_a_row = 0 if update.is_applied else self.skipped_in_a_row + 1
         self.sums.update(update.statistics)
-        for game, epsilon in update.games:
+        for episode, epsilon in update.episodes:
             self._send(
                 EpisodeEnd(
                     worker=self._worker,
-                    score=game.score,
-                    length=game.length,
+                    score=episode.score,
+                    length=episode.length,
                     T=update.T,
                     updates=update.updates,
                     epsilon=epsilon,
-                    completed=game.completed,
+                    completed=episode.completed,
                 )
             )
 
     @property
     def is_due(self) -> bool:
-        """Say whether it is time for a report."""
+        """Return whether it is time for a report."""
         return time.monotonic() - self._reported > REPORT_SECONDS
 
     def report(self, T: int, updates: int, seconds: dict[str, float]) -> None:

@@ -20,7 +20,7 @@ LAPSE_SECONDS = 1.0  # between two looks that count as no progress, at most: the
 RECENT_SECONDS = 600.0  # in which a worker's failures are counted
 FIRST_DELAY, LONGEST_DELAY = 0.25, 5.0  # seconds before a failed worker is replaced, doubled by each recent failure
 EXITING_SECONDS = 0.05  # for a process that is just exiting
-STOP_SECONDS = 8.0  # for the rollout in hand, after all were asked to end
+STOP_SECONDS = 8.0  # for the current rollout, after all were asked to end
 
 
 class ProcessPool:
@@ -64,7 +64,7 @@ class ProcessPool:
         ours, theirs = CONTEXT.Pipe(duplex=False)
         args = (slot.i, self.job, self._parameters, self.control, theirs, slot.saved, slot.started)
         try:
-            # Kept at once: from here on ``__exit__`` ends it, also if a second Ctrl-C comes in the next lines.
+            # Stored at once, so that ``__exit__`` ends it also if a second Ctrl-C comes in the next lines.
             slot.process = start(process.main, args, f"asyncrl-{slot.i}", self.job.torch_threads)
         except BaseException:
             ours.close()
@@ -108,7 +108,7 @@ class ProcessPool:
 
     @property
     def is_running(self) -> bool:
-        """Say whether any worker may still send an event, or is to be replaced."""
+        """Return whether any worker may still send an event, or is to be replaced."""
         return any(slot.reader is not None or slot.due is not None for slot in self._slots)
 
     @property
@@ -171,8 +171,7 @@ class ProcessPool:
             how = "exited unexpectedly " + (f"(signal {-code})" if code < 0 else f"(exit code {code})")
         else:
             how = "exited with code 0 before the budget was reached"
-        message = f"worker {slot.i} {how}"
-        incident = Incident(source="worker", severity=Severity.FATAL, message=message, worker=slot.i)
+        incident = Incident("worker", Severity.FATAL, f"worker {slot.i} {how}", worker=slot.i)
         yield self._handle_failure(slot, incident, is_accident=slot.hung is None)
 
     def _close(self, slot: WorkerSlot) -> None:
@@ -211,7 +210,7 @@ class ProcessPool:
             except OSError as error:  # such as no memory
                 slot.due = None
                 message = f"worker {slot.i} cannot start: {error}"
-                incident = Incident(source="worker", severity=Severity.FATAL, message=message, worker=slot.i)
+                incident = Incident("worker", Severity.FATAL, message, worker=slot.i)
                 yield self._handle_failure(slot, incident, is_accident=True)
 
     def _kill_if_hung(self, slot: WorkerSlot, passed: float) -> None:
@@ -227,7 +226,7 @@ class ProcessPool:
             slot.process.kill()
 
     def park(self) -> Iterator[Event]:
-        """Bring all workers to a stand between two rollouts, yielding their events; ``states`` is then up to date."""
+        """Park all workers between two rollouts, yielding their events; ``states`` is then up to date."""
         self._has_state.clear()
         self._pauses += 1
         self.control.park(self._pauses)
@@ -243,7 +242,7 @@ class ProcessPool:
             time.sleep(PARKED_SECONDS)
 
     def stop(self) -> None:
-        """Ask all workers to end after the rollout in hand; those that have not after a while are killed."""
+        """Ask all workers to end after the current rollout; those that have not after a while are killed."""
         if not self._is_stopping:
             for slot in self._slots:
                 slot.still = 0.0

@@ -1,6 +1,6 @@
 """The actor-learner: the loop of Algorithms 1, S2 and S3, written once, as a generator of phases.
 
-Whoever drives the generator decides what a phase costs: a process runs it at full speed and measures the time between
+The driver of the generator decides what a phase costs: a process runs it at full speed and measures the time between
 two yields, simulated time adds each phase's cost to a virtual clock, and tests interleave workers by hand. Processes,
 files, restoring and statistics are elsewhere.
 """
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from asyncrl.envs.base import Environments, Game
+from asyncrl.envs.base import Environments, Episode
 from asyncrl.networks.flat import bind_gradients
 from asyncrl.networks.snapshot import Snapshot
 from asyncrl.optim import clip_
@@ -30,7 +30,7 @@ class Update(NamedTuple):
     steps: int
     is_applied: bool  # False where the gradient was not finite
     statistics: dict[str, float]  # means over the rollout; empty where the update was not applied
-    games: list[tuple[Game, float | None]]  # that ended, each with the ε at its end
+    episodes: list[tuple[Episode, float | None]]  # that ended, each with the ε at its end
     T: int  # after the rollout
     updates: int  # global, after the update
 
@@ -88,7 +88,7 @@ class ActorLearner:
         def act(obs: Tensor, carry: Carry) -> Act:
             return learner.act(self.net, obs, carry, T, self.generator)
 
-        rollout, games = yield from self.stream.collect(act)  # ≤ t_max steps
+        rollout, episodes = yield from self.stream.collect(act)  # ≤ t_max steps
         loss = learner.loss(self.net, self.target, rollout)
         loss.total.backward()  # type: ignore[no-untyped-call]  # dθ ← dθ + ∂loss/∂θ′
         yield "learn"
@@ -105,4 +105,4 @@ class ActorLearner:
         if is_finite:
             statistics = {name: float(value) for name, value in loss.statistics.items()}
             statistics |= {"loss": float(loss.total.detach()) / steps, "grad_norm": norm, "policy_lag": lag}
-        return Update(steps, is_finite, statistics, games, after, parameters.updates)
+        return Update(steps, is_finite, statistics, episodes, after, parameters.updates)

@@ -40,8 +40,8 @@ def restore(
     """Go on where a worker of an earlier session stopped.
 
     Returns:
-        Why the environments could not be brought back, and a traceback; both empty where they were. Their games must
-        then begin anew; random numbers of actions go on in any case.
+        Why the environments could not be brought back, and a traceback; both empty where they were. Their episodes must
+        then start anew; random numbers of actions go on in any case.
     """
     actor.generator.set_state(torch.frombuffer(bytearray.fromhex(saved.state["torch_rng"]), dtype=torch.uint8))
     if "record" not in saved.state:

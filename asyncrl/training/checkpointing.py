@@ -1,4 +1,4 @@
-"""What of a run that stands still goes into a checkpoint, and comes back from it."""
+"""What of a parked run goes into a checkpoint, and comes back from it."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -33,12 +33,12 @@ class Ending:
 
     @property
     def is_stopped(self) -> bool:
-        """Say whether a signal or a request came."""
+        """Return whether a signal or a request came."""
         return self.signals.received is not None or self._stop_reason is not None
 
     @property
     def is_near(self) -> bool:
-        """Say whether there is any reason to end."""
+        """Return whether there is any reason to end."""
         return self.failure is not None or self.is_stopped
 
     def status(self, is_complete: bool) -> tuple[Status, str | None]:

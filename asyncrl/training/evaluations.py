@@ -1,4 +1,4 @@
-"""The evaluations of a training session: when they fall due, and the process that plays them."""
+"""The evaluations of a training session: when they fall due, and the process that runs them."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ POLL_SECONDS = 0.1
 
 
 class Evaluations:
-    """Evaluates snapshots of the parameters, one at a time, while the workers stand still."""
+    """Evaluates snapshots of the parameters, one at a time, while the workers are parked."""
 
     def __init__(self, run: Path, spec: EvaluationSpec | None, period: int) -> None:
         """Prepare; no process starts before ``start``.
@@ -35,11 +35,11 @@ class Evaluations:
 
     @property
     def is_on(self) -> bool:
-        """Say whether there are evaluations."""
+        """Return whether there are evaluations."""
         return self._evaluator is not None
 
     def is_due(self, T: int) -> bool:
-        """Say whether it is time for an evaluation at T steps."""
+        """Return whether it is time for an evaluation at T steps."""
         return self.is_on and crossed(self._last, T, self._period)
 
     def evaluate(self, parameters: SharedParameters, tick: Callable[[], bool]) -> Iterator[Evaluated | Incident]:

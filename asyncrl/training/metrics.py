@@ -15,7 +15,7 @@ SMOOTHING = 0.8  # of the rates shown
 
 
 class Clock:
-    """Seconds of training; it is stopped while the workers stand still."""
+    """Seconds of training; it is stopped while the workers are parked."""
 
     def __init__(self, seconds: float) -> None:
         """Begin with the seconds of earlier sessions, stopped."""
@@ -136,7 +136,7 @@ class Metrics:
         self._seconds.update(event.seconds)
 
     def restart_rates(self) -> None:
-        """Leave the time that workers stood still out of their rates."""
+        """Leave the time that workers were parked out of their rates."""
         for worker in self._workers:
             worker.reported = time.monotonic()
 
@@ -201,7 +201,7 @@ class Metrics:
 
 
 def evaluation_row(result: Evaluated, protocol: str, kind: str) -> dict[str, Any]:
-    """Return the columns of a row of evaluations.jsonl that describe the games."""
+    """Return the columns of a row of evaluations.jsonl that describe the episodes."""
     return {
         "kind": kind,
         "protocol": protocol,

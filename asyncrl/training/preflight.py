@@ -9,7 +9,7 @@ from asyncrl.runtime.job import Job
 from asyncrl.runtime.parameters import SharedParameters
 from asyncrl.system import machine
 
-STATE_OF_AN_ENVIRONMENT = 1 << 16  # bytes in a checkpoint, about: its last observation, and the actions of its games
+STATE_OF_AN_ENVIRONMENT = 1 << 16  # bytes in a checkpoint, about: its last observation, and the actions of its episodes
 
 
 def check(job: Job, parameters: int, num_envs: int, place: Path, keep: int, saved: int = 0) -> None:

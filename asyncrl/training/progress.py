@@ -11,7 +11,7 @@ class WorkerView(NamedTuple):
     steps_per_second: float
     episodes: int
     last_score: float | None
-    mean_score: float | None  # of its last 100 games
+    mean_score: float | None  # of its last 100 episodes
     epsilon: float | None
 
 
@@ -25,7 +25,7 @@ class Progress(NamedTuple):
     frames_per_second: float
     episodes: int
     last_score: float | None
-    mean_score: float | None  # of the last 100 games over all workers
+    mean_score: float | None  # of the last 100 episodes over all workers
     learning_rate: float
     statistics: dict[str, float]  # means of the last interval: "loss", "entropy", "q", "grad_norm" …
     workers: tuple[WorkerView, ...]

@@ -53,7 +53,7 @@ class Session:
             parameters: θ, θ⁻, g, T, as they start or as they were restored.
             evaluation: its evaluations; None for none.
             document: see run.
-            show: the view, called a few times a second.
+            show: the live view, called a few times a second.
         """
         self._path, self._config, self._pool, self._parameters = run, config, pool, parameters
         self._show, self._document = show, document
@@ -69,7 +69,7 @@ class Session:
         return max(1, (frames or self._config.frames // 10) // self._frames_per_step)
 
     def stop(self, reason: str = "stopped from Python") -> None:
-        """End the session after the rollouts in hand, with a checkpoint; it may be called from the view."""
+        """End the session after the current rollouts, with a checkpoint; it may be called from the view."""
         self._ending.stop(reason)
 
     def run(self, handle_signals: bool = True) -> Path:
@@ -160,7 +160,7 @@ class Session:
 
     @contextmanager
     def _paused(self) -> Iterator[None]:
-        """Have all workers and the clock stand still."""
+        """Park all workers and stop the clock."""
         self._take_in(self._pool.park())
         self._metrics.clock.stop()
         yield

@@ -22,7 +22,7 @@ class WeightGuard:
         self._rollbacks = 0
 
     def is_alarmed(self) -> bool:
-        """Say whether a number is not finite; it is looked at now and then only."""
+        """Return whether a number is not finite; it is looked at now and then only."""
         if time.monotonic() - self._checked <= CHECK_SECONDS:
             return False
         self._checked = time.monotonic()
@@ -31,7 +31,7 @@ class WeightGuard:
     def roll_back_if_nonfinite(self) -> Incident | None:
         """Go back to the last checkpoint if a number is not finite; return what happened, or None.
 
-        The Incident is fatal where there is no checkpoint, or after three times. Workers must stand still.
+        The Incident is fatal where there is no checkpoint, or after three times. Workers must be parked.
         """
         names = self._parameters.nonfinite()
         if not names:

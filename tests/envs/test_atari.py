@@ -48,7 +48,7 @@ def test_a_lost_life_is_terminal_and_the_game_plays_on(training_games):
     _, steps, returned = training_games
     lives = [int(info["lives"][0]) for step, (*_, info) in zip(steps, returned, strict=True) if step.terminated[0]]
     assert lives[:5] == [4, 3, 2, 1, 5]  # the fifth loss ends the game, and the next one has five again
-    first_game = next(t for t, step in enumerate(steps) if any(game.env == 0 for game in step.games))
+    first_game = next(t for t, step in enumerate(steps) if any(game.env == 0 for game in step.episodes))
     assert sum(bool(step.terminated[0]) for step in steps[: first_game + 1]) == 5
     frames = [int(info["episode_frame_number"][0]) for *_, info in returned[:first_game]]
     assert set(np.diff(frames)) == {4}  # no reset in between, and no step without an action
@@ -57,7 +57,7 @@ def test_a_lost_life_is_terminal_and_the_game_plays_on(training_games):
 def test_what_is_seen_goes_on_over_a_lost_life(training_games):
     _, steps, _ = training_games
     lost = next(t for t, step in enumerate(steps) if step.terminated[0])
-    assert not steps[lost].games
+    assert not steps[lost].episodes
     np.testing.assert_array_equal(steps[lost].obs[0, :3], steps[lost - 1].obs[0, 1:])
     assert steps[lost].successor is steps[lost].obs
 
@@ -65,22 +65,22 @@ def test_what_is_seen_goes_on_over_a_lost_life(training_games):
 def test_every_step_is_a_transition_of_one_game(training_games):
     _, steps, _ = training_games
     for env in range(2):
-        ends = [t for t, step in enumerate(steps) for game in step.games if game.env == env]
-        lengths = [game.length for step in steps for game in step.games if game.env == env]
+        ends = [t for t, step in enumerate(steps) for game in step.episodes if game.env == env]
+        lengths = [game.length for step in steps for game in step.episodes if game.env == env]
         assert len(ends) >= 2
         assert lengths == list(np.diff([-1, *ends]))
 
 
 def test_a_new_game_begins_with_an_empty_stack(training_games):
     first, steps, _ = training_games
-    over = next(step for step in steps if step.games)
-    env = over.games[0].env
+    over = next(step for step in steps if step.episodes)
+    env = over.episodes[0].env
     for obs in (first[env], over.obs[env]):
         assert not obs[:3].any()
         assert obs[3].any()
     assert over.terminated[env]
     assert not over.truncated[env]
-    assert over.games[0].completed
+    assert over.episodes[0].completed
 
 
 def test_a_score_is_the_sum_of_raw_rewards():
@@ -92,7 +92,7 @@ def test_a_score_is_the_sum_of_raw_rewards():
     while len(games) < 2:
         step = envs.step(rng.integers(0, 6, 1))
         learned.append(float(step.reward[0]))
-        games += step.games
+        games += step.episodes
     first = games[0].length
     assert max(raw) >= 25
     assert learned == list(np.sign(raw))
@@ -108,7 +108,7 @@ def test_an_evaluation_sees_raw_rewards_and_whole_games():
         step = envs.step(rng.integers(0, 6, 1))
         rewards.append(float(step.reward[0]))
         terminals += int(step.terminated[0])
-        games += step.games
+        games += step.episodes
     assert terminals == 1
     assert max(rewards) >= 25
     assert games[0].score == sum(rewards)
@@ -120,8 +120,8 @@ def test_the_cap_truncates_and_nothing_else_ends_a_game_that_never_began():
     cut = [t for t, step in enumerate(steps) if step.truncated.any()]
     assert cut == [99, 199]  # 400 frames are 100 steps
     assert not any(step.terminated.any() for step in steps)
-    assert [game.length for game in steps[99].games] == [100, 100]
-    assert not any(game.completed for game in steps[99].games)
+    assert [game.length for game in steps[99].episodes] == [100, 100]
+    assert not any(game.completed for game in steps[99].episodes)
 
 
 def test_the_successor_of_a_truncated_step_is_the_old_games_last_state():
@@ -193,7 +193,7 @@ def test_sticky_actions_stick():
 
 def test_the_sticky_protocol_has_no_lost_lives():
     _, steps = play(breakout(protocol="sticky"), [1], 400)
-    games = [game for step in steps for game in step.games]
+    games = [game for step in steps for game in step.episodes]
     assert games
     assert sum(int(step.terminated[0]) for step in steps) == len(games)
 

@@ -6,7 +6,7 @@ import pytest
 from gymnasium import spaces
 
 from asyncrl.config import Atari
-from asyncrl.envs.base import Box, Discrete, Game
+from asyncrl.envs.base import Box, Discrete, Episode
 from asyncrl.envs.gym import GymEnvironments, build
 from asyncrl.envs.make import make
 from asyncrl.envs.registry import Factory, Registered
@@ -24,7 +24,7 @@ def test_a_discrete_state_is_one_hot_and_the_shortest_way_is_scored():
     np.testing.assert_array_equal(envs.reset([1, 2]), np.eye(5, dtype=np.float32)[[0, 0]])
     steps = [envs.step(np.array([1, t % 2])) for t in range(4)]
     np.testing.assert_array_equal(steps[2].obs[0], np.eye(5)[3])
-    assert steps[3].games == (Game(0, pytest.approx(toys.Corridor.OPTIMUM), 4, completed=True),)
+    assert steps[3].episodes == (Episode(0, pytest.approx(toys.Corridor.OPTIMUM), 4, completed=True),)
     np.testing.assert_array_equal(steps[3].terminated, [True, False])
     np.testing.assert_array_equal(steps[3].obs[0], np.eye(5)[0])  # already the next episode's
 
@@ -35,7 +35,7 @@ def test_truncation_is_no_termination_and_its_successor_is_the_old_last():
     steps = [envs.step(np.array([0])) for _ in range(45)]
     assert [t for t, step in enumerate(steps) if step.truncated[0]] == [19, 39]
     assert not any(step.terminated[0] for step in steps)
-    assert steps[19].games == steps[39].games == (Game(0, 20.0, 20, completed=False),)
+    assert steps[19].episodes == steps[39].episodes == (Episode(0, 20.0, 20, completed=False),)
 
 
 class Ends(toys.Counting):
@@ -57,7 +57,7 @@ def test_where_both_end_an_episode_termination_wins():
     np.testing.assert_array_equal(steps[6].truncated, [False, True, False])
     np.testing.assert_array_equal(steps[6].obs[:, 0], [0, 0, 0])
     np.testing.assert_array_equal(steps[6].successor[:, 0], [0, 7, 0])
-    assert [game.completed for game in steps[6].games] == [True, False, True]
+    assert [game.completed for game in steps[6].episodes] == [True, False, True]
     np.testing.assert_array_equal(steps[7].successor, steps[7].obs)
     np.testing.assert_array_equal(steps[7].obs[:, 0], [1, 1, 1])  # a reset takes no step
 

@@ -23,7 +23,7 @@ def test_rendered_atari_plays_the_same_game_as_an_evaluation(protocol):
         np.testing.assert_array_equal(step.obs, expected.obs)
         assert rendered.frame().shape == (210, 160, 3)
         assert (rendered.frame() @ LUMINANCE).mean() == pytest.approx(step.obs[0, 3].mean(), abs=0.1)
-        games += len(step.games)
+        games += len(step.episodes)
     assert rendered.frames_per_second == 15
     rendered.close()
 

@@ -92,7 +92,7 @@ class Replay:
         cut = script.truncated[t].view(-1, *[1] * (script.obs.dim() - 2))
         successor = torch.where(cut, script.reached[t], script.obs[t])
         said = (script.obs[t], script.reward[t], script.terminated[t], script.truncated[t], successor)
-        return Step(*(part.numpy() for part in said), games=())
+        return Step(*(part.numpy() for part in said), episodes=())
 
     def close(self) -> None:
         pass

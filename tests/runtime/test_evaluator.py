@@ -14,7 +14,7 @@ from asyncrl.events import Evaluated, Incident, Severity
 from asyncrl.networks.flat import flatten
 from asyncrl.rollout import Act
 from asyncrl.runtime import evaluator
-from asyncrl.runtime.evaluator import TRAINING_GAMES, EvaluationSpec, Evaluator, evaluate
+from asyncrl.runtime.evaluator import TRAINING_EPISODES, EvaluationSpec, Evaluator, evaluate
 from asyncrl.training import job_builder
 from tests.runtime.setups import children, describe, resolve
 from tests.runtime.test_worker import CountingNet, Weights
@@ -28,7 +28,7 @@ def setup(episodes=5, seed=1, **table):
     config = resolve(**table)
     spec = describe(config)
     torch.manual_seed(1)
-    return job_builder.make_evaluation(config, spec, episodes, seed, TRAINING_GAMES), flatten(
+    return job_builder.make_evaluation(config, spec, episodes, seed, TRAINING_EPISODES), flatten(
         job_builder.make_network(config, spec)
     )
 
@@ -56,7 +56,7 @@ def spec_of(lengths, episodes, make_network=Weights):
         episodes,
         1,
         1,
-        TRAINING_GAMES,
+        TRAINING_EPISODES,
     )
 
 

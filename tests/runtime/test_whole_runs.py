@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from asyncrl.envs.base import Discrete, Game, Spec, Step
+from asyncrl.envs.base import Discrete, Episode, Spec, Step
 from asyncrl.learners.a3c import A3C
 from asyncrl.learners.exploration import EpsilonGreedy
 from asyncrl.learners.n_step_q import NStepQ
@@ -64,7 +64,7 @@ class Wandering:
         s, reward, over = self.see(), self.rng.normal(size=1), self.rng.random(1) < 0.15
         for column, value in zip(self.tape, (s, torch.tensor(action[0]), float(reward[0]), bool(over[0])), strict=True):
             column.append(value)
-        games = (Game(0, 0.0, 1, True),) if over[0] else ()
+        games = (Episode(0, 0.0, 1, True),) if over[0] else ()
         return Step(s[None].numpy(), reward, over, np.zeros(1, np.bool_), s[None].numpy(), games)
 
 

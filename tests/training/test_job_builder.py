@@ -11,7 +11,7 @@ from asyncrl.learners.one_step_q import OneStepQ
 from asyncrl.learners.one_step_sarsa import OneStepSarsa
 from asyncrl.networks.heads import ActionValues, SeparateActorCritic, SharedActorCritic
 from asyncrl.optim import Adam, Momentum, RMSProp
-from asyncrl.runtime.evaluator import TRAINING_GAMES
+from asyncrl.runtime.evaluator import TRAINING_EPISODES
 from asyncrl.training import job_builder
 
 ATARI = Spec((4, 84, 84), "uint8", Discrete(6), frames_per_step=4)
@@ -56,7 +56,9 @@ def test_each_environment_of_each_worker_has_its_own_final_epsilon():
 
 
 def test_an_evaluation_has_a_small_epsilon_from_the_start():
-    exam = job_builder.make_evaluation(build({"algo": "one-step-q"}), ATARI, episodes=3, seed=1, stream=TRAINING_GAMES)
+    exam = job_builder.make_evaluation(
+        build({"algo": "one-step-q"}), ATARI, episodes=3, seed=1, stream=TRAINING_EPISODES
+    )
     assert exam.learner.exploration == EpsilonGreedy((0.01,), 0)
     assert exam.episodes == 3
 
@@ -64,7 +66,9 @@ def test_an_evaluation_has_a_small_epsilon_from_the_start():
 def test_only_training_clips_rewards():
     config = build({"algo": "one-step-q"})
     assert (
-        job_builder.make_evaluation(config, ATARI, episodes=1, seed=1, stream=TRAINING_GAMES).make_environments.args[-1]
+        job_builder.make_evaluation(config, ATARI, episodes=1, seed=1, stream=TRAINING_EPISODES).make_environments.args[
+            -1
+        ]
         is False
     )
     assert job_builder.make_job(config, ATARI, (0.1,) * 16, session=0).make_environments.args[2] is True
