@@ -18,7 +18,7 @@ BEAT_EVERY = 100  # rows replayed between two heartbeats
 FIRST_ROWS = 1024
 
 
-class EpisodeLog(NamedTuple):
+class ActionLog(NamedTuple):
     """The seeds and actions that brought B environments to their present state."""
 
     seeds: tuple[int, ...]  # B  of each one's last seeded reset
@@ -57,13 +57,13 @@ class LoggedEnvironments:
         return tuple(self._seeds)
 
     @property
-    def log(self) -> EpisodeLog | None:
+    def log(self) -> ActionLog | None:
         """Return what must be repeated; None if that is too much."""
         if not self._is_logging:
             return None
         first = int(self._start.min())
         starts = tuple(int(start) - first for start in self._start)
-        return EpisodeLog(self.seeds, tuple(self._resets), starts, self._actions[first : self._length].copy())
+        return ActionLog(self.seeds, tuple(self._resets), starts, self._actions[first : self._length].copy())
 
     def reset(self, seeds: Sequence[int | None]) -> Array:
         """Seed all environments that have a seed, and return ``[B, *O]``."""
@@ -102,7 +102,7 @@ class LoggedEnvironments:
         self._actions[: len(kept)] = kept
         self._length, self._start = len(kept), self._start - first
 
-    def replay(self, log: EpisodeLog, beat: Callable[[int], None] = lambda row: None) -> Array:
+    def replay(self, log: ActionLog, beat: Callable[[int], None] = lambda row: None) -> Array:
         """Repeat a log after a reset of all environments, and return ``[B, *O]`` as it was then.
 
         Args:
@@ -123,7 +123,7 @@ class LoggedEnvironments:
         self._start = np.array(log.starts)
         return obs
 
-    def _begin(self, log: EpisodeLog, row: int) -> Array:
+    def _begin(self, log: ActionLog, row: int) -> Array:
         both = zip(log.seeds, log.starts, strict=True)
         return self._environments.reset([seed if start == row else None for seed, start in both])
 

@@ -18,7 +18,7 @@ from asyncrl.events import Evaluated, Incident, Severity
 from asyncrl.learners.base import Learner
 from asyncrl.networks.flat import bind
 from asyncrl.rollout import reset_carry
-from asyncrl.runtime.parameters import Vector
+from asyncrl.runtime.protocols import Vector
 from asyncrl.runtime.spawn import CONTEXT, enter, start
 
 MAX_TOGETHER = 16  # episodes played side by side

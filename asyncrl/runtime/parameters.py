@@ -14,13 +14,12 @@ from torch import Tensor, nn
 
 from asyncrl.networks.flat import bind
 from asyncrl.optim import LearningRate, Optimizer
+from asyncrl.runtime.protocols import Vector
 from asyncrl.schedules import crossed
 
 STEPS, UPDATES = range(2)  # columns of a worker's row of counters
 ROW = 8  # int64 in a row: one cache line, so that no two workers write to the same
 AVERAGE_EVERY = 10  # updates of a worker between two steps of the average, each of which is a pass over θ
-
-Vector = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

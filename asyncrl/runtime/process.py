@@ -23,7 +23,7 @@ from asyncrl.runtime.reporter import Reporter
 from asyncrl.runtime.spawn import enter
 from asyncrl.runtime.worker import ActorLearner
 
-PARKED_SECONDS = 0.002  # between two looks of a parked worker at its orders
+PARKED_SECONDS = 0.002  # between two checks of its orders by a parked worker
 MOST_SKIPPED = 10_000  # updates in a row whose gradient is not finite; by then the parent has looked at the weights
 
 

@@ -1,15 +1,20 @@
 """The two protocols that let processes, simulated time and several machines stand in for each other.
 
-An actor-learner knows only a ParameterStore; a training session knows only a WorkerPool and the store's parent side.
+An actor-learner knows only a ParameterStore; a training session knows only a WorkerPool and SessionParameters.
 """
 
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from asyncrl.events import Event, WorkerState
+from asyncrl.optim import LearningRate
+
+Vector: TypeAlias = NDArray[np.float32]
 
 
 class ParameterStore(Protocol):
@@ -40,6 +45,34 @@ class ParameterStore(Protocol):
 
     def sync_target(self, before: int, after: int) -> None:
         """θ⁻ ← θ where T has crossed a multiple of I_target."""
+
+
+class SessionParameters(ParameterStore, Protocol):
+    """What a training session needs of the shared numbers besides: checkpoints, evaluations, checks."""
+
+    @property
+    def workers(self) -> int:
+        """How many workers count their steps."""
+
+    @property
+    def learning_rate(self) -> LearningRate:
+        """η by T."""
+
+    @property
+    def evaluated(self) -> Vector:
+        """``[P]`` weights that evaluations use, read-only."""
+
+    def steps(self, worker: int) -> int:
+        """Return how many steps a worker has counted."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return a copy of all that a checkpoint must hold, by name."""
+
+    def restore_vectors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over a checkpoint's vectors, and leave all counters as they are."""
+
+    def nonfinite(self) -> list[str]:
+        """Return which of the vectors hold a number that is not finite."""
 
 
 class WorkerPool(Protocol):

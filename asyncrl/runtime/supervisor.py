@@ -44,7 +44,7 @@ class ProcessPool:
         self.states = dict(states or {})  # the latest of each worker
         self.job, self._parameters, self.control = job, parameters, control
         self._slots = [WorkerSlot(i, self.states.get(i)) for i in range(control.workers)]
-        self._has_state: set[int] = set()  # workers that have sent their state since the last pause was ordered
+        self._sent_state: set[int] = set()  # workers that have sent their state since the last pause was ordered
         self._pauses = 0
         self._arrived = threading.Event()
         self._is_stopping = False
@@ -147,7 +147,7 @@ class ProcessPool:
             event = reader.events.get()
             if isinstance(event, WorkerState):
                 self.states[slot.i] = event
-                self._has_state.add(slot.i)
+                self._sent_state.add(slot.i)
             elif isinstance(event, Incident) and event.is_fatal:
                 yield self._handle_failure(slot, event, is_accident=False)
                 return
@@ -161,7 +161,7 @@ class ProcessPool:
         assert slot.process is not None
         slot.process.join(EXITING_SECONDS if self._is_ending else JOIN_SECONDS)  # the end waits for all together
         code = slot.process.exitcode
-        was_stopped = slot.hung is not None and self._is_stopping  # it had its time
+        was_stopped = slot.hung is not None and self._is_stopping  # it was killed after STOP_SECONDS
         if was_stopped or (not code and self._is_ending):  # or it has sent all, though it may exit slowly
             self._close(slot)
             return
@@ -215,23 +215,23 @@ class ProcessPool:
 
     def _kill_if_hung(self, slot: WorkerSlot, passed: float) -> None:
         """Kill a worker that hangs; its exit is then handled like any other."""
-        if slot.i in self._has_state and self.control.pause and not self._is_stopping:
-            slot.still = 0.0
+        if slot.i in self._sent_state and self.control.pause and not self._is_stopping:
+            slot.seconds_without_progress = 0.0
             return
         slot.observe_progress(self._progress(slot.i), passed)
         patience = slot.patience(self.job.hang_seconds)
-        if slot.still > (min(patience, STOP_SECONDS) if self._is_stopping else patience):
+        if slot.seconds_without_progress > (min(patience, STOP_SECONDS) if self._is_stopping else patience):
             assert slot.process is not None
-            slot.hung = slot.hung or slot.still
+            slot.hung = slot.hung or slot.seconds_without_progress
             slot.process.kill()
 
     def park(self) -> Iterator[Event]:
         """Park all workers between two rollouts, yielding their events; ``states`` is then up to date."""
-        self._has_state.clear()
+        self._sent_state.clear()
         self._pauses += 1
         self.control.park(self._pauses)
         parked = self.control.parked
-        while any(slot.reader and not (parked[slot.i] and slot.i in self._has_state) for slot in self._slots):
+        while any(slot.reader and not (parked[slot.i] and slot.i in self._sent_state) for slot in self._slots):
             yield from self.events(timeout=0.01)
 
     def release(self) -> None:
@@ -245,6 +245,6 @@ class ProcessPool:
         """Ask all workers to end after the current rollout; those that have not after a while are killed."""
         if not self._is_stopping:
             for slot in self._slots:
-                slot.still = 0.0
+                slot.seconds_without_progress = 0.0
         self._is_stopping = True
         self.control.stop()

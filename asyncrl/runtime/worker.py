@@ -75,7 +75,7 @@ class ActorLearner:
         """Collect one rollout and apply its gradient; yield the name of each phase as it ends.
 
         No shared value is read before a yield and used after it, but those of the rollout's start (θ′, its version, T)
-        and, at the end, numbers that are only reported (``policy_lag`` and the Update's T).
+        and, at the end, numbers that are only reported (``policy_lag``, the Update's T and updates).
         """
         parameters, learner = self.parameters, self.learner
         if self.snapshot is not None:
@@ -84,9 +84,10 @@ class ActorLearner:
         self.grad.zero_()  # dθ ← 0
         yield "pull"
 
-        @torch.no_grad()
         def act(obs: Tensor, carry: Carry) -> Act:
-            return learner.act(self.net, obs, carry, T, self.generator)
+            # Not around the generator: no_grad would then hold for other code between two phases.
+            with torch.no_grad():
+                return learner.act(self.net, obs, carry, T, self.generator)
 
         rollout, episodes = yield from self.stream.collect(act)  # ≤ t_max steps
         loss = learner.loss(self.net, self.target, rollout)
@@ -100,9 +101,10 @@ class ActorLearner:
         if is_finite:
             parameters.apply(self.worker, self.grad, before)  # θ ← θ − …, no lock
         parameters.sync_target(before, after)  # if T mod I_target = 0: θ⁻ ← θ
+        updates = parameters.updates
         yield "apply"
         statistics = {}
         if is_finite:
             statistics = {name: float(value) for name, value in loss.statistics.items()}
             statistics |= {"loss": float(loss.total.detach()) / steps, "grad_norm": norm, "policy_lag": lag}
-        return Update(steps, is_finite, statistics, episodes, after, parameters.updates)
+        return Update(steps, is_finite, statistics, episodes, after, updates)

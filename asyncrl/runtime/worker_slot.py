@@ -51,7 +51,7 @@ class WorkerSlot:
         self.due: float | None = None  # when the next process is to start
         self.failures: deque[float] = deque()  # times of the recent ones
         self.progress = 0  # at the last look
-        self.still = self.rollout = 0.0  # seconds without progress; usual seconds of a rollout
+        self.seconds_without_progress = self.rollout = 0.0  # seconds without progress; usual seconds of a rollout
         self.has_progressed = False  # at all
         self.hung: float | None = None  # seconds without progress, where the process was killed for that
 
@@ -60,15 +60,15 @@ class WorkerSlot:
         self.reader = reader
         self.saved, self.due, self.hung = None, None, None
         self.started += 1
-        self.progress, self.still, self.rollout, self.has_progressed = progress, 0.0, 0.0, False
+        self.progress, self.seconds_without_progress, self.rollout, self.has_progressed = progress, 0.0, 0.0, False
 
     def observe_progress(self, progress: int, passed: float) -> None:
         """Take in a worker's progress, ``passed`` seconds after the last look."""
-        self.still += passed
+        self.seconds_without_progress += passed
         if progress != self.progress:
             if self.has_progressed:  # the first rollout includes the start of the process
-                self.rollout += 0.1 * (self.still - self.rollout)
-            self.progress, self.still, self.has_progressed = progress, 0.0, True
+                self.rollout += 0.1 * (self.seconds_without_progress - self.rollout)
+            self.progress, self.seconds_without_progress, self.has_progressed = progress, 0.0, True
 
     def patience(self, hang_seconds: float) -> float:
         """Return after how many seconds without progress the worker is taken to hang."""

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from asyncrl.envs.base import Array
 from asyncrl.events import WorkerState
 from asyncrl.rollout import Act, Stream
-from asyncrl.runtime.action_log import EpisodeLog, LoggedEnvironments
+from asyncrl.runtime.action_log import ActionLog, LoggedEnvironments
 from asyncrl.runtime.random_streams import Key
 from asyncrl.runtime.worker import ActorLearner
 
@@ -26,7 +27,9 @@ def capture(actor: ActorLearner, environments: LoggedEnvironments, key: Key, ste
         key: of its random streams.
         steps: that it has counted, by which a checkpoint sees whether the state is its last one.
     """
-    state: dict[str, Any] = {"torch_rng": bytes(actor.generator.get_state().numpy()).hex(), "steps": steps}
+    state: dict[str, Any] = {"torch_rng": _hex(actor.generator.get_state()), "steps": steps}
+    # A user's network or environment may draw from torch's global generator.
+    state["global_torch_rng"] = _hex(torch.get_rng_state())
     arrays: dict[str, Array] = {}
     if log := environments.log:
         state |= {"key": key, "record": log._asdict()}
@@ -43,15 +46,24 @@ def restore(
         Why the environments could not be brought back, and a traceback; both empty where they were. Their episodes must
         then start anew; random numbers of actions go on in any case.
     """
-    actor.generator.set_state(torch.frombuffer(bytearray.fromhex(saved.state["torch_rng"]), dtype=torch.uint8))
+    actor.generator.set_state(_bytes(saved.state["torch_rng"]))
+    torch.set_rng_state(_bytes(saved.state.get("global_torch_rng", saved.state["torch_rng"])))
     if "record" not in saved.state:
         return "took more actions than are kept", ""
-    log = EpisodeLog(**saved.state["record"], actions=saved.arrays["actions"])
+    log = ActionLog(**saved.state["record"], actions=saved.arrays["actions"])
     try:
         obs = environments.replay(log, beat)
     except Exception:
         return "failed as they repeated their actions", traceback.format_exc()
     return ("", "") if restore_stream(actor.stream, saved.arrays, obs) else ("did not repeat their observations", "")
+
+
+def _hex(state: Tensor) -> str:
+    return bytes(state.numpy()).hex()
+
+
+def _bytes(text: str) -> Tensor:
+    return torch.frombuffer(bytearray.fromhex(text), dtype=torch.uint8)
 
 
 def stream_arrays(stream: Stream) -> dict[str, Array]:

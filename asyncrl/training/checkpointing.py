@@ -6,11 +6,11 @@ from typing import Any
 import torch
 
 from asyncrl.events import WorkerState
-from asyncrl.runtime.parameters import SharedParameters
+from asyncrl.runtime.protocols import SessionParameters
 from asyncrl.store.checkpoint import Checkpoint
 
 
-def take(parameters: SharedParameters, states: Mapping[int, WorkerState], meta: dict[str, Any]) -> Checkpoint:
+def take(parameters: SessionParameters, states: Mapping[int, WorkerState], meta: dict[str, Any]) -> Checkpoint:
     """Return everything a run needs in order to go on."""
     tensors = parameters.tensors()
     # A worker that was killed may have sent its state before its last steps: that state is left out.

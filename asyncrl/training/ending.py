@@ -37,7 +37,7 @@ class Ending:
         return self.signals.received is not None or self._stop_reason is not None
 
     @property
-    def is_near(self) -> bool:
+    def is_requested(self) -> bool:
         """Return whether there is any reason to end."""
         return self.failure is not None or self.is_stopped
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from asyncrl.events import Evaluated, Incident
 from asyncrl.runtime.evaluator import EvaluationSpec, Evaluator
-from asyncrl.runtime.parameters import SharedParameters
+from asyncrl.runtime.protocols import SessionParameters
 from asyncrl.schedules import crossed
 from asyncrl.store.rows import read_rows
 
@@ -42,7 +42,7 @@ class Evaluations:
         """Return whether it is time for an evaluation at T steps."""
         return self.is_on and crossed(self._last, T, self._period)
 
-    def evaluate(self, parameters: SharedParameters, tick: Callable[[], bool]) -> Iterator[Evaluated | Incident]:
+    def evaluate(self, parameters: SessionParameters, tick: Callable[[], bool]) -> Iterator[Evaluated | Incident]:
         """Evaluate the present parameters.
 
         Args:

@@ -15,8 +15,7 @@ from asyncrl.config import RunConfig
 from asyncrl.errors import Exit
 from asyncrl.events import Event, Incident, Severity
 from asyncrl.runtime.evaluator import EvaluationSpec
-from asyncrl.runtime.parameters import SharedParameters
-from asyncrl.runtime.protocols import WorkerPool
+from asyncrl.runtime.protocols import SessionParameters, WorkerPool
 from asyncrl.schedules import crossed
 from asyncrl.store.document import Status
 from asyncrl.store.retrying_writer import RetryingWriter
@@ -39,7 +38,7 @@ class Session:
         run: Path,
         config: RunConfig,
         pool: WorkerPool,
-        parameters: SharedParameters,
+        parameters: SessionParameters,
         evaluation: EvaluationSpec | None,
         document: dict[str, Any],
         show: Callable[[Progress], None],
@@ -114,11 +113,11 @@ class Session:
         with self._pool:
             self._evaluations.start()
             while self._pool.is_running:
-                self._take_in(self._pool.events(POLL_SECONDS))
+                self._record(self._pool.events(POLL_SECONDS))
                 T = self._parameters.T
                 if T > before:
                     self._metrics.clock.start()
-                if self._is_working and self._guard.is_alarmed():
+                if self._is_working and self._guard.finds_nonfinite():
                     with self._paused():
                         self._roll_back_if_nonfinite()
                 self._retry_writes()
@@ -134,9 +133,9 @@ class Session:
 
     @property
     def _is_working(self) -> bool:
-        return self._pool.is_running and not self._ending.is_near and not self._is_complete
+        return self._pool.is_running and not self._ending.is_requested and not self._is_complete
 
-    def _take_in(self, events: Iterable[Event], code: Exit = Exit.WORKER_FAILED) -> None:
+    def _record(self, events: Iterable[Event], code: Exit = Exit.WORKER_FAILED) -> None:
         """Record events; a fatal Incident ends the session with an exit code."""
         for event in events:
             self._metrics.add(event)
@@ -161,7 +160,7 @@ class Session:
     @contextmanager
     def _paused(self) -> Iterator[None]:
         """Park all workers and stop the clock."""
-        self._take_in(self._pool.park())
+        self._record(self._pool.park())
         self._metrics.clock.stop()
         yield
         self._pool.release()
@@ -171,12 +170,12 @@ class Session:
     def _roll_back_if_nonfinite(self) -> None:
         incident = self._guard.roll_back_if_nonfinite()
         if incident and not (incident.is_fatal and self._ending.failure):  # the run has failed only once
-            self._take_in([incident])
+            self._record([incident])
 
     def _give_up(self, reason: str) -> None:
         """End because of the store, unless the session has failed already."""
         if self._ending.failure is None:
-            self._take_in([Incident("store", Severity.FATAL, reason)], Exit.DISK_FULL)
+            self._record([Incident("store", Severity.FATAL, reason)], Exit.DISK_FULL)
 
     def _retry_writes(self) -> None:
         """Write what waits for room, and give up where a checkpoint has waited for too long."""
@@ -199,15 +198,15 @@ class Session:
         return True
 
     def _evaluate(self) -> None:
-        for result in self._evaluations.evaluate(self._parameters, self._tick):
+        for result in self._evaluations.evaluate(self._parameters, self._keep_waiting):
             if isinstance(result, Incident):
-                self._take_in([result])
+                self._record([result])
                 continue
             row = self._metrics.write_evaluation(result, self._document["protocol"], "training")
             if self._writer.saved == result.T and not math.isnan(row["mean"]):
                 self._writer.mark_if_best(result.T, row["mean"])
 
-    def _tick(self) -> bool:
+    def _keep_waiting(self) -> bool:
         """Refresh the view during an evaluation; return False where the session is to stop."""
         self._view("evaluating")
         return not self._ending.is_stopped
@@ -218,17 +217,17 @@ class Session:
         self._roll_back_if_nonfinite()
         if not self._parameters.nonfinite():
             self._save_last()
-        if self._evaluations.is_on and not self._ending.is_near:
+        if self._evaluations.is_on and not self._ending.is_requested:
             self._evaluate()
         self._end()
 
     def _save_last(self) -> None:
         """Save the last checkpoint; on a full disk wait for room, unless the run is asked to end."""
         while not self._save():
-            while not (self._writer.should_retry_save or self._writer.gave_up or self._ending.is_near):
+            while not (self._writer.should_retry_save or self._writer.gave_up or self._ending.is_requested):
                 time.sleep(POLL_SECONDS)
                 self._view("waiting")
-            if self._writer.gave_up or self._ending.is_near:
+            if self._writer.gave_up or self._ending.is_requested:
                 self._give_up(f"the last checkpoint could not be saved: {self._writer.reason}")
                 return
 

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from asyncrl.events import Incident, Severity
-from asyncrl.runtime.parameters import SharedParameters
+from asyncrl.runtime.protocols import SessionParameters
 from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store.checkpoint import CheckpointError
 
@@ -15,13 +15,13 @@ ROLLBACKS = 3  # to an earlier checkpoint, before a run is given up
 class WeightGuard:
     """Looks whether θ, θ⁻ and g are finite: numbers that are not would spread to all workers."""
 
-    def __init__(self, run: Path, parameters: SharedParameters) -> None:
+    def __init__(self, run: Path, parameters: SessionParameters) -> None:
         """Guard the parameters of a run."""
         self._run, self._parameters = run, parameters
         self._checked = 0.0
         self._rollbacks = 0
 
-    def is_alarmed(self) -> bool:
+    def finds_nonfinite(self) -> bool:
         """Return whether a number is not finite; it is looked at now and then only."""
         if time.monotonic() - self._checked <= CHECK_SECONDS:
             return False

@@ -69,7 +69,9 @@ def test_the_last_checkpoint_holds_what_was_there_when_all_had_ended(finished):
     assert last.step == finished.shared.T == int(last.tensors["counters"][:, STEPS].sum())
     for name, tensor in finished.shared.tensors().items():
         assert torch.equal(last.tensors[name], tensor)
-    assert [sorted(state) for state in last.workers] == [["key", "record", "steps", "torch_rng"]] * 2
+    assert [sorted(state) for state in last.workers] == [
+        ["global_torch_rng", "key", "record", "steps", "torch_rng"]
+    ] * 2
     assert finished.saved[-1][2] == []
     assert last.meta["health"] == {"skipped": 0, "restarts": 0}
 
