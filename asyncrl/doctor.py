@@ -1,4 +1,4 @@
-"""Checks whether this machine can train: one line a check, with advice for one that fails.
+"""Checks whether this machine can train: one line per check, with advice if it fails.
 
 system/machine.py has the checks of cores, memory and disk, which every run makes, too.
 """
@@ -110,7 +110,7 @@ def compiler() -> Check:
     """Check that the compiled kernels are used."""
     if native.load() is not None:
         return Check("compiler", "ok", native.status())
-    effect = "Training works, but learning from frames is slower"
+    effect = "Training works, but is slower on Atari"
     advice = f"{effect}. Install gcc, or set CC." if native.status() == native.NO_COMPILER else f"{effect}."
     return Check("compiler", "warn", native.status(), advice)
 
@@ -151,4 +151,4 @@ def emulator() -> Check:
         pong.step(np.zeros(1, dtype=np.int64))
     finally:
         pong.close()
-    return Check("emulator", "ok", f"pong steps, frames are {' × '.join(map(str, obs.shape[1:]))} {obs.dtype}")
+    return Check("emulator", "ok", f"pong runs; an observation is {' × '.join(map(str, obs.shape[1:]))} {obs.dtype}")

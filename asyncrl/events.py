@@ -1,4 +1,4 @@
-"""Events that worker processes send to the parent process, each through its own pipe, and what the view shows."""
+"""Events of a run: messages of the workers and the evaluator to the parent process, and incidents in the parent."""
 
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeAlias
@@ -10,7 +10,7 @@ RECENT_EPISODES = 100  # in a mean score
 
 
 class EpisodeEnd(NamedTuple):
-    """A finished game."""
+    """A finished training episode."""
 
     worker: int
     score: float  # true, unclipped sum of rewards
@@ -22,7 +22,7 @@ class EpisodeEnd(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """What one worker did since its last Interval; ratios are formed where they are written."""
+    """What one worker did since its last Interval, as sums; ``Metrics.write`` divides them."""
 
     worker: int
     steps: int
@@ -30,7 +30,7 @@ class Interval(NamedTuple):
     skipped: int  # gradients that were not finite, and not applied
     sums: dict[str, float]  # learner's statistics summed over updates, e.g. "loss", "entropy", "grad_norm"
     T: int
-    applied: int  # updates, by all workers: also by workers that died since
+    global_updates: int  # updates applied by all workers, including workers that have died
     seconds: dict[str, float]  # in each phase of the worker's loop; empty where a run is not profiled
 
 
@@ -56,9 +56,9 @@ class Incident(NamedTuple):
     severity: Severity
     message: str  # one line
     traceback: str = ""
-    worker: int | None = None  # None: no single worker's
-    seeds: tuple[int, ...] = ()  # of its environments, where they are known
-    steps: int = 0  # that it had made with them
+    worker: int | None = None  # None: it does not belong to one worker
+    seeds: tuple[int, ...] = ()  # last seeds of the worker's environments, if known
+    steps: int = 0  # made by the worker's process before the incident
     is_replaced: bool = False  # by another process
 
     @property
@@ -84,7 +84,7 @@ class Evaluated(NamedTuple):
     """The finished evaluation of one snapshot."""
 
     T: int
-    scores: tuple[float, ...]  # one a game, whole and unclipped
+    scores: tuple[float, ...]  # one for each episode, unclipped
     lengths: tuple[int, ...]  # steps
 
 

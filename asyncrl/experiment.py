@@ -67,7 +67,7 @@ def train(
         Stopped: by a signal; the run can be resumed.
     """
     spec = spec or environments.describe(config.env, config.atari)
-    plan = job_builder.schedule(config)
+    plan = job_builder.worker_layout(config)
     rng = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(PARENT_STREAM,)))
     torch.manual_seed(int(rng.integers(2**63)))  # first: initial weights do not depend on the number of threads
     final = draw_final(plan.workers * plan.envs, config.exploration.final, config.exploration.probability, rng)
@@ -146,7 +146,7 @@ def _resume(run: Path, frames: int | None, show: ShowProgress) -> Path:
         done, asked = saved.step * spec.frames_per_step, config.frames
         raise InputError(f"{run.name} has done {done:,} of {asked:,} frames; give it more with --frames.")
     _refuse_changes(run, configuration.build(saved.meta["config"]), config)
-    plan = job_builder.schedule(config)
+    plan = job_builder.worker_layout(config)
     final = tuple(document["exploration"] or (0.0,) * (plan.workers * plan.envs))
     sessions = int(document["sessions"]) + 1
     job = job_builder.make_job(config, spec, final, sessions)
@@ -183,7 +183,7 @@ def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) 
     spec = environments.describe(config.env, config.atari)
     saved = checkpoints.load(run, which)
     evaluation = job_builder.make_evaluation(config, spec, episodes, seed, LATER_EPISODES)
-    result = evaluate_weights(evaluation, saved.evaluated, saved.step)
+    result = evaluate_weights(evaluation, saved.evaluation_weights, saved.step)
     row: dict[str, Any] = saved.meta["counts"] | evaluation_row(result, document["protocol"], "eval") | {"seed": seed}
     with Writer(run) as writer:
         writer.append("evaluations", row)
@@ -199,7 +199,7 @@ def play(run: Path, which: str = "last", seed: int = 1) -> Iterator[tuple[NDArra
     evaluation = job_builder.make_evaluation(config, spec, 1, seed, LATER_EPISODES)
     score = 0.0
     try:
-        for step in play_steps(evaluation, saved.evaluated, rendered, saved.step):
+        for step in play_steps(evaluation, saved.evaluation_weights, rendered, saved.step):
             score += float(step.reward[0])
             yield rendered.frame(), score
             if step.episodes:

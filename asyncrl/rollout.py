@@ -18,7 +18,7 @@ class Act(NamedTuple):
     """A decision for B environments."""
 
     action: Tensor  # [B] int64, or [B, A] float32
-    carry: Carry  # after the observation; the learner does not keep it
+    carry: Carry  # after this observation; the caller keeps it for the next call
     epsilon: Tensor | None = None  # [B]  exploration; None for a policy
 
 
@@ -33,7 +33,7 @@ class Rollout(NamedTuple):
     action: Tensor  # [T, B] int64, or [T, B, A] float32
     reward: Tensor  # [T, B] float32  r_i, earned by action i
     discount: Tensor  # [T, B] float32  γ, and 0 where s_{i+1} is terminal; truncation is not termination
-    keep: Tensor  # [T+1, B] bool: False where the step before it, if there is one here, was terminal
+    keep: Tensor  # [T+1, B] bool: False where the previous step of this rollout was terminal: the carry is reset there
     next_action: Tensor | None  # [B]  a_t, chosen but not yet taken (Sarsa)
     carry: Carry  # recurrent state before obs[0]; () when feed-forward
 
@@ -58,7 +58,7 @@ def n_step_returns(reward: Tensor, discount: Tensor, bootstrap: Tensor) -> Tenso
 
 
 class Stream:
-    """Steps B environments without end, and keeps what must live from one rollout to the next."""
+    """Collects rollouts from B environments; between rollouts it keeps observation, carry and planned action."""
 
     def __init__(
         self, environments: Environments, seeds: Sequence[int], t_max: int, gamma: float, fresh: Carry, look_ahead: bool
@@ -129,20 +129,20 @@ class Stream:
             self.planned = act(self.current, self.carry)
             next_action = self.planned.action
             yield "act"
-            if step.truncated.any():  # a′ of the state really reached, not of the new episode's first
+            if step.truncated.any():  # a′ for the truncated state, not for the new episode
                 reached = act(self._obs[end], choice.carry).action
                 next_action = torch.where(torch.from_numpy(step.truncated), reached, next_action)
                 yield "act"
-        steps = self._action[:end], self._reward[:end], self._discount[:end]
-        return Rollout(self._obs[: end + 1], *steps, self._keep[: end + 1], next_action, carry), episodes
+        per_step = self._action[:end], self._reward[:end], self._discount[:end]
+        return Rollout(self._obs[: end + 1], *per_step, self._keep[: end + 1], next_action, carry), episodes
 
 
 def reset_carry(carry: Carry, ended: NDArray[np.bool_]) -> Carry:
     """Return the carry with zeros where an episode of ``[B]`` has ended."""
     if not carry or not ended.any():
         return carry
-    fresh = torch.from_numpy(ended)[:, None]  # [B, 1]
-    return tuple(part.masked_fill(fresh, 0.0) for part in carry)  # a product would keep a NaN
+    mask = torch.from_numpy(ended)[:, None]  # [B, 1]
+    return tuple(part.masked_fill(mask, 0.0) for part in carry)  # multiplication by 0 would keep a NaN
 
 
 def _epsilon_of(epsilon: Tensor | None, env: int) -> float | None:

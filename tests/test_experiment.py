@@ -134,9 +134,9 @@ def test_averaging_leaves_training_as_it_is(tmp_path, algo):
     assert same(*runs)
     plain, averaged = (load(run) for run in runs)
     assert "average" not in plain.tensors
-    assert plain.evaluated is plain.tensors["theta"]
-    assert averaged.evaluated is averaged.tensors["average"]
-    distance = (averaged.evaluated - averaged.tensors["theta"]).norm()
+    assert plain.evaluation_weights is plain.tensors["theta"]
+    assert averaged.evaluation_weights is averaged.tensors["average"]
+    distance = (averaged.evaluation_weights - averaged.tensors["theta"]).norm()
     assert 0 < distance < (averaged.tensors["theta"]).norm()
 
 
@@ -147,7 +147,7 @@ def test_resume_goes_on_with_the_average_bit_for_bit(tmp_path):
     half = experiment.train(resolve(**fixed | {"frames": 600}), tmp_path)
     experiment.resume(half, frames=1_200)
     assert same(whole, half)
-    assert torch.equal(load(whole).evaluated, load(half).evaluated)
+    assert torch.equal(load(whole).evaluation_weights, load(half).evaluation_weights)
 
 
 def test_evaluate_plays_with_the_average(tmp_path, monkeypatch):

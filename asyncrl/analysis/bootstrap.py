@@ -51,7 +51,7 @@ def iqm(samples: Samples) -> Array:
     sizes = [each.shape[1] for each in samples]
     weights = np.repeat([1 / (len(sizes) * n) for n in sizes], sizes)
     order = np.argsort(scores, axis=1)
-    ends = np.cumsum(weights[order], axis=1)  # of the part of [0, 1] that each run covers
+    ends = np.cumsum(weights[order], axis=1)  # cumulated weight after each run, up to 1
     inside = np.clip(np.minimum(ends, 0.75) - np.maximum(ends - weights[order], 0.25), 0, None)
     return np.asarray((np.take_along_axis(scores, order, axis=1) * inside).sum(axis=1) / 0.5)
 
@@ -81,7 +81,7 @@ def aggregate(scores: Scores, statistic: Callable[[Samples], Array], seed: int =
 def probability_of_improvement(x: Scores, y: Scores, seed: int = SEED) -> Interval:
     """Return the probability that a run of x scores higher than one of y on the same game, a tie counting half.
 
-    The mean over games of U / (n m), U being Mann and Whitney's; raise ValueError unless both have the same games.
+    This is the mean over games of U / (n m) with the Mann–Whitney statistic U. Raise ValueError if the games differ.
     """
     if set(x) != set(y):
         raise ValueError("both need runs of the same games")

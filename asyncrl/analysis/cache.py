@@ -1,4 +1,4 @@
-"""Step "load" of the pipeline, its cache: rows of a run as an Arrow table, from JSON lines or from a cached copy.
+"""Rows of a run as an Arrow table, from JSON lines or from a cached copy (part of step "load" of the pipeline).
 
 Only finished runs are cached, in ``<results>/.compact``, one cache file per ``*.jsonl`` file. A cache file stores the
 size and modification time of its source; if they differ, or the cache file cannot be read, the source is parsed again.

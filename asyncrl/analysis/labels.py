@@ -1,4 +1,4 @@
-"""Step "validity" of the pipeline, its labels: names runs in figures and tables by the settings that vary."""
+"""Labels of runs in figures and tables, made of the settings that vary (part of step "validity" of the pipeline)."""
 
 import json
 from collections.abc import Callable
@@ -25,10 +25,10 @@ METHOD_SETTINGS = ("t_max", "gamma")
 def with_labels(runs: pd.DataFrame) -> pd.DataFrame:
     """Add columns of text that distinguish runs.
 
-    ``task``: game and protocol. ``machine``: processor and cores, and whether compiled code was used if that
-    varies. ``method``: its set or, without sets, its algorithm. ``label``: the method and all other settings that vary;
-    a set has one label. ``variant``: the label without the number of threads. ``setup``: the label without the
-    optimiser.
+    ``task``: game and protocol. ``machine``: processor and cores; if runs differ in it, also whether compiled code was
+    used. ``method``: the name of the run's set, or its algorithm if there are no sets. ``label``: the method and all
+    other settings that vary; a set has one label. ``variant``: the label without the number of threads. ``setup``: the
+    label without the optimiser.
     """
 
     def texts(make: Callable[[pd.Series], str]) -> pd.Series:

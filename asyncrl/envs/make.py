@@ -5,7 +5,7 @@ from asyncrl.envs.atari import AtariEnvironments
 from asyncrl.envs.base import Box, Environments, Spec
 from asyncrl.envs.gym import GymEnvironments, build
 from asyncrl.envs.names import atari_protocol
-from asyncrl.envs.registry import Rom, resolve
+from asyncrl.envs.registry import Rom, parse_name
 
 
 def make(env: str, num_envs: int, *, training: bool, atari: config.Atari, num_threads: int = 1) -> Environments:
@@ -18,7 +18,7 @@ def make(env: str, num_envs: int, *, training: bool, atari: config.Atari, num_th
         atari: the Atari protocol; Atari only.
         num_threads: threads of the emulator pool; Atari only.
     """
-    named = resolve(env)
+    named = parse_name(env)
     if isinstance(named, Rom):
         return AtariEnvironments(named.name, num_envs, training=training, atari=atari, num_threads=num_threads)
     return GymEnvironments(env, [build(named) for _ in range(num_envs)])
@@ -40,4 +40,4 @@ def kind(spec: Spec) -> str:
 
 def protocol_name(env: str, atari: config.Atari) -> str:
     """Return the name that scores are reported under: ``atari-paper-noop``, ``atari-sticky-noop``, ``gymnasium``."""
-    return atari_protocol(atari.protocol, atari.noops) if isinstance(resolve(env), Rom) else "gymnasium"
+    return atari_protocol(atari.protocol, atari.noops) if isinstance(parse_name(env), Rom) else "gymnasium"

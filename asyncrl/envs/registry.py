@@ -9,7 +9,7 @@ import gymnasium
 from asyncrl.envs.names import alphanumeric
 from asyncrl.errors import InputError, nearest
 
-# importing ale_py registers its games; every process does so once
+# The import of ale_py registers its games. This call does nothing more; it shows that the import is needed.
 gymnasium.register_envs(ale_py)
 
 
@@ -35,7 +35,7 @@ class Factory(NamedTuple):
 Named: TypeAlias = Rom | Registered | Factory
 
 
-def resolve(env: str) -> Named:
+def parse_name(env: str) -> Named:
     """Parse the name of an environment.
 
     A game has three kinds of names: its ROM (``ms_pacman``), any spelling of its title (``MsPacman``, ``Ms. Pac-Man``),
@@ -67,7 +67,7 @@ def canonical(env: str) -> str:
     This is the ROM for a game (``pong`` for ``ALE/Pong-v5``), the id for another registered environment, and
     ``module:attribute`` for a factory. ``canonical(canonical(env)) == canonical(env)``.
     """
-    named = resolve(env)
+    named = parse_name(env)
     if isinstance(named, Rom):
         return named.name
     return named.id if isinstance(named, Registered) else f"{named.module}:{named.attribute}"

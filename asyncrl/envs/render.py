@@ -12,7 +12,7 @@ from asyncrl import config
 from asyncrl.envs.atari import SEEDS, SKIP, AtariEnvironments, open_emulators
 from asyncrl.envs.base import Array, Environments, Spec, Step
 from asyncrl.envs.gym import AnyEnv, GymEnvironments, build, load
-from asyncrl.envs.registry import Factory, Registered, Rom, resolve
+from asyncrl.envs.registry import Factory, Registered, Rom, parse_name
 from asyncrl.errors import InputError
 
 
@@ -31,7 +31,7 @@ def make_rendered(env: str, atari: config.Atari) -> RenderedEnvironments:
     """Build one environment that renders; raise InputError if it cannot render, or as ``make`` does."""
     # without a sound card pygame prints warnings
     os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
-    named = resolve(env)
+    named = parse_name(env)
     if isinstance(named, Rom):
         return RenderedAtari(named.name, atari)
     return RenderedGym(env, _build_rendering(env, named))

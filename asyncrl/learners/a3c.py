@@ -13,7 +13,7 @@ from asyncrl.rollout import Act, Carry, Rollout, n_step_returns
 
 @dataclass(frozen=True)
 class A3C:
-    """``∇ log π(a_i|s_i) (R − V(s_i)) + β∇H(π(s_i))``, and V towards R."""
+    """Ascends ``∇ log π(a_i|s_i) (R − V(s_i)) + β∇H(π(s_i))``, and fits V to R by least squares."""
 
     snapshots: ClassVar[bool] = True
     looks_ahead: ClassVar[bool] = False

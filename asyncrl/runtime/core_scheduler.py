@@ -1,10 +1,10 @@
 """Cooperative scheduling of workers on cores, for more workers than cores: each runs some rollouts in its turn.
 
-The operating system would switch between workers at every step of an emulator, which runs in a thread of its own. Each
+Without turns, the operating system would switch workers at every emulator step (emulators have their own threads). Each
 worker would then find the caches full of the others' weights, and its two threads would move from core to core.
 
-There is no lock. A worker that dies or is stopped in its turn is ignored a little later, and a worker that starts a
-turn beyond the number of cores only costs time.
+There is no lock. If a worker dies or is suspended during its turn, others ignore this turn after OVERDUE_SECONDS. If
+more workers than cores are in a turn at one time, nothing breaks; they are only slower.
 """
 
 import os
@@ -17,12 +17,12 @@ from asyncrl.system.machine import core_numbers
 
 TURN_ROLLOUTS = 25  # more would save little, and too many updates in a row would come from one worker
 TURN_SECONDS = 0.25  # at most, where rollouts take long
-OVERDUE_SECONDS = 2.0  # a turn that should have ended longer ago is ignored
-SHORTEST_SLEEP = 0.001  # between two looks of a worker whose turn should have come
+OVERDUE_SECONDS = 2.0  # others ignore a turn whose planned end is longer ago than this
+SHORTEST_SLEEP = 0.001  # between two checks by a waiting worker
 LONGEST_SLEEP = 0.25
-BUSY = 0.5  # the share of its turn in which a worker computes, at least, unless it waits for something else
+BUSY = 0.5  # a turn is idle if the worker's threads were able to run for less than this fraction of it
 IDLE_TURNS = 20  # in a row, after which a worker runs without turns, since it leaves its core to others anyway
-PAUSE_SECONDS = 60.0  # before it tries turns again, doubled each time
+NO_TURN_SECONDS = 60.0  # without turns after IDLE_TURNS idle ones; doubled each time
 THREADS = Path("/proc/self/task")
 
 
@@ -35,7 +35,7 @@ class CoreScheduler:
         self._cores = control.workers if cores is None else cores
         self._longest_wait = OVERDUE_SECONDS + control.workers / self._cores * TURN_SECONDS
         numbers = core_numbers()
-        self._numbers = self._bound = numbers if len(numbers) == self._cores else []
+        self._numbers = self._bound = numbers if len(numbers) == self._cores else []  # system's ids; []: never bind
         self._takes_turns = control.workers > self._cores
         self._turn_start: float | None = None
         self._rollouts = 0  # in this turn
@@ -43,7 +43,7 @@ class CoreScheduler:
         self._runnable_before = 0.0  # seconds for which this process's threads could run, until the turn began
         self._idle_turns = 0  # in a row
         self._resume_at = 0.0  # when to take turns again
-        self._pause = PAUSE_SECONDS
+        self._no_turn_seconds = NO_TURN_SECONDS
 
     def wait_for_turn(self) -> None:
         """Return at once while the turn lasts; otherwise wait for the next one."""
@@ -60,7 +60,7 @@ class CoreScheduler:
             if left > 0:
                 self._control.set_turn(self._worker, _nanoseconds(now + left))
                 return
-            self._count_idle_turns(self._turn_seconds)
+            self._suspend_turns_if_idle(self._turn_seconds)
         if now >= self._resume_at:
             self._wait(now)
             self._turn_start, self._rollouts, self._runnable_before = time.monotonic(), 0, runnable_seconds()
@@ -71,16 +71,16 @@ class CoreScheduler:
         self._turn_start = None
         self._bind(self._numbers)
 
-    def _count_idle_turns(self, seconds: float) -> None:
-        """Run without turns for a while if this worker leaves most of them unused."""
+    def _suspend_turns_if_idle(self, seconds: float) -> None:
+        """Count an idle turn; after IDLE_TURNS of them in a row, run without turns for a while."""
         if runnable_seconds() - self._runnable_before >= BUSY * seconds:
-            self._idle_turns, self._pause = 0, PAUSE_SECONDS
+            self._idle_turns, self._no_turn_seconds = 0, NO_TURN_SECONDS
             return
         self._idle_turns += 1
         if self._idle_turns == IDLE_TURNS:
             self.leave()
-            self._resume_at = time.monotonic() + self._pause
-            self._idle_turns, self._pause = 0, 2 * self._pause
+            self._resume_at = time.monotonic() + self._no_turn_seconds
+            self._idle_turns, self._no_turn_seconds = 0, 2 * self._no_turn_seconds
 
     def _wait(self, now: float) -> None:
         """Wait in line for a core, and take it."""
@@ -88,13 +88,13 @@ class CoreScheduler:
         self._control.set_turn(self._worker, -since)
         core, due = self._find_core(since)
         while core is None and time.monotonic() - now < self._longest_wait and not self._control.is_stopping:
-            # Half of the time: a core may become free earlier.
+            # Sleep for half of the expected time only, since a core may become free earlier.
             time.sleep(min(max(due / 2, SHORTEST_SLEEP), LONGEST_SLEEP))
             core, due = self._find_core(since)
         numbers = self._numbers
         if core is not None:
             self._control.set_core(self._worker, core)
-            # A turn longer than that is ignored by the others, who would then bind to the same core.
+            # Other workers ignore a turn longer than OVERDUE_SECONDS, and would bind to the same core.
             if self._turn_seconds < OVERDUE_SECONDS:
                 numbers = numbers[core : core + 1]
         end = time.monotonic() + min(self._turn_seconds, TURN_SECONDS)
@@ -102,9 +102,12 @@ class CoreScheduler:
         self._bind(numbers)
 
     def _find_core(self, since: int) -> tuple[int | None, float]:
-        """Return the core to take; or None, and the seconds until one is due for a worker that waits since then."""
+        """Return the index of a core to take and 0.0; or None and the seconds until one should be free.
+
+        ``since`` is when the worker began to wait, in nanoseconds.
+        """
         now, turn = time.monotonic(), min(self._turn_seconds, TURN_SECONDS)
-        stamps = self._control.turns.tolist()
+        stamps = self._control.turns.tolist()  # > 0: planned end of a turn; < 0: minus the start of a wait; 0: neither
         cores = self._control.cores.tolist()
         oldest_end, oldest_wait = _nanoseconds(now - OVERDUE_SECONDS), _nanoseconds(now - self._longest_wait)
         ends = {core: stamp / 1e9 for core, stamp in zip(cores, stamps, strict=True) if stamp > oldest_end}
@@ -134,7 +137,7 @@ def runnable_seconds() -> float:
     """Return for how many seconds this process's threads have run or waited for a core, all together."""
     try:
         stats = [(THREADS / thread / "schedstat").read_text() for thread in os.listdir(THREADS)]
-    except OSError:  # no Linux, or a thread that has just ended: the time they have run must do
+    except OSError:  # not Linux, or a thread has just ended: use the CPU time instead
         return time.process_time()
     return sum(int(number) for stat in stats for number in stat.split()[:2]) / 1e9
 

@@ -19,7 +19,7 @@ from asyncrl.schedules import crossed
 
 STEPS, UPDATES = range(2)  # columns of a worker's row of counters
 ROW = 8  # int64 in a row: one cache line, so that no two workers write to the same
-AVERAGE_EVERY = 10  # updates of a worker between two steps of the average, each of which is a pass over θ
+AVERAGE_EVERY = 10  # a worker adds θ to the average after this many of its updates, since that reads all of θ
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class SharedParameters:
     optimizer: Optimizer
     learning_rate: LearningRate
     target_period: int | None  # I_target, steps; None without θ⁻
-    averaging: int  # updates of all workers over which the average forgets θ to 1/e; 0: there is no average
+    averaging: int  # time constant of the average, in updates of all workers; 0: there is no average
 
     def pull(self, local: Tensor) -> None:
         """See ParameterStore."""
@@ -62,7 +62,7 @@ class SharedParameters:
         """See ParameterStore."""
         before = self.T
         self._counts[worker, STEPS] += steps
-        return before, self.T  # read again: others may have counted too, and one must see a multiple in between
+        return before, self.T  # T is read again, so that at least one worker sees it cross a multiple of I_target
 
     def apply(self, worker: int, grad: Tensor, T: int) -> None:
         """See ParameterStore."""
@@ -73,8 +73,8 @@ class SharedParameters:
         self.optimizer.apply(self._theta, grad, state, self.learning_rate(T), seen)
         if self.averaging and self._counts[worker, UPDATES] % AVERAGE_EVERY == 0:
             # Until ``averaging`` updates were applied all are weighted alike, so that the initial weights do not count.
-            steps = int((self._counts[:, UPDATES] // AVERAGE_EVERY).sum())
-            self._average.lerp_(self._theta, min(1.0, max(AVERAGE_EVERY / self.averaging, 1 / steps)))
+            averaged = int((self._counts[:, UPDATES] // AVERAGE_EVERY).sum())  # how many θ the average contains
+            self._average.lerp_(self._theta, min(1.0, max(AVERAGE_EVERY / self.averaging, 1 / averaged)))
 
     def sync_target(self, before: int, after: int) -> None:
         """See ParameterStore."""
@@ -132,17 +132,17 @@ class SharedParameters:
         return _read_only(self._theta)
 
     @property
-    def evaluated(self) -> Vector:
+    def evaluation_weights(self) -> Vector:
         """Return the ``[P]`` weights that evaluations use, read-only: the average of θ if there is one, else θ."""
         return _read_only(self._average if self.averaging else self._theta)
 
     @property
     def vectors(self) -> dict[str, Vector]:
-        """Return what learning changes, by name, read-only."""
+        """Return read-only views of θ, θ⁻, the optimiser's state and the average, by name."""
         return {name: _read_only(vector) for name, vector in self._vectors().items()}
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return a copy of all that a checkpoint must hold, by name."""
+        """Return copies of the vectors and of the counters, by name, for a checkpoint."""
         return {name: tensor.clone() for name, tensor in (self._vectors() | {"counters": self._counters}).items()}
 
     def _vectors(self) -> dict[str, Tensor]:
@@ -150,12 +150,12 @@ class SharedParameters:
         return vectors | ({"average": self._average} if self.averaging else {})
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over what a checkpoint holds."""
+        """Copy vectors and counters from a checkpoint."""
         self.restore_vectors(tensors)
         self._counters[:, : UPDATES + 1] = tensors["counters"][:, : UPDATES + 1]
 
     def restore_vectors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over a checkpoint's vectors, and leave all counters as they are."""
+        """Copy the vectors from a checkpoint, and leave all counters as they are."""
         for name, vector in self._vectors().items():
             vector.copy_(tensors[name])
 

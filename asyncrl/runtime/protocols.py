@@ -59,7 +59,7 @@ class SessionParameters(ParameterStore, Protocol):
         """η by T."""
 
     @property
-    def evaluated(self) -> Vector:
+    def evaluation_weights(self) -> Vector:
         """``[P]`` weights that evaluations use, read-only."""
 
     def steps(self, worker: int) -> int:
@@ -69,7 +69,7 @@ class SessionParameters(ParameterStore, Protocol):
         """Return a copy of all that a checkpoint must hold, by name."""
 
     def restore_vectors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over a checkpoint's vectors, and leave all counters as they are."""
+        """Copy the vectors from a checkpoint, and leave all counters as they are."""
 
     def nonfinite(self) -> list[str]:
         """Return which of the vectors hold a number that is not finite."""

@@ -9,11 +9,11 @@ class RandomStreams:
     """Seeds of a worker's torch generator and of its environments' episodes."""
 
     def __init__(self, seed: int, key: Key) -> None:
-        """Derive all from a run's seed and a worker's key.
+        """Derive all seeds from a run's seed and a worker's key.
 
         Args:
-            seed: of the run.
-            key: (session, worker), and for a process that replaces others how many it replaces.
+            seed: the run's seed.
+            key: (session, worker), or (session, worker, n) for a process that replaces n failed ones.
         """
         self.key = key
         self._seed = seed

@@ -64,7 +64,7 @@ class Reporter:
                 skipped=self.skipped,
                 sums=dict(self.sums),
                 T=T,
-                applied=updates,
+                global_updates=updates,
                 seconds=seconds,
             )
         )

@@ -13,10 +13,11 @@ from asyncrl.runtime.job import Job
 from asyncrl.runtime.parameters import SharedParameters
 from asyncrl.runtime.process import PARKED_SECONDS
 from asyncrl.runtime.spawn import CONTEXT, JOIN_SECONDS, start
-from asyncrl.runtime.worker_slot import PipeReader, WorkerSlot
+from asyncrl.runtime.worker_slot import CLOSE_SECONDS, PipeReader, WorkerSlot
 
 POLL_SECONDS = 0.1
-LAPSE_SECONDS = 1.0  # between two looks that count as no progress, at most: the parent may have been stopped itself
+MAX_CHECK_GAP = 1.0  # of the time between two checks, the most that counts as no progress: the parent may be suspended
+RELEASE_SECONDS = 1.0  # for released workers to go on
 RECENT_SECONDS = 600.0  # in which a worker's failures are counted
 FIRST_DELAY, LONGEST_DELAY = 0.25, 5.0  # seconds before a failed worker is replaced, doubled by each recent failure
 EXITING_SECONDS = 0.05  # for a process that is just exiting
@@ -62,7 +63,7 @@ class ProcessPool:
 
     def _start(self, slot: WorkerSlot) -> None:
         ours, theirs = CONTEXT.Pipe(duplex=False)
-        args = (slot.i, self.job, self._parameters, self.control, theirs, slot.saved, slot.started)
+        args = (slot.i, self.job, self._parameters, self.control, theirs, slot.saved, slot.process_count)
         try:
             # Stored at once, so that ``__exit__`` ends it also if a second Ctrl-C comes in the next lines.
             slot.process = start(process.main, args, f"asyncrl-{slot.i}", self.job.torch_threads)
@@ -81,7 +82,7 @@ class ProcessPool:
         slot.begin(reader, self._progress(slot.i))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        """End every worker: after its last rollout where it was asked to stop or is done, at once after an error."""
+        """Wait for the workers to exit, then kill those that remain; after an error, kill all at once."""
         processes = self.processes
         deadline = time.monotonic() + (JOIN_SECONDS if kind is None else 0.0)
         try:
@@ -109,14 +110,14 @@ class ProcessPool:
     @property
     def is_running(self) -> bool:
         """Return whether any worker may still send an event, or is to be replaced."""
-        return any(slot.reader is not None or slot.due is not None for slot in self._slots)
+        return any(slot.reader is not None or slot.restart_at is not None for slot in self._slots)
 
     @property
     def _is_ending(self) -> bool:
         return self._is_stopping or self._parameters.T >= self.job.budget
 
     def _progress(self, worker: int) -> int:
-        """Return a number that changes as long as a worker gets on."""
+        """Return a number that changes as long as a worker makes progress."""
         return self._parameters.steps(worker) + int(self.control.heartbeats[worker])
 
     def events(self, timeout: float = POLL_SECONDS) -> Iterator[Event]:
@@ -130,10 +131,10 @@ class ProcessPool:
             if slot.reader is not None:
                 yield from self._read(slot, slot.reader)
         now = time.monotonic()
-        passed, self._looked = min(now - self._looked, LAPSE_SECONDS), now
+        passed, self._looked = min(now - self._looked, MAX_CHECK_GAP), now
         for slot in self._slots:
-            if slot.due is not None:
-                yield from self._replace(slot, now)
+            if slot.restart_at is not None:
+                yield from self._start_replacement_if_due(slot, now)
             elif slot.reader is not None:
                 self._kill_if_hung(slot, passed)
 
@@ -141,15 +142,15 @@ class ProcessPool:
         assert slot.process is not None
         is_dead = not slot.process.is_alive()
         if is_dead:
-            reader.join(LAPSE_SECONDS)  # to its last event; an environment's own child may keep the pipe open
-        is_gone = is_dead or not reader.is_alive()  # read first: no event comes after that
+            reader.join(CLOSE_SECONDS)  # not for ever: an environment's child process may keep the pipe open
+        is_gone = is_dead or not reader.is_alive()  # before the queue is emptied: no event can follow
         while not reader.events.empty():
             event = reader.events.get()
             if isinstance(event, WorkerState):
                 self.states[slot.i] = event
                 self._sent_state.add(slot.i)
             elif isinstance(event, Incident) and event.is_fatal:
-                yield self._handle_failure(slot, event, is_accident=False)
+                yield self._handle_failure(slot, event, may_be_external=False)
                 return
             else:
                 yield event
@@ -159,20 +160,20 @@ class ProcessPool:
     def _handle_exit(self, slot: WorkerSlot) -> Iterator[Event]:
         """Tell an exit at the end of the run from a failure."""
         assert slot.process is not None
-        slot.process.join(EXITING_SECONDS if self._is_ending else JOIN_SECONDS)  # the end waits for all together
+        slot.process.join(EXITING_SECONDS if self._is_ending else JOIN_SECONDS)  # __exit__ waits longer
         code = slot.process.exitcode
-        was_stopped = slot.hung is not None and self._is_stopping  # it was killed after STOP_SECONDS
-        if was_stopped or (not code and self._is_ending):  # or it has sent all, though it may exit slowly
+        was_stopped = slot.hung_seconds is not None and self._is_stopping  # it was killed after STOP_SECONDS
+        if was_stopped or (not code and self._is_ending):  # exit code 0, or None: all was sent, it is still exiting
             self._close(slot)
             return
-        if slot.hung is not None:
-            how = f"hung: it finished no rollout for {slot.hung:.0f} seconds"
+        if slot.hung_seconds is not None:
+            how = f"hung: it finished no rollout for {slot.hung_seconds:.0f} seconds"
         elif code:
             how = "exited unexpectedly " + (f"(signal {-code})" if code < 0 else f"(exit code {code})")
         else:
             how = "exited with code 0 before the budget was reached"
         incident = Incident("worker", Severity.FATAL, f"worker {slot.i} {how}", worker=slot.i)
-        yield self._handle_failure(slot, incident, is_accident=slot.hung is None)
+        yield self._handle_failure(slot, incident, may_be_external=slot.hung_seconds is None)
 
     def _close(self, slot: WorkerSlot) -> None:
         if slot.reader is not None:
@@ -180,8 +181,8 @@ class ProcessPool:
         slot.reader = None
         self.control.clear(slot.i)
 
-    def _handle_failure(self, slot: WorkerSlot, incident: Incident, is_accident: bool) -> Incident:
-        """Have a failed worker replaced, unless that would not help; return the incident as it is to be reported."""
+    def _handle_failure(self, slot: WorkerSlot, incident: Incident, may_be_external: bool) -> Incident:
+        """Schedule a replacement of a failed worker, unless it would not help; return the incident to report."""
         assert slot.process is not None
         slot.process.join(JOIN_SECONDS)
         slot.process.kill()
@@ -189,29 +190,29 @@ class ProcessPool:
         self._close(slot)
         if self._is_ending:
             return incident._replace(severity=Severity.RECOVERED)
-        self.states.pop(slot.i, None)  # the next process does not go on from there
+        self.states.pop(slot.i, None)  # the replacement begins new episodes, not from this state
         now, restarts = time.monotonic(), self.job.restarts
-        window = max(RECENT_SECONDS, (restarts + 2) * slot.patience(self.job.hang_seconds))  # hangs take long to count
+        window = max(RECENT_SECONDS, (restarts + 2) * slot.patience(self.job.hang_seconds))
         failures = slot.count_failure(now, window)
-        cannot_recover = not is_accident and self._parameters.T == 0  # no worker has ever made a step
+        cannot_recover = not may_be_external and self._parameters.T == 0  # an error before any step would occur again
         if failures > restarts or cannot_recover:
             return incident
-        slot.due = now + min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (failures - 1))
+        slot.restart_at = now + min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (failures - 1))
         return incident._replace(severity=Severity.RECOVERED, is_replaced=True)
 
-    def _replace(self, slot: WorkerSlot, now: float) -> Iterator[Event]:
-        """Start a process in a failed one's place, when it is due."""
-        assert slot.due is not None
+    def _start_replacement_if_due(self, slot: WorkerSlot, now: float) -> Iterator[Event]:
+        """Start a process in place of a failed one, once its delay is over."""
+        assert slot.restart_at is not None
         if self._is_ending:
-            slot.due = None
-        elif now > slot.due and not self.control.pause:
+            slot.restart_at = None
+        elif now > slot.restart_at and not self.control.pause:
             try:
                 self._start(slot)
             except OSError as error:  # such as no memory
-                slot.due = None
+                slot.restart_at = None
                 message = f"worker {slot.i} cannot start: {error}"
                 incident = Incident("worker", Severity.FATAL, message, worker=slot.i)
-                yield self._handle_failure(slot, incident, is_accident=True)
+                yield self._handle_failure(slot, incident, may_be_external=True)
 
     def _kill_if_hung(self, slot: WorkerSlot, passed: float) -> None:
         """Kill a worker that hangs; its exit is then handled like any other."""
@@ -222,7 +223,7 @@ class ProcessPool:
         patience = slot.patience(self.job.hang_seconds)
         if slot.seconds_without_progress > (min(patience, STOP_SECONDS) if self._is_stopping else patience):
             assert slot.process is not None
-            slot.hung = slot.hung or slot.seconds_without_progress
+            slot.hung_seconds = slot.hung_seconds or slot.seconds_without_progress
             slot.process.kill()
 
     def park(self) -> Iterator[Event]:
@@ -237,12 +238,12 @@ class ProcessPool:
     def release(self) -> None:
         """Let parked workers go on, and wait until they do, so that none is taken for parked at the next pause."""
         self.control.release()
-        deadline = time.monotonic() + LAPSE_SECONDS
+        deadline = time.monotonic() + RELEASE_SECONDS
         while self.control.parked.any() and time.monotonic() < deadline:
             time.sleep(PARKED_SECONDS)
 
     def stop(self) -> None:
-        """Ask all workers to end after the current rollout; those that have not after a while are killed."""
+        """Ask all workers to end after the current rollout; those still running after STOP_SECONDS are killed."""
         if not self._is_stopping:
             for slot in self._slots:
                 slot.seconds_without_progress = 0.0

@@ -1,8 +1,8 @@
 """The actor-learner: the loop of Algorithms 1, S2 and S3, written once, as a generator of phases.
 
-The driver of the generator decides what a phase costs: a process runs it at full speed and measures the time between
-two yields, simulated time adds each phase's cost to a virtual clock, and tests interleave workers by hand. Processes,
-files, restoring and statistics are elsewhere.
+The code that drives the generator decides what happens between two phases: a worker process continues at once and
+measures the time between yields, tests alternate workers step by step, and a simulated clock (planned) will add each
+phase's cost to a virtual time. Processes, files, the restoring of saved states and reports are elsewhere.
 """
 
 import math
@@ -44,11 +44,11 @@ class ActorLearner:
         """Build the networks and start the environments.
 
         Args:
-            worker: which of the W.
+            worker: this worker's number, from 0 to W − 1.
             job: the run's parts.
-            parameters: the shared numbers.
+            parameters: the shared vectors and counters.
             environments: B of them.
-            streams: this worker's random numbers.
+            streams: the seeds of this worker.
         """
         self.worker, self.job, self.parameters = worker, job, parameters
         self.learner = job.learners[worker]
@@ -64,7 +64,7 @@ class ActorLearner:
         if self.learner.target_period is not None:
             self.target = job.make_network().requires_grad_(False)
             parameters.bind_target(self.target)
-        # The generator goes on from what the networks' initial weights left of torch's own.
+        # Building the networks drew from torch's global generator; the worker's generator starts from that state.
         self.generator = torch.Generator()
         self.generator.set_state(torch.get_rng_state())
         seeds = streams.first_environment_seeds(environments.num_envs)
@@ -74,8 +74,8 @@ class ActorLearner:
     def update(self) -> Generator[str, None, Update]:
         """Collect one rollout and apply its gradient; yield the name of each phase as it ends.
 
-        No shared value is read before a yield and used after it, but those of the rollout's start (θ′, its version, T)
-        and, at the end, numbers that are only reported (``policy_lag``, the Update's T and updates).
+        No shared value is read before a yield and used after it, except those of the rollout's start (θ′, its version,
+        T) and, at the end, numbers that are only reported (``policy_lag``, the Update's T and updates).
         """
         parameters, learner = self.parameters, self.learner
         if self.snapshot is not None:
@@ -94,7 +94,7 @@ class ActorLearner:
         loss.total.backward()  # type: ignore[no-untyped-call]  # dθ ← dθ + ∂loss/∂θ′
         yield "learn"
         steps = rollout.reward.numel()
-        before, after = parameters.advance(self.worker, steps)  # T ← T + 1, each
+        before, after = parameters.advance(self.worker, steps)  # T ← T + 1 for each step
         norm = clip_(self.grad, self.job.clip)
         lag = parameters.updates - version  # updates by others since the snapshot
         is_finite = math.isfinite(norm)

@@ -47,19 +47,19 @@ class WorkerSlot:
         self.i, self.saved = i, saved
         self.process: BaseProcess | None = None
         self.reader: PipeReader | None = None  # None: there is no process, or all its events were read
-        self.started = 0  # processes so far
-        self.due: float | None = None  # when the next process is to start
+        self.process_count = 0  # processes so far
+        self.restart_at: float | None = None  # when the next process is to start
         self.failures: deque[float] = deque()  # times of the recent ones
         self.progress = 0  # at the last look
         self.seconds_without_progress = self.rollout = 0.0  # seconds without progress; usual seconds of a rollout
         self.has_progressed = False  # at all
-        self.hung: float | None = None  # seconds without progress, where the process was killed for that
+        self.hung_seconds: float | None = None  # seconds without progress, where the process was killed for that
 
     def begin(self, reader: PipeReader, progress: int) -> None:
         """Take in the reader of a process that has just started, and reset what was known of the one before it."""
         self.reader = reader
-        self.saved, self.due, self.hung = None, None, None
-        self.started += 1
+        self.saved, self.restart_at, self.hung_seconds = None, None, None
+        self.process_count += 1
         self.progress, self.seconds_without_progress, self.rollout, self.has_progressed = progress, 0.0, 0.0, False
 
     def observe_progress(self, progress: int, passed: float) -> None:

@@ -35,7 +35,7 @@ class Checkpoint(NamedTuple):
     meta: dict[str, Any]  # counts and configuration, as JSON
 
     @property
-    def evaluated(self) -> Tensor:
+    def evaluation_weights(self) -> Tensor:
         """Return the ``[P]`` weights for evaluations: the running average of θ if the run has one, else θ."""
         return self.tensors.get("average", self.tensors["theta"])
 

@@ -11,14 +11,14 @@ from rich.text import Text
 from asyncrl.store.document import PROGRESS_COLUMNS, RunDocument
 from asyncrl.store.summary import Details
 from asyncrl.terminal.rendering import best_evaluation, date_text, progress_text, status_text
-from asyncrl.text import NOTHING, clock, count, number, score
+from asyncrl.text import NOTHING, clock, count, counted, number, score
 
 IN_TITLE = ("algo", "env", "threads", "network", "seed", "frames")  # not repeated among the changed settings
 SHOWN_FAILURES = 5
 
 
 def details_page(details: Details) -> RenderableType:
-    """Lay out everything that ``summary.details`` returns of a run."""
+    """Lay out what ``summary.details`` returns for a run, except ``learning``."""
     document = RunDocument.model_validate(details)
     blocks = [
         _title(details, document),
@@ -37,7 +37,7 @@ def details_page(details: Details) -> RenderableType:
 def _title(details: Details, document: RunDocument) -> RenderableType:
     config = document.config
     title = Text.assemble((document.id or NOTHING, "bold"), "   ", status_text(document.status))
-    task = f"{config.get('algo')} on {config.get('env')}, {config.get('threads')} threads"
+    task = f"{config.get('algo')} on {config.get('env')}, {counted(config.get('threads') or 0, 'thread')}"
     network = f"{config.get('network')} with {count(document.parameters)} parameters"
     work = f"{count(document.steps)} steps, {count(document.updates)} updates"
     lines = [
@@ -50,7 +50,7 @@ def _title(details: Details, document: RunDocument) -> RenderableType:
 
 
 def _reason(document: RunDocument) -> Iterator[RenderableType]:
-    """Give the reason of the status, with the last line of a traceback; run.json has the whole traceback."""
+    """Give the reason for the status, with the last "File …" line of the traceback; run.json has all of it."""
     if document.reason:
         traceback = (document.failure or {}).get("traceback") or ""
         places = [line for line in traceback.splitlines() if line.lstrip().startswith("File ")]
@@ -82,7 +82,7 @@ def _changed_settings(details: Details) -> Iterator[RenderableType]:
 def _provenance(document: RunDocument) -> RenderableType:
     made = document.provenance
     versions = ", ".join(f"{name} {version}" for name, version in made.versions.items() if version)
-    commit = f"commit {made.commit[:12]}{' with changes' if made.dirty else ''}" if made.commit else ""
+    commit = f"commit {made.commit[:12]}{' with uncommitted changes' if made.dirty else ''}" if made.commit else ""
     cores = f"{made.cpu}, {made.usable_cores} of {made.cores} cores"
     compiled = "without the compiled kernels" if made.compiled is False else ""
     return _block("Made with", "\n".join(f"  {line}" for line in (versions, commit, cores, compiled) if line))
@@ -102,7 +102,7 @@ def _profile(details: Details) -> Iterator[RenderableType]:
     profile: Mapping[str, float] = details["profile"]
     if profile:
         total = sum(profile.values())
-        grid = _grid("phase", "µs a step", "share")
+        grid = _grid("phase", "µs per step", "share")
         for phase, value in sorted(profile.items(), key=lambda pair: -pair[1]):
             grid.add_row(phase, f"{value:.1f}", f"{value / total:.0%}")
         yield _block("Time of a worker by phase", grid)
@@ -136,7 +136,7 @@ def _block(title: str, body: RenderableType) -> RenderableType:
 
 
 def _grid(*header: str) -> Table:
-    """Return an indented table without lines; a header makes its columns numbers, aligned to the right."""
+    """Return an indented table without lines; under a header, all columns except texts are aligned to the right."""
     grid = Table(box=None, padding=(0, 0, 0, 2), header_style="dim", show_header=bool(header))
     for name in header:
         grid.add_column(name, justify="left" if name in ("protocol", "kind", "") else "right", no_wrap=True)

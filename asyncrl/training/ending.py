@@ -32,20 +32,20 @@ class Ending:
         self._stop_workers()
 
     @property
-    def is_stopped(self) -> bool:
+    def is_stop_requested(self) -> bool:
         """Return whether a signal or a request came."""
         return self.signals.received is not None or self._stop_reason is not None
 
     @property
-    def is_requested(self) -> bool:
+    def must_end(self) -> bool:
         """Return whether there is any reason to end."""
-        return self.failure is not None or self.is_stopped
+        return self.failure is not None or self.is_stop_requested
 
     def status(self, is_complete: bool) -> tuple[Status, str | None]:
         """Return the run's status and the reason for it."""
         if self.failure is not None:
             return Status.FAILED, self.failure.message
-        if self.is_stopped and not is_complete:
+        if self.is_stop_requested and not is_complete:
             received = self.signals.received
             return Status.INTERRUPTED, self._stop_reason if received is None else received.name
         return Status.FINISHED, None

@@ -54,7 +54,7 @@ class Evaluations:
         """
         assert self._evaluator is not None
         T = parameters.T
-        self._evaluator.submit(parameters.evaluated, T)
+        self._evaluator.submit(parameters.evaluation_weights, T)
         while True:
             result = self._evaluator.poll(POLL_SECONDS)
             if result is not None:

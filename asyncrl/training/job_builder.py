@@ -1,7 +1,7 @@
 """Builds a run's parts from its RunConfig: the only file that names concrete learners and optimisers.
 
-The configuration counts in frames; they become steps here and nowhere else. What is sent to another process is a
-partial of a function of this module.
+The configuration counts in frames; ``steps`` converts them to agent steps. (training/session.py converts its budget
+and periods itself.) Callables for another process are partials of functions of this module, since these can be pickled.
 """
 
 from collections.abc import Callable, Mapping
@@ -74,12 +74,12 @@ def make_environments(config: RunConfig, num_threads: int, training: bool, num_e
     )
 
 
-def make_learner(config: RunConfig, spec: Spec, final: tuple[float, ...], anneal_steps: int) -> Learner[Any]:
+def make_learner(config: RunConfig, spec: Spec, final: tuple[float, ...], epsilon_steps: int) -> Learner[Any]:
     """Make the run's learner with its final ε, one an environment (unused by policy methods)."""
     if config.is_policy_method:
         return A3C(entropy=config.entropy, value_weight=config.value_weight)
     period = steps(config.target_frames, spec)
-    return VALUE_METHODS[config.algo](EpsilonGreedy(final, anneal_steps), period)
+    return VALUE_METHODS[config.algo](EpsilonGreedy(final, epsilon_steps), period)
 
 
 def make_optimizer(config: RunConfig) -> Optimizer:
@@ -97,38 +97,38 @@ def steps(frames: int, spec: Spec) -> int:
     return max(1, frames // spec.frames_per_step)
 
 
-def anneal_steps(config: RunConfig, spec: Spec) -> int | None:
+def learning_rate_steps(config: RunConfig, spec: Spec) -> int | None:
     """Return after how many steps the learning rate is 0; None where it stays as it is."""
     frames = config.optimizer.anneal_frames or config.frames
     return steps(frames, spec) if config.optimizer.anneal else None
 
 
-class Schedule(NamedTuple):
+class WorkerLayout(NamedTuple):
     """How environments are shared out: many workers with B each, or for A2C one worker with all of them."""
 
     workers: int
     envs: int  # B, of one worker
-    threads: int  # of torch and of the emulators, in one worker
+    cpu_threads: int  # threads of torch, and of the emulator pool, in one worker
 
 
-def schedule(config: RunConfig) -> Schedule:
-    """Return the asynchronous schedule, or A2C's synchronous one."""
+def worker_layout(config: RunConfig) -> WorkerLayout:
+    """Return the layout of the asynchronous methods, or A2C's single worker."""
     if config.algo == "a2c":
-        return Schedule(1, config.threads * config.envs_per_thread, min(config.threads, cores()))
-    return Schedule(config.threads, config.envs_per_thread, 1)
+        return WorkerLayout(1, config.threads * config.envs_per_thread, min(config.threads, cores()))
+    return WorkerLayout(config.threads, config.envs_per_thread, 1)
 
 
 def make_job(config: RunConfig, spec: Spec, final: tuple[float, ...], session: int) -> Job:
     """Put a run's parts together, in steps."""
-    plan = schedule(config)
+    plan = worker_layout(config)
     anneal = steps(config.exploration.anneal_frames, spec)
     per_worker = [final[i : i + plan.envs] for i in range(0, len(final), plan.envs)]
     return Job(
         learners=tuple(make_learner(config, spec, own, anneal) for own in per_worker),
         make_network=partial(make_network, config, spec),
-        make_environments=partial(make_environments, config, plan.threads, True, plan.envs),
+        make_environments=partial(make_environments, config, plan.cpu_threads, True, plan.envs),
         optimizer=make_optimizer(config),
-        learning_rate=LearningRate(config.optimizer.lr, anneal_steps(config, spec)),
+        learning_rate=LearningRate(config.optimizer.lr, learning_rate_steps(config, spec)),
         averaging=config.averaging,
         clip=config.optimizer.clip,
         t_max=config.t_max,
@@ -137,15 +137,15 @@ def make_job(config: RunConfig, spec: Spec, final: tuple[float, ...], session: i
         seed=config.seed,
         restarts=config.workers.restarts,
         hang_seconds=config.workers.hang_seconds,
-        cores=cores() if plan.envs == 1 else None,  # with a batch of environments cold caches cost little
-        torch_threads=plan.threads,
+        cores=cores() if plan.envs == 1 else None,  # None: no turns; for a batch cold caches cost little
+        torch_threads=plan.cpu_threads,
         session=session,
         profile=config.profile,
     )
 
 
 def make_evaluation(config: RunConfig, spec: Spec, episodes: int, seed: int, stream: int) -> EvaluationSpec:
-    """Put an evaluation's parts together."""
+    """Build the EvaluationSpec of a run; ``stream`` is a spawn key, TRAINING_EPISODES or LATER_EPISODES."""
     return EvaluationSpec(
         learner=make_learner(config, spec, (config.evaluation.epsilon,), 0),
         make_network=partial(make_network, config, spec),

@@ -128,7 +128,7 @@ class Metrics:
             SMOOTHING * worker.steps_per_second + (1 - SMOOTHING) * rate if worker.steps_per_second else rate
         )
         worker.reported = now
-        self.T, self.updates = max(self.T, event.T), max(self.updates, event.applied)
+        self.T, self.updates = max(self.T, event.T), max(self.updates, event.global_updates)
         self.skipped += event.skipped
         self._counted += event.updates
         self._stepped += event.steps

@@ -31,7 +31,7 @@ SHOW_SECONDS = 0.25
 
 
 class Session:
-    """Trains to the budget, to a stop or to a failure, and leaves a readable store and no process."""
+    """Trains until the budget, a stop or a failure; at the end all files are readable and no process is left."""
 
     def __init__(
         self,
@@ -46,12 +46,12 @@ class Session:
         """Prepare; nothing starts before ``run``.
 
         Args:
-            run: the run's directory, with its ``config`` and the ``document`` that run.json begins with.
-            config: see run.
-            pool: its workers.
+            run: the run's directory.
+            config: the run's settings.
+            pool: the run's workers.
             parameters: θ, θ⁻, g, T, as they start or as they were restored.
-            evaluation: its evaluations; None for none.
-            document: see run.
+            evaluation: the parts of an evaluation during training; None: there are no evaluations.
+            document: the first content of run.json.
             show: the live view, called a few times a second.
         """
         self._path, self._config, self._pool, self._parameters = run, config, pool, parameters
@@ -97,7 +97,7 @@ class Session:
                 try:
                     self._train()
                     self._finish()
-                except KeyboardInterrupt:  # asked twice: the last checkpoint is an earlier one
+                except KeyboardInterrupt:  # a second signal: end at once, without a new checkpoint
                     self._end()
                 except Exception as error:
                     reason = " ".join(f"{type(error).__name__}: {error}".split())
@@ -133,10 +133,10 @@ class Session:
 
     @property
     def _is_working(self) -> bool:
-        return self._pool.is_running and not self._ending.is_requested and not self._is_complete
+        return self._pool.is_running and not self._ending.must_end and not self._is_complete
 
     def _record(self, events: Iterable[Event], code: Exit = Exit.WORKER_FAILED) -> None:
-        """Record events; a fatal Incident ends the session with an exit code."""
+        """Record events, and write metrics if they are due; a fatal Incident ends the session with an exit code."""
         for event in events:
             self._metrics.add(event)
             if isinstance(event, Incident) and event.is_fatal:
@@ -169,7 +169,7 @@ class Session:
 
     def _roll_back_if_nonfinite(self) -> None:
         incident = self._guard.roll_back_if_nonfinite()
-        if incident and not (incident.is_fatal and self._ending.failure):  # the run has failed only once
+        if incident and not (incident.is_fatal and self._ending.failure):  # only the first failure is recorded
             self._record([incident])
 
     def _give_up(self, reason: str) -> None:
@@ -178,7 +178,7 @@ class Session:
             self._record([Incident("store", Severity.FATAL, reason)], Exit.DISK_FULL)
 
     def _retry_writes(self) -> None:
-        """Write what waits for room, and give up where a checkpoint has waited for too long."""
+        """Retry pending writes, and give up if no checkpoint could be saved for too long."""
         self._writer.retry()
         if recovery := self._writer.pop_recovery():
             self._metrics.add(Incident("store", Severity.RECOVERED, recovery))
@@ -209,7 +209,7 @@ class Session:
     def _keep_waiting(self) -> bool:
         """Refresh the view during an evaluation; return False where the session is to stop."""
         self._view("evaluating")
-        return not self._ending.is_stopped
+        return not self._ending.is_stop_requested
 
     def _finish(self) -> None:
         """Save and evaluate the weights that training ended with, and record how it ended."""
@@ -217,17 +217,17 @@ class Session:
         self._roll_back_if_nonfinite()
         if not self._parameters.nonfinite():
             self._save_last()
-        if self._evaluations.is_on and not self._ending.is_requested:
+        if self._evaluations.is_on and not self._ending.must_end:
             self._evaluate()
         self._end()
 
     def _save_last(self) -> None:
         """Save the last checkpoint; on a full disk wait for room, unless the run is asked to end."""
         while not self._save():
-            while not (self._writer.should_retry_save or self._writer.gave_up or self._ending.is_requested):
+            while not (self._writer.should_retry_save or self._writer.gave_up or self._ending.must_end):
                 time.sleep(POLL_SECONDS)
                 self._view("waiting")
-            if self._writer.gave_up or self._ending.is_requested:
+            if self._writer.gave_up or self._ending.must_end:
                 self._give_up(f"the last checkpoint could not be saved: {self._writer.reason}")
                 return
 

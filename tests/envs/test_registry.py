@@ -6,7 +6,7 @@ import sys
 import gymnasium
 import pytest
 
-from asyncrl.envs.registry import Factory, Registered, Rom, canonical, resolve, roms
+from asyncrl.envs.registry import Factory, Registered, Rom, canonical, parse_name, roms
 from asyncrl.errors import InputError
 
 PAPER = """
@@ -21,7 +21,7 @@ PAPER = """
 def test_the_papers_57_games_resolve_to_themselves():
     games = PAPER.split()
     assert len(games) == 57
-    assert [resolve(game) for game in games] == [Rom(game) for game in games]
+    assert [parse_name(game) for game in games] == [Rom(game) for game in games]
     assert len(roms()) > 100
 
 
@@ -29,13 +29,13 @@ def test_the_papers_57_games_resolve_to_themselves():
     "name", ["ms_pacman", "MsPacman", "Ms. Pac-Man", "ALE/MsPacman-v5", "MsPacman-v4", "MsPacmanNoFrameskip-v4"]
 )
 def test_resolve_any_spelling_of_a_game_returns_its_rom(name):
-    assert resolve(name) == Rom("ms_pacman")
+    assert parse_name(name) == Rom("ms_pacman")
     assert canonical(name) == "ms_pacman"
 
 
 def test_the_other_kinds_of_name():
-    assert resolve("CartPole-v1") == Registered("CartPole-v1")
-    assert resolve("no.such.module:thing") == Factory("no.such.module", "thing")
+    assert parse_name("CartPole-v1") == Registered("CartPole-v1")
+    assert parse_name("no.such.module:thing") == Factory("no.such.module", "thing")
 
 
 @pytest.mark.parametrize("rom", roms())
@@ -71,21 +71,21 @@ def test_canonical_of_an_unknown_name_raises():
 )
 def test_an_unknown_name_is_told_its_nearest(name, near):
     with pytest.raises(InputError, match=f"no environment '{name}'. Did you mean {near}") as caught:
-        resolve(name)
+        parse_name(name)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["", "xyzzy", ":thing", "module:", "module:not-a-name"])
 def test_nonsense_is_refused(name):
     with pytest.raises(InputError):
-        resolve(name)
+        parse_name(name)
 
 
 def test_a_game_for_two_is_no_environment():
     with pytest.raises(InputError):
-        resolve("combat")
+        parse_name("combat")
 
 
 def test_a_fresh_process_knows_the_games():
-    code = "from asyncrl.envs.registry import resolve; print(resolve('ALE/Pong-v5').name)"
+    code = "from asyncrl.envs.registry import parse_name; print(parse_name('ALE/Pong-v5').name)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "pong"

@@ -76,7 +76,7 @@ def test_workers_that_are_killed_or_frozen_at_random_instants_are_replaced_while
             end = time.monotonic() + chance.random() / 2
             while time.monotonic() < end:
                 watch.look()
-            processes = [slot.started for slot in pool.slots]
+            processes = [slot.process_count for slot in pool.slots]
             before = {i: shared.steps(i) for i in watch.healthy}
             victim = chance.choice(sorted(watch.healthy))
             faults.inject(fault)

@@ -38,7 +38,7 @@ def describe(config: RunConfig) -> Spec:
 def prepare(session: int = 0, **table) -> tuple[Job, SharedParameters]:
     """Return a run's parts and its parameters, with weights that its seed alone decides."""
     config = resolve(**table)
-    spec, plan = describe(config), job_builder.schedule(config)
+    spec, plan = describe(config), job_builder.worker_layout(config)
     job = job_builder.make_job(config, spec, (FINAL,) * (plan.workers * plan.envs), session)
     torch.manual_seed(config.seed)
     return job, share(job)

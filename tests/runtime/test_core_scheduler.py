@@ -11,8 +11,8 @@ from asyncrl.runtime.control import Control
 from asyncrl.runtime.core_scheduler import (
     IDLE_TURNS,
     LONGEST_SLEEP,
+    NO_TURN_SECONDS,
     OVERDUE_SECONDS,
-    PAUSE_SECONDS,
     SHORTEST_SLEEP,
     TURN_ROLLOUTS,
     TURN_SECONDS,
@@ -234,7 +234,7 @@ def test_whoever_waits_for_something_else_does_without_turns_for_a_while(clock):
     control.set_turn(1, int(clock.now * 1e9))
     slow.wait_for_turn()
     assert not clock.naps
-    clock.now += 1.01 * PAUSE_SECONDS
+    clock.now += 1.01 * NO_TURN_SECONDS
     control.set_turn(1, int(clock.now * 1e9))
     slow.wait_for_turn()
     assert clock.naps

@@ -129,19 +129,19 @@ def test_average_early_weights_all_alike():
     parameters = allocate(workers=1, averaging=1_000)
     for k in range(1, 31):
         apply_and_write(parameters, 0, float(k))
-    assert parameters.evaluated.tolist() == pytest.approx([20.0] * 3)  # of 10, 20, 30
+    assert parameters.evaluation_weights.tolist() == pytest.approx([20.0] * 3)  # of 10, 20, 30
 
 
 def test_average_later_forgets_over_its_horizon():
     parameters = allocate(averaging=20)
     for k in range(40):  # two workers in turn: each averages at its own tenth update
         apply_and_write(parameters, k % 2, 1.0 if k >= 20 else 0.0)
-    assert parameters.evaluated.tolist() == pytest.approx([0.75] * 3)  # two steps of 10/20 towards 1
+    assert parameters.evaluation_weights.tolist() == pytest.approx([0.75] * 3)  # two steps of 10/20 towards 1
 
 
 def test_evaluated_without_an_average_is_theta():
     parameters = allocate()
-    assert parameters.evaluated.tolist() == parameters.theta.tolist()
+    assert parameters.evaluation_weights.tolist() == parameters.theta.tolist()
     assert "average" not in parameters.tensors()
 
 

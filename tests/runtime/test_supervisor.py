@@ -226,7 +226,7 @@ def test_killed_workers_are_replaced_while_the_others_go_on():
     assert len(failures) == alone == 2
     assert {failure.message[8:] for failure in failures} == {" exited unexpectedly (signal 9)"}
     assert all(failure.is_replaced and not failure.is_fatal for failure in failures)
-    assert [slot.started for slot in pool.slots] == [
+    assert [slot.process_count for slot in pool.slots] == [
         1 + sum(failure.worker == i for failure in failures) for i in (0, 1)
     ]
 

@@ -101,7 +101,7 @@ def test_the_rate_is_annealed_over_the_run():
 )
 def test_only_a2cs_worker_computes_with_many_threads_and_never_more_than_cores(monkeypatch, algo, threads, schedule):
     monkeypatch.setattr(job_builder, "cores", lambda: 3)
-    assert job_builder.schedule(build({"algo": algo, "threads": threads, "envs_per_thread": 2})) == schedule
+    assert job_builder.worker_layout(build({"algo": algo, "threads": threads, "envs_per_thread": 2})) == schedule
 
 
 def test_weights_are_uniform_unless_a_run_says_orthogonal():
