@@ -83,15 +83,14 @@ class ProcessPool:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         """Wait for the workers to exit, then kill those that remain; after an error, kill all at once."""
-        processes = self.processes
         deadline = time.monotonic() + (JOIN_SECONDS if kind is None else 0.0)
         try:
-            for child in processes:
+            for child in self.processes:
                 child.join(max(0.0, deadline - time.monotonic()))
         finally:  # also where a second Ctrl-C comes in between
-            for child in processes:
+            for child in self.processes:
                 child.kill()
-            for child in processes:
+            for child in self.processes:
                 child.join()
         for slot in self._slots:
             if slot.reader is not None:
