@@ -35,7 +35,6 @@ class OneStepSarsa:
             q_next = target(rollout.obs, rollout.carry, rollout.keep)[0][1:]  # [T, B, n]
             assert rollout.next_action is not None
             a_next = torch.cat([rollout.action[1:], rollout.next_action[None]])  # [T, B]
-            q_next = q_next.gather(-1, a_next[..., None]).squeeze(-1)  # [T, B]
-            y = rollout.reward + rollout.discount * q_next  # [T, B]
+            y = rollout.reward + rollout.discount * q_next.gather(-1, a_next[..., None]).squeeze(-1)  # [T, B]
         error = y - q
         return Loss((error**2).sum(), {"td_error": error.detach().abs().mean(), "q": q.detach().mean()})
