@@ -114,8 +114,15 @@ class WorkerProcess:
         streams = RandomStreams(self.job.seed, self._key)
         self.environments.draw_seed = streams.environment_seed
         self.actor.stream.reset(streams.first_environment_seeds(self.environments.num_envs))
-        message = f"worker {self.worker}'s environments {reason}; their episodes start anew"
-        self.pipe.send(Incident("worker", Severity.RECOVERED, message, trace, worker=self.worker))
+        self.pipe.send(
+            Incident(
+                source="worker",
+                severity=Severity.RECOVERED,
+                message=f"worker {self.worker}'s environments {reason}; their episodes start anew",
+                traceback=trace,
+                worker=self.worker,
+            )
+        )
 
     def _beat(self, row: int) -> None:
         """Show that this worker lives, and end if that is asked for; its saved state stays as it is."""

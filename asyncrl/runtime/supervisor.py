@@ -171,8 +171,7 @@ class ProcessPool:
             how = "exited unexpectedly " + (f"(signal {-code})" if code < 0 else f"(exit code {code})")
         else:
             how = "exited with code 0 before the budget was reached"
-        incident = Incident("worker", Severity.FATAL, f"worker {slot.i} {how}", worker=slot.i)
-        yield self._handle_failure(slot, incident, may_be_external=slot.hung_seconds is None)
+        yield self._handle_failure(slot, slot.incident(how), may_be_external=slot.hung_seconds is None)
 
     def _close(self, slot: WorkerSlot) -> None:
         if slot.reader is not None:
@@ -209,8 +208,7 @@ class ProcessPool:
                 self._start(slot)
             except OSError as error:  # such as no memory
                 slot.restart_at = None
-                message = f"worker {slot.i} cannot start: {error}"
-                incident = Incident("worker", Severity.FATAL, message, worker=slot.i)
+                incident = slot.incident(f"cannot start: {error}")
                 yield self._handle_failure(slot, incident, may_be_external=True)
 
     def _kill_if_hung(self, slot: WorkerSlot, passed: float) -> None:

@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from asyncrl.events import Event, WorkerState
+from asyncrl.events import Event, Incident, Severity, WorkerState
 
 CLOSE_SECONDS = 1.0  # for a reader to come to the end of its pipe
 STARTING = 5  # times as long as later ones the first rollout may take: the process starts, environments open
@@ -73,6 +73,11 @@ class WorkerSlot:
     def patience(self, hang_seconds: float) -> float:
         """Return after how many seconds without progress the worker is taken to hang."""
         return max(hang_seconds * (1 if self.rollout else STARTING), SLOW * self.rollout)
+
+    def incident(self, what: str) -> Incident:
+        """Return a fatal Incident of this worker."""
+        message = f"worker {self.i} {what}"
+        return Incident(source="worker", severity=Severity.FATAL, message=message, worker=self.i)
 
     def count_failure(self, now: float, window: float) -> int:
         """Count one more failure, and return how many there were in the last ``window`` seconds."""

@@ -101,7 +101,10 @@ class Session:
                     self._end()
                 except Exception as error:
                     reason = " ".join(f"{type(error).__name__}: {error}".split())
-                    self._ending.fail(Incident("session", Severity.FATAL, reason, traceback.format_exc()))
+                    trace = traceback.format_exc()
+                    self._ending.fail(
+                        Incident(source="session", severity=Severity.FATAL, message=reason, traceback=trace)
+                    )
                     with suppress(OSError):
                         self._end()
         finally:
@@ -175,13 +178,13 @@ class Session:
     def _give_up(self, reason: str) -> None:
         """End because of the store, unless the session has failed already."""
         if self._ending.failure is None:
-            self._record([Incident("store", Severity.FATAL, reason)], Exit.DISK_FULL)
+            self._record([Incident(source="store", severity=Severity.FATAL, message=reason)], Exit.DISK_FULL)
 
     def _retry_writes(self) -> None:
         """Retry pending writes, and give up if no checkpoint could be saved for too long."""
         self._writer.retry()
         if recovery := self._writer.pop_recovery():
-            self._metrics.add(Incident("store", Severity.RECOVERED, recovery))
+            self._metrics.add(Incident(source="store", severity=Severity.RECOVERED, message=recovery))
         if self._writer.gave_up and self._is_working:
             seconds, reason = self._config.checkpoints.patience_seconds, self._writer.reason
             self._give_up(f"no checkpoint could be saved for {seconds:g} s: {reason}")

@@ -41,9 +41,13 @@ class WeightGuard:
         try:
             saved = checkpoints.load(self._run)
         except CheckpointError:
-            return Incident("weights", Severity.FATAL, f"{reason}, and there is no checkpoint to go back to")
+            return _incident(Severity.FATAL, f"{reason}, and there is no checkpoint to go back to")
         if self._rollbacks > ROLLBACKS:
             message = f"{reason}, after going back to a checkpoint {ROLLBACKS} times"
-            return Incident("weights", Severity.FATAL, message)
+            return _incident(Severity.FATAL, message)
         self._parameters.restore_vectors(saved.tensors)
-        return Incident("weights", Severity.RECOVERED, f"{reason}; back to those of step {saved.step}")
+        return _incident(Severity.RECOVERED, f"{reason}; back to those of step {saved.step}")
+
+
+def _incident(severity: Severity, message: str) -> Incident:
+    return Incident(source="weights", severity=severity, message=message)
