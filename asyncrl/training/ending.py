@@ -1,10 +1,11 @@
 """How a training session ends: by its budget, by a signal, from Python, or by a failure."""
 
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 from asyncrl.errors import STOPS, Exit, RunFailed, Stopped
-from asyncrl.events import Incident
+from asyncrl.events import Incident, Severity
 from asyncrl.store.document import Status
 from asyncrl.system.stop_signals import StopSignals
 
@@ -30,6 +31,12 @@ class Ending:
         if self.failure is None:
             self.failure, self._code = incident, code
         self._stop_workers()
+
+    def fail_with(self, error: Exception) -> None:
+        """End with an exception that is being handled."""
+        message = " ".join(f"{type(error).__name__}: {error}".split())
+        trace = traceback.format_exc()
+        self.fail(Incident(source="session", severity=Severity.FATAL, message=message, traceback=trace))
 
     @property
     def is_stop_requested(self) -> bool:

@@ -5,7 +5,6 @@ It knows a WorkerPool, the parameters and the store, and no algorithm.
 
 import math
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -100,11 +99,7 @@ class Session:
                 except KeyboardInterrupt:  # a second signal: end at once, without a new checkpoint
                     self._end()
                 except Exception as error:
-                    reason = " ".join(f"{type(error).__name__}: {error}".split())
-                    trace = traceback.format_exc()
-                    self._ending.fail(
-                        Incident(source="session", severity=Severity.FATAL, message=reason, traceback=trace)
-                    )
+                    self._ending.fail_with(error)
                     with suppress(OSError):
                         self._end()
         finally:
