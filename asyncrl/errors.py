@@ -39,7 +39,7 @@ class InputError(Exception):
 
 
 class RunFailed(Exception):
-    """A run that could not go on. Its text is one line."""
+    """A run that could not continue. Its text is one line."""
 
     def __init__(self, run: Path, reason: str, code: Exit) -> None:
         """Name the run, the reason and the exit code."""

@@ -35,7 +35,7 @@ class Interval(NamedTuple):
 
 
 class WorkerState(NamedTuple):
-    """What a worker needs in order to go on where it stopped."""
+    """What a worker needs in order to continue where it stopped."""
 
     worker: int
     state: dict[str, Any]  # JSON-able: random streams, and how its environments came to where they are
@@ -46,7 +46,7 @@ class Severity(StrEnum):
     """What an incident means for the run."""
 
     FATAL = "fatal"  # it ends the run
-    RECOVERED = "recovered"  # the run goes on, or was ending anyway
+    RECOVERED = "recovered"  # the run continues, or was ending anyway
 
 
 class Incident(NamedTuple):

@@ -116,7 +116,7 @@ def _make_session(
 
 
 def resume(run: Path, frames: int | None = None, show: ShowProgress = ignore) -> Path:
-    """Go on with a run from its last good checkpoint: counters, schedules, weights, g and random numbers as they were.
+    """Continue with a run from its last good checkpoint: counters, schedules, weights, g and random numbers as they were.
 
     Args:
         run: its directory.
@@ -155,7 +155,7 @@ def _resume(run: Path, frames: int | None, show: ShowProgress) -> Path:
         rate = job.learning_rate(saved.step)
         warnings.warn(
             f"The learning rate is annealed to 0 over the new budget of {config.frames:,} frames; "
-            f"it goes on at {rate:.3g}. A run with optimizer.anneal_frames set keeps its schedule.",
+            f"it continues at {rate:.3g}. A run with optimizer.anneal_frames set keeps its schedule.",
             stacklevel=2,
         )
     for name in ("episodes", "metrics", "evaluations"):
@@ -209,7 +209,7 @@ def play(run: Path, which: str = "last", seed: int = 1) -> Iterator[tuple[NDArra
 
 
 def _refuse_changes(run: Path, before: RunConfig, now: RunConfig) -> None:
-    """Raise InputError where a run would go on with other settings than it was trained with, but for harmless ones."""
+    """Raise InputError where a run would continue with other settings than it was trained with, but for harmless ones."""
     old, new = (configuration.flatten(settings.model_dump()) for settings in (before, now))
     changed = [name for name in old if old[name] != new[name] and not name.startswith(HARMLESS)]
     if changed:

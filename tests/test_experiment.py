@@ -161,7 +161,7 @@ def test_evaluate_plays_with_the_average(tmp_path, monkeypatch):
 
 
 def test_resume_with_a_larger_budget_says_that_the_rate_is_annealed_anew(run, fake_session):
-    with pytest.warns(UserWarning, match=r"annealed to 0 over the new budget of 1,200 frames; it goes on at 0\.0007"):
+    with pytest.warns(UserWarning, match=r"annealed to 0 over the new budget of 1,200 frames; it continues at 0\.0007"):
         experiment.resume(run, frames=1_200)
 
 

@@ -55,7 +55,7 @@ class Control:
         self._orders.numpy()[PARK] = pause
 
     def release(self) -> None:
-        """Let parked workers go on."""
+        """Let parked workers continue."""
         self._orders.numpy()[PARK] = 0
 
     @property

@@ -99,7 +99,7 @@ class WorkerPool(Protocol):
         """Park all workers between two rollouts, yielding their events; ``states`` is then up to date."""
 
     def release(self) -> None:
-        """Let parked workers go on."""
+        """Let parked workers continue."""
 
     def stop(self) -> None:
         """Ask all workers to end after the current rollout."""

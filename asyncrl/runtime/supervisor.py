@@ -17,7 +17,7 @@ from asyncrl.runtime.worker_slot import CLOSE_SECONDS, PipeReader, WorkerSlot
 
 POLL_SECONDS = 0.1
 MAX_CHECK_GAP = 1.0  # of the time between two checks, the most that counts as no progress: the parent may be suspended
-RELEASE_SECONDS = 1.0  # for released workers to go on
+RELEASE_SECONDS = 1.0  # for released workers to continue
 RECENT_SECONDS = 600.0  # in which a worker's failures are counted
 FIRST_DELAY, LONGEST_DELAY = 0.25, 5.0  # seconds before a failed worker is replaced, doubled by each recent failure
 EXITING_SECONDS = 0.05  # for a process that is just exiting
@@ -233,7 +233,7 @@ class ProcessPool:
             yield from self.events(timeout=0.01)
 
     def release(self) -> None:
-        """Let parked workers go on, and wait until they do, so that none is taken for parked at the next pause."""
+        """Let parked workers continue, and wait until they do, so that none is taken for parked at the next pause."""
         self.control.release()
         deadline = time.monotonic() + RELEASE_SECONDS
         while self.control.parked.any() and time.monotonic() < deadline:

@@ -43,7 +43,7 @@ class WorkerSlot:
     """What the pool knows of one worker."""
 
     def __init__(self, i: int, saved: WorkerState | None) -> None:
-        """Make the slot of worker ``i``, whose first process goes on from a saved state."""
+        """Make the slot of worker ``i``, whose first process continues from a saved state."""
         self.i, self.saved = i, saved
         self.process: BaseProcess | None = None
         self.reader: PipeReader | None = None  # None: there is no process, or all its events were read

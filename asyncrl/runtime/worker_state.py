@@ -40,11 +40,11 @@ def capture(actor: ActorLearner, environments: LoggedEnvironments, key: Key, ste
 def restore(
     actor: ActorLearner, environments: LoggedEnvironments, saved: WorkerState, beat: Callable[[int], None]
 ) -> tuple[str, str]:
-    """Go on where a worker of an earlier session stopped.
+    """Continue where a worker of an earlier session stopped.
 
     Returns:
         Why the environments could not be brought back, and a traceback; both empty where they were. Their episodes must
-        then start anew; random numbers of actions go on in any case.
+        then start anew; random numbers of actions continue in any case.
     """
     actor.generator.set_state(_bytes(saved.state["torch_rng"]))
     torch.set_rng_state(_bytes(saved.state.get("global_torch_rng", saved.state["torch_rng"])))
@@ -79,7 +79,7 @@ def stream_arrays(stream: Stream) -> dict[str, Array]:
 
 
 def restore_stream(stream: Stream, arrays: Mapping[str, Array], obs: Array) -> bool:
-    """Go on where a stream stopped; return False, and change nothing, if ``[B, *O]`` is not what it saw then."""
+    """Continue where a stream stopped; return False, and change nothing, if ``[B, *O]`` is not what it saw then."""
     if not np.array_equal(arrays["current"], obs):
         return False
     tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}

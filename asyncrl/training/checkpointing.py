@@ -11,7 +11,7 @@ from asyncrl.store.checkpoint import Checkpoint
 
 
 def take(parameters: SessionParameters, states: Mapping[int, WorkerState], meta: dict[str, Any]) -> Checkpoint:
-    """Return everything a run needs in order to go on."""
+    """Return everything a run needs in order to continue."""
     tensors = parameters.tensors()
     # A worker that was killed may have sent its state before its last steps: that state is left out.
     current = {i: saved for i, saved in states.items() if saved.state["steps"] == parameters.steps(i)}

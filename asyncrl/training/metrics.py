@@ -28,7 +28,7 @@ class Clock:
         return self._before + (time.monotonic() - self._since if self._since is not None else 0.0)
 
     def start(self) -> None:
-        """Start, or go on."""
+        """Start or continue."""
         self._since = self._since if self._since is not None else time.monotonic()
 
     def stop(self) -> None:
@@ -82,7 +82,7 @@ class Metrics:
             frames_per_step: emulator frames in an agent step.
             budget: steps.
             workers: how many actor-learners.
-            document: run.json; the counts of a resumed run go on from it.
+            document: run.json; the counts of a resumed run continue from it.
         """
         self._writer, self._frames_per_step, self._budget = writer, frames_per_step, budget
         self.clock = Clock(float(document.get("seconds", 0.0)))
