@@ -116,7 +116,7 @@ def _make_session(
 
 
 def resume(run: Path, frames: int | None = None, show: ShowProgress = ignore) -> Path:
-    """Continue with a run from its last good checkpoint: counters, schedules, weights, g and random numbers as they were.
+    """Continue a run from its last intact checkpoint: counters, schedules, weights, g and random numbers as they were.
 
     Args:
         run: its directory.
@@ -209,7 +209,7 @@ def play(run: Path, which: str = "last", seed: int = 1) -> Iterator[tuple[NDArra
 
 
 def _refuse_changes(run: Path, before: RunConfig, now: RunConfig) -> None:
-    """Raise InputError where a run would continue with other settings than it was trained with, but for harmless ones."""
+    """Raise InputError if a run would continue with other settings than it was trained with, except harmless ones."""
     old, new = (configuration.flatten(settings.model_dump()) for settings in (before, now))
     changed = [name for name in old if old[name] != new[name] and not name.startswith(HARMLESS)]
     if changed:

@@ -105,7 +105,7 @@ class WorkerProcess:
         self.profiler = Profiler(job.profile)
 
     def _restore(self, saved: WorkerState) -> None:
-        """Continue where an earlier session's worker stopped, or begin new episodes where the old ones cannot continue."""
+        """Continue where an earlier session's worker stopped, or begin new episodes if the old ones cannot continue."""
         reason, trace = worker_state.restore(self.actor, self.environments, saved, self._beat)
         self.control.beat(self.worker, 0)
         if not reason:
