@@ -31,7 +31,7 @@ def test_a_page_says_what_a_run_is_and_how_it_went(tmp_path):
     assert "optimizer.lr 0.001 instead of 0.0007" in lines
     assert "t_max 20 instead of 5" in lines
     assert not any("frames 400000" in line for line in lines)  # it is in the title
-    assert "commit 0123456789ab with changes" in lines
+    assert "commit 0123456789ab with uncommitted changes" in lines
     assert "A CPU, 2 of 8 cores" in lines
     assert "400k -10.5 1.5 -10.5 10 atari-paper-noop training best" in lines
     assert "400k -11 1.5 -11 10 atari-paper-noop eval" in lines
