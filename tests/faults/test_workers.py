@@ -84,7 +84,7 @@ def test_workers_that_are_killed_or_frozen_at_random_instants_are_replaced_while
             struck, others = len(watch.failures), set(before) - {victim}
             while len(watch.failures) == struck or all(shared.steps(i) == before[i] for i in others):
                 watch.look()
-                assert pool.slots[victim].started == processes[victim], "the others stood still"
+                assert pool.slots[victim].process_count == processes[victim], "the others stood still"
             watch.down[victim] = (time.monotonic(), shared.steps(victim))
             faults.survive(fault)
         watch.settle()
