@@ -327,7 +327,7 @@ ERRORS = [
     Error(
         "an evaluation counts the games that end first",
         EVALUATE,
-        {"if not any(counted):": "if len(games) >= spec.episodes:", "= started < spec.episodes": "= True"},
+        {"if not any(counted):": "if len(episodes) >= spec.episodes:", "= started < spec.episodes": "= True"},
         "runtime/test_evaluator.py::test_every_game_that_was_started_counts_and_no_other",
     ),
     Error(
