@@ -2,7 +2,7 @@
 
 Seed and actions restore an environment exactly, if it is deterministic; the emulator's own snapshots do not, under
 sticky actions. A replay starts where the environment was last seeded, so environments are seeded anew now and then,
-where a episode begins.
+where an episode begins.
 """
 
 from collections.abc import Callable, Sequence

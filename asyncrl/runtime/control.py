@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from asyncrl.runtime.shared_memory import ROW, read_only, share
+
 PARKED, TURN_END, CORE, HEARTBEAT = range(4)  # columns of a worker's row
-ROW = 8  # int64 in a row: one cache line, so that no two workers write to the same
 STOP, PARK = range(2)  # orders to all workers
 
 Numbers = NDArray[np.int64]
@@ -27,7 +28,7 @@ class Control:
     @classmethod
     def allocate(cls, workers: int) -> "Control":
         """Put zeros into shared memory."""
-        return cls(_share(torch.zeros(workers, ROW, dtype=torch.int64)), _share(torch.zeros(2, dtype=torch.int64)))
+        return cls(share(torch.zeros(workers, ROW, dtype=torch.int64)), share(torch.zeros(2, dtype=torch.int64)))
 
     @staticmethod
     def size(workers: int) -> int:
@@ -106,10 +107,4 @@ class Control:
         return self._column(CORE)
 
     def _column(self, column: int) -> Numbers:
-        view: Numbers = self._rows.numpy()[:, column]
-        view.flags.writeable = False
-        return view
-
-
-def _share(tensor: Tensor) -> Tensor:
-    return tensor.share_memory_()  # type: ignore[no-any-return, no-untyped-call]
+        return read_only(self._rows.numpy()[:, column])

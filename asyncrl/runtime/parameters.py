@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from asyncrl.networks.flat import bind
 from asyncrl.optim import LearningRate, Optimizer
 from asyncrl.runtime.protocols import Vector
+from asyncrl.runtime.shared_memory import ROW, read_only, share
 from asyncrl.schedules import crossed
 
 STEPS, UPDATES = range(2)  # columns of a worker's row of counters
-ROW = 8  # int64 in a row: one cache line, so that no two workers write to the same
 AVERAGE_EVERY = 10  # a worker adds θ to the average after this many of its updates, since that reads all of θ
 
 
@@ -100,11 +100,11 @@ class SharedParameters:
         """Put ``[P]`` initial weights into shared memory, θ⁻ and the average equal to θ, everything else 0."""
         states = 1 if optimizer.shared else workers
         return cls(
-            _share(theta.clone()),
-            _share(theta[: len(theta) if target_period is not None else 0].clone()),
-            _share(theta[: len(theta) if averaging else 0].clone()),
-            _share(torch.zeros(states, optimizer.slots, len(theta))),
-            _share(torch.zeros(workers, ROW, dtype=torch.int64)),
+            share(theta.clone()),
+            share(theta[: len(theta) if target_period is not None else 0].clone()),
+            share(theta[: len(theta) if averaging else 0].clone()),
+            share(torch.zeros(states, optimizer.slots, len(theta))),
+            share(torch.zeros(workers, ROW, dtype=torch.int64)),
             optimizer,
             learning_rate,
             target_period,
@@ -129,17 +129,17 @@ class SharedParameters:
     @property
     def theta(self) -> Vector:
         """Return ``[P]`` θ, read-only."""
-        return _read_only(self._theta)
+        return read_only(self._theta.numpy())
 
     @property
     def evaluation_weights(self) -> Vector:
         """Return the ``[P]`` weights that evaluations use, read-only: the average of θ if there is one, else θ."""
-        return _read_only(self._average if self.averaging else self._theta)
+        return read_only((self._average if self.averaging else self._theta).numpy())
 
     @property
     def vectors(self) -> dict[str, Vector]:
         """Return read-only views of θ, θ⁻, the optimiser's state and the average, by name."""
-        return {name: _read_only(vector) for name, vector in self._vectors().items()}
+        return {name: read_only(vector.numpy()) for name, vector in self._vectors().items()}
 
     def tensors(self) -> dict[str, Tensor]:
         """Return copies of the vectors and of the counters, by name, for a checkpoint."""
@@ -162,14 +162,3 @@ class SharedParameters:
     def nonfinite(self) -> list[str]:
         """Return which of the vectors hold a number that is not finite."""
         return [name for name, vector in self._vectors().items() if not vector.isfinite().all()]
-
-
-def _share(tensor: Tensor) -> Tensor:
-    return tensor.share_memory_()  # type: ignore[no-any-return, no-untyped-call]
-
-
-def _read_only(tensor: Tensor) -> Vector:
-    view: Vector = tensor.numpy()
-    view = view.view()
-    view.flags.writeable = False
-    return view

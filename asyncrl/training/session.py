@@ -20,12 +20,11 @@ from asyncrl.store.document import Status
 from asyncrl.store.retrying_writer import RetryingWriter
 from asyncrl.training import checkpointing
 from asyncrl.training.ending import Ending
-from asyncrl.training.evaluations import Evaluations
+from asyncrl.training.evaluations import POLL_SECONDS, Evaluations
 from asyncrl.training.metrics import Metrics
 from asyncrl.training.progress import Progress
 from asyncrl.training.weight_guard import WeightGuard
 
-POLL_SECONDS = 0.1
 SHOW_SECONDS = 0.25
 
 
