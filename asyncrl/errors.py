@@ -14,6 +14,7 @@ class Exit(IntEnum):
     """Exit codes of the ``asyncrl`` command."""
 
     OK = 0
+    SWEEP_INCOMPLETE = 1  # at least one cell of a sweep failed; the others were trained
     BAD_INPUT = 2  # the user can correct it: nothing was started, nothing was written
     NO_CHECKPOINT = 3  # all checkpoints are damaged, or there is none yet
     WORKER_FAILED = 4  # a worker process failed; the run has its traceback

@@ -28,7 +28,7 @@ from asyncrl.runtime.parameters import SharedParameters
 from asyncrl.runtime.supervisor import ProcessPool
 from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store import provenance, rows, runs
-from asyncrl.store.document import FORMAT, read_document
+from asyncrl.store.document import FORMAT, Status, read_document
 from asyncrl.store.rows import Writer
 from asyncrl.training import checkpointing, job_builder, preflight
 from asyncrl.training.metrics import evaluation_row
@@ -50,6 +50,7 @@ def train(
     show: ShowProgress = ignore,
     spec: Spec | None = None,
     handle_signals: bool = True,
+    tags: Mapping[str, Any] | None = None,
 ) -> Path:
     """Train from the beginning and return the run's directory.
 
@@ -60,6 +61,7 @@ def train(
         show: the live view, called a few times a second.
         spec: the environment's spaces, if they are known already.
         handle_signals: see ``Session.run``.
+        tags: stored with the run: the sweep and the cell that it belongs to.
 
     Raises:
         InputError: nothing was written.
@@ -90,6 +92,7 @@ def train(
         "frames_per_step": spec.frames_per_step,
         "sessions": 0,
     }
+    document |= {"tags": dict(tags)} if tags else {}
     with runs.hold(run):
         session = _make_session(run, config, spec, job, parameters, document, show)
         return session.run(handle_signals)
@@ -142,7 +145,8 @@ def _resume(run: Path, frames: int | None, show: ShowProgress) -> Path:
         config = configuration.build(config.model_dump() | {"frames": frames})
     spec = environments.describe(config.env, config.atari)
     saved = checkpoints.load(run)
-    if saved.step >= job_builder.steps(config.frames, spec):
+    # A run that was killed after its last checkpoint still lacks its last evaluation and its status.
+    if saved.step >= job_builder.steps(config.frames, spec) and document.get("status") == Status.FINISHED:
         done, asked = saved.step * spec.frames_per_step, config.frames
         raise InputError(f"{run.name} has done {done:,} of {asked:,} frames; give it more with --frames.")
     _refuse_changes(run, configuration.build(saved.meta["config"]), config)

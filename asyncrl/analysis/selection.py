@@ -71,4 +71,5 @@ def runs_without_document(results: Path) -> list[Path]:
     if not results.is_dir():
         return []
     folders = [path for path in sorted(results.iterdir()) if path.is_dir() and not (path / DOCUMENT).exists()]
+    folders = [path for path in folders if not runs.is_sweep(path)]
     return [path for path in folders if (path / LOCK).exists() or any(path.glob("*.jsonl"))]

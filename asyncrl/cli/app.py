@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from asyncrl.cli import doctor, play, report, runs, train
+from asyncrl.cli import doctor, play, report, runs, sweep, train
 from asyncrl.cli.options import print_error
 from asyncrl.errors import UNWRITABLE, Exit, InputError
 from asyncrl.store import provenance
@@ -27,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (train.commands, play.commands, runs.commands, report.commands, doctor.commands):
+for group in (train.commands, sweep.commands, play.commands, runs.commands, report.commands, doctor.commands):
     app.add_typer(group)
 
 

@@ -1,9 +1,9 @@
 """The commands that train: ``asyncrl run`` and ``asyncrl resume``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,7 +11,7 @@ from rich.console import Console
 from asyncrl import config as configuration
 from asyncrl.cli.options import DEFAULT_RESULTS, Results, RunName, print_error, print_json
 from asyncrl.config import ALGOS, NETWORKS, PRESETS, RunConfig
-from asyncrl.errors import RunFailed, Stopped
+from asyncrl.errors import InputError, RunFailed, Stopped
 from asyncrl.store import runs, summary
 from asyncrl.store.document import RunDocument, read_document
 from asyncrl.terminal import live, rendering
@@ -46,6 +46,10 @@ EnvsPerThread = Annotated[
     typer.Option(help="Environments that each actor-learner steps together; more is faster. \\[default: 1]"),
 ]
 Seed = Annotated[int | None, typer.Option(help="The seed of weights, environments and actions. \\[default: 1]")]
+Seeds = Annotated[
+    str | None,
+    typer.Option(help="Train with each of these seeds, 1-5 or 1,2,8: a sweep, which the same command continues."),
+]
 ConfigFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="A TOML file of settings, such as --dry-run prints.")
 ]
@@ -77,6 +81,7 @@ def run(
     profile: Profile = False,
     dry_run: DryRun = False,
     as_json: DryRunAsJson = False,
+    seeds: Seeds = None,
 ) -> None:
     """Train an agent, and show the progress.
 
@@ -105,8 +110,11 @@ def run(
     from asyncrl.training import job_builder
 
     resolved, spec = job_builder.resolve(table)
+    if seeds is not None and not dry_run:
+        _train_seeds(table, resolved, seeds, results, name, seed)
+        return
     if not dry_run:
-        _train(resolved, lambda show: experiment.train(resolved, results, name, show, spec))
+        train(resolved, lambda show: experiment.train(resolved, results, name, show, spec))
     elif as_json:
         print_json(resolved.model_dump(mode="json"))
     else:
@@ -122,10 +130,21 @@ def resume(run: RunName = "last", frames: NewFrames = None, results: Results = D
     from asyncrl import experiment
 
     budget = config.frames if frames else None
-    _train(config, lambda show: experiment.resume(path, budget, show))
+    train(config, lambda show: experiment.resume(path, budget, show))
 
 
-def _train(config: RunConfig, start: Callable[[ShowProgress], Path]) -> None:
+def _train_seeds(
+    table: Mapping[str, Any], config: RunConfig, seeds: str, results: Path, name: str | None, seed: int | None
+) -> None:
+    from asyncrl.cli.sweep import execute
+    from asyncrl.sweep import run as sweeps
+
+    if seed is not None:
+        raise InputError("Give --seed or --seeds, not both.")
+    execute(sweeps.seeds_request(table, config, seeds, results, name), None, fail_fast=False)
+
+
+def train(config: RunConfig, start: Callable[[ShowProgress], Path]) -> None:
     """Train with a live view, and print the outcome; exit with the code of a failure or a signal."""
     console = Console()
     try:

@@ -77,6 +77,7 @@ class RunDocument(Lenient):
     parameters: int = 0  # of the network
     frames_per_step: int = 1
     sessions: int = 0  # how often the run was resumed
+    tags: dict[str, Any] = {}  # the sweep, cell and trial that the run belongs to
     status: Annotated[Status | str | None, Field(union_mode="left_to_right")] = None
     reason: str | None = None  # of the status
     failure: dict[str, Any] | None = None

@@ -17,6 +17,7 @@ from asyncrl.store.atomic import plain, replace_file
 from asyncrl.store.document import DOCUMENT, FORMAT, read_document
 
 BLOCK = 1 << 16  # bytes read at a time in the search for the last newline
+TAIL = 1 << 16  # bytes at the end of a file, in which last_row looks
 
 
 def read_rows(run: Path, name: str) -> list[dict[str, Any]]:
@@ -35,6 +36,22 @@ def read_rows(run: Path, name: str) -> list[dict[str, Any]]:
         if isinstance(row, dict):
             rows.append(row)
     return rows
+
+
+def last_row(run: Path, name: str) -> dict[str, Any] | None:
+    """Return the last whole row of a file without reading all of it; None if there is none in its last 64 KiB."""
+    try:
+        with _rows_file(run, name).open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
+            lines = file.read().split(b"\n")[:-1]
+    except OSError:
+        return None
+    for line in reversed(lines):
+        with suppress(ValueError, RecursionError):
+            row = json.loads(line)
+            if isinstance(row, dict):
+                return row
+    return None
 
 
 def cut(run: Path, name: str, step: int) -> None:

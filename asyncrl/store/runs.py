@@ -17,6 +17,7 @@ from asyncrl.errors import InputError, nearest
 from asyncrl.store.document import DOCUMENT, Status, read_document
 
 LOCK = "lock"
+DECLARATION = "sweep.toml"  # marks the directory of a sweep, whose runs are the directories in it
 LOCK_PATIENCE = 0.25  # seconds; is_held holds a shared lock for an instant
 QUIET_SECONDS = 600  # without a new row, after which a run on another machine counts as crashed
 CRASHED = "its process is gone, and left no reason; asyncrl resume continues it"
@@ -28,8 +29,8 @@ def claim(root: Path, stem: str, name: str | None = None) -> Path:
     Raises:
         InputError: the name is taken or not allowed, or the directory cannot be created.
     """
-    if name is not None and (name == "last" or not re.fullmatch(r"\w[\w.+=-]*", name)):
-        raise InputError(f"A run cannot be named {name!r}: use letters, digits and . _ + = - (and not 'last').")
+    if name is not None:
+        check_name(name)
     stem = re.sub(r"[^\w.+=-]+", "-", stem)  # ALE/Pong-v5, module:factory
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -45,6 +46,12 @@ def claim(root: Path, stem: str, name: str | None = None) -> Path:
     except OSError as error:
         reason = "it is a file" if root.is_file() else error.strerror
         raise InputError(f"Cannot write results to {root}: {reason}.") from None
+
+
+def check_name(name: str) -> None:
+    """Raise InputError for a name that a run, or a sweep, may not have."""
+    if name == "last" or not re.fullmatch(r"\w[\w.+=-]*", name):
+        raise InputError(f"A run cannot be named {name!r}: use letters, digits and . _ + = - (and not 'last').")
 
 
 @contextmanager
@@ -123,6 +130,16 @@ def _is_live(run: Path) -> bool:
 def list_runs(root: Path) -> list[Path]:
     """Return the runs in a directory, the last started first; an empty list where there is no such directory."""
     return sorted((file.parent for file in root.glob(f"*/{DOCUMENT}")), key=_started, reverse=True)
+
+
+def is_sweep(path: Path) -> bool:
+    """Return whether a directory holds a sweep: its file, and its cells' runs."""
+    return (path / DECLARATION).is_file()
+
+
+def list_sweeps(root: Path) -> list[Path]:
+    """Return the sweeps in a directory, sorted by name."""
+    return sorted(file.parent for file in root.glob(f"*/{DECLARATION}") if file.is_file())
 
 
 def _started(run: Path) -> tuple[float, str]:

@@ -50,12 +50,21 @@ def block_signals(signals: Iterable[int]) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
+def end_with_parent(parent: int, number: signal.Signals) -> None:
+    """Have the kernel send this process a signal when its parent dies; end at once if the parent is dead already.
+
+    The kernel sends it when the *thread* that started this process ends, so that must be the parent's main thread.
+    """
+    if sys.platform == "linux":  # elsewhere a broken pipe ends it
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
 def run_deferred(call: DeferredCall) -> None:
     """Have this process end when its parent dies, and make the call."""
-    if sys.platform == "linux":  # elsewhere a broken pipe ends it
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     parent = parent_process()
-    if parent is not None and os.getppid() != parent.pid:  # the parent died before prctl
-        os._exit(1)
+    if parent is not None and parent.pid is not None:
+        end_with_parent(parent.pid, signal.SIGKILL)
     target, args = call.load()
     target(*args)

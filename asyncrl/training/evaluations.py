@@ -38,6 +38,10 @@ class Evaluations:
         """Return whether there are evaluations."""
         return self._evaluator is not None
 
+    def has_evaluated(self, T: int) -> bool:
+        """Return whether the parameters of T steps were evaluated."""
+        return self._last == T
+
     def is_due(self, T: int) -> bool:
         """Return whether it is time for an evaluation at T steps."""
         return self.is_on and crossed(self._last, T, self._period)

@@ -36,10 +36,16 @@ VALUE_METHODS: dict[str, Callable[[EpsilonGreedy, int], Learner[Any]]] = {
 }
 
 
-def resolve(table: Mapping[str, Any]) -> tuple[RunConfig, Spec]:
+def resolve(
+    table: Mapping[str, Any], describe: Callable[[str, configuration.Atari], Spec] = environments.describe
+) -> tuple[RunConfig, Spec]:
     """Return the whole configuration from a user's settings, defaults < preset < table, and its environment's spaces.
 
     The environment is built once, and closed.
+
+    Args:
+        table: the settings, nested.
+        describe: returns an environment's spaces; one that remembers them saves time for many runs.
 
     Raises:
         InputError: a field, game, network or space that is not supported; nothing has been written.
@@ -48,7 +54,7 @@ def resolve(table: Mapping[str, Any]) -> tuple[RunConfig, Spec]:
     if asked.network not in ("auto", *NETWORKS):
         known = ", ".join(NETWORKS)
         raise InputError(f"There is no network {asked.network!r}; there are {known}.{nearest(asked.network, NETWORKS)}")
-    spec = environments.describe(asked.env, asked.atari)
+    spec = describe(asked.env, asked.atari)
     if isinstance(spec.actions, Box) and not asked.is_policy_method:
         raise InputError(f"{asked.env} has continuous actions, which {asked.algo} cannot choose from; use a3c or a2c.")
     preset = presets.preset(asked.preset, environments.kind(spec), asked.algo)

@@ -214,7 +214,9 @@ class Session:
         self._roll_back_if_nonfinite()
         if not self._parameters.nonfinite():
             self._save_last()
-        if self._evaluations.is_on and not self._ending.must_end:
+        if self._evaluations.is_on and not (
+            self._ending.must_end or self._evaluations.has_evaluated(self._parameters.T)
+        ):
             self._evaluate()
         self._end()
 

@@ -1,0 +1,118 @@
+"""The commands that train many runs: ``asyncrl sweep``, and the command of each of its processes."""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from asyncrl import config as configuration
+from asyncrl.cli.options import DEFAULT_RESULTS, AsJson, Results, print_json
+from asyncrl.cli.train import train
+from asyncrl.errors import InputError
+from asyncrl.store import runs
+from asyncrl.store.document import read_document
+from asyncrl.system.child_process import end_with_parent
+
+if TYPE_CHECKING:
+    from asyncrl.sweep.run import Request
+
+commands = typer.Typer()
+
+File = Annotated[
+    str, typer.Argument(metavar="FILE", help="A TOML file, or the name of a sweep of the package: figure2.")
+]
+Name = Annotated[str | None, typer.Option(help="The sweep's directory in RESULTS. \\[default: the name of the file]")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the cells, what is done, and the hours to go; stop.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, max=1024, help="Runs at once, also more than cores. \\[default: as many as have cores]"),
+]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop all runs at the first that fails.")]
+Cores = Annotated[
+    int | None, typer.Option(min=1, max=100_000, help="With --dry-run: estimate the hours on so many cores.")
+]
+Confirm = Annotated[
+    int, typer.Option(min=0, max=1000, metavar="K", help="After a search: train its best K settings on fresh seeds.")
+]
+HELD_SECONDS = 120.0  # for a process of a killed driver, which still saves its checkpoint
+
+
+@commands.command(epilog="Example: asyncrl sweep small/cartpole --dry-run")
+def sweep(
+    file: File,
+    results: Results = DEFAULT_RESULTS,
+    name: Name = None,
+    dry_run: DryRun = False,
+    jobs: Jobs = None,
+    fail_fast: FailFast = False,
+    confirm: Confirm = 0,
+    cores: Cores = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train all runs of a file: a grid, random draws, or a search with Optuna.
+
+    Stopped or killed at any time, the same command continues: it skips finished runs and resumes begun ones.
+    """
+    from asyncrl.sweep import declaration, files, run
+
+    found, path = files.find(file)
+    declared = declaration.read(path)
+    runs.check_name(name or found)
+    request = run.Request(declared, path.read_text(encoding="utf-8"), results / (name or found))
+    if dry_run:
+        plan = run.preview(request, cores)
+        if as_json:
+            print_json(plan)
+        else:
+            from asyncrl.terminal import sweeps as views
+
+            Console().print(views.preview(plan))
+        return
+    execute(request, jobs, fail_fast, confirm)
+
+
+def execute(request: "Request", jobs: int | None, fail_fast: bool, confirm: int = 0) -> None:
+    """Train a sweep with the overview, and exit with its code."""
+    from asyncrl.sweep import run
+    from asyncrl.terminal import sweeps as views
+
+    console = Console()
+    with views.overview(console, request.root.name) as show:
+        outcome = run.run(request, show, run.Options(jobs, fail_fast, confirm))
+    console.print(views.outcome(outcome, request.root), highlight=False, soft_wrap=True)
+    if outcome.code:
+        raise typer.Exit(int(outcome.code))
+
+
+@commands.command("train-cell", hidden=True)
+def train_cell() -> None:
+    """Train the cell of a sweep that stdin describes, to its end: what a driver starts."""
+    request = json.load(sys.stdin)
+    # A driver that dies ends its runs, with checkpoints.
+    end_with_parent(request["parent"], signal.SIGTERM)
+    if request["bound_to"] and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, request["bound_to"])
+    from asyncrl import experiment
+    from asyncrl.sweep import cells
+    from asyncrl.training import job_builder
+
+    root, run = Path(request["root"]), Path(request["root"]) / request["name"]
+    deadline = time.monotonic() + HELD_SECONDS
+    while runs.is_held(run):
+        if time.monotonic() > deadline:
+            raise InputError(f"{run.name} is being trained by another process.")
+        time.sleep(0.1)
+    if cells.prepare(run):
+        train(configuration.build(read_document(run)["config"]), lambda show: experiment.resume(run, show=show))
+        return
+    resolved, spec = job_builder.resolve(request["table"])
+    train(
+        resolved,
+        lambda show: experiment.train(resolved, root, request["name"], show, spec, tags=request["tags"]),
+    )

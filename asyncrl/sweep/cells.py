@@ -1,0 +1,143 @@
+"""The cells of a sweep on disk: whether each is finished, begun or missing, and the settings of its training.
+
+The directories of the runs are the only state of a sweep, so a driver may be killed at any instant.
+"""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from asyncrl import config
+from asyncrl.errors import InputError
+from asyncrl.store import atomic, checkpoint
+from asyncrl.store.document import Status, read_document
+from asyncrl.store.runs import DECLARATION
+from asyncrl.sweep.cell import Cell
+from asyncrl.sweep.declaration import Declaration, parse
+from asyncrl.sweep.plan import normalised
+
+MAY_DIFFER = ("log_seconds", "profile", "checkpoints.", "workers.")  # settings that change no result
+SHOWN_DIFFERENCES = 5
+
+
+class CellState(StrEnum):
+    """The state of a cell, as its directory shows it."""
+
+    MISSING = "missing"
+    BEGUN = "begun"  # it can be resumed, or must start anew if it has no checkpoint
+    FAILED = "failed"
+    FINISHED = "finished"
+
+
+def state(run: Path) -> CellState:
+    """Return the state of the cell in a directory; a damaged run counts as begun."""
+    try:
+        document = read_document(run)
+    except InputError:
+        return CellState.BEGUN if run.exists() else CellState.MISSING
+    if document.get("status") == Status.FINISHED:
+        return CellState.FINISHED
+    return CellState.FAILED if document.get("status") == Status.FAILED else CellState.BEGUN
+
+
+def prepare(run: Path) -> bool:
+    """Make the directory of a cell ready for a process, and return whether to resume it.
+
+    A directory without any checkpoint, of a run that was killed early, is removed: nothing can be resumed.
+    """
+    if not run.exists():
+        return False
+    if checkpoint.count(run):
+        try:
+            read_document(run)
+            return True
+        except InputError:
+            pass
+    shutil.rmtree(run)
+    return False
+
+
+def check_settings(root: Path, cells: Sequence[Cell]) -> list[Cell]:
+    """Return the finished cells; raise InputError where a begun or finished one was trained with other settings.
+
+    A setting that did not exist when the cell was trained counts as its default.
+    """
+    finished, changed = [], []
+    for cell in cells:
+        try:
+            document = read_document(root / cell.name)
+        except InputError:
+            continue
+        if difference := _difference(document, cell):
+            changed.append(f"{cell.name}: {difference}")
+        elif document.get("status") == Status.FINISHED:
+            finished.append(cell)
+    if changed:
+        more = f"\n… and {len(changed) - SHOWN_DIFFERENCES} more" if len(changed) > SHOWN_DIFFERENCES else ""
+        raise InputError(
+            "Cells of this sweep were trained with settings that this version of asyncrl would not choose. "
+            "Give the sweep a new name (--name).\n" + "\n".join(changed[:SHOWN_DIFFERENCES]) + more
+        )
+    return finished
+
+
+def _difference(document: dict[str, Any], cell: Cell) -> str:
+    """Return the settings in which a stored run differs from its cell, as text."""
+    try:
+        old = config.flatten(config.build(document.get("config", {})).model_dump(mode="json"))
+    except InputError as error:
+        return f"its settings cannot be read: {error}"
+    new = config.flatten(cell.config.model_dump(mode="json"))
+    differing = [name for name in new if old.get(name) != new[name] and not name.startswith(MAY_DIFFER)]
+    return ", ".join(f"{name} (it was {old.get(name)}, now {new[name]})" for name in differing[:SHOWN_DIFFERENCES])
+
+
+def compare_declaration(root: Path, declaration: Declaration) -> None:
+    """Compare a sweep's file with the one in its directory.
+
+    More values in ``[vary]``, more seeds and a larger n extend a sweep.
+
+    Raises:
+        InputError: ``[base]`` or the draws differ, so that the cells there belong to another sweep.
+    """
+    file = root / DECLARATION
+    if not file.exists():
+        return
+    try:
+        old = parse(config.read_toml(file))
+    except InputError as error:
+        raise InputError(f"{file} is damaged: {error} Remove it, or give this sweep a new name (--name).") from None
+    if told := "; ".join(_changes(old, declaration)):
+        raise InputError(f"The sweep in {root} was declared otherwise: {told}. Give this one a new name (--name).")
+
+
+def keep_declaration(root: Path, declaration: Declaration, text: str) -> None:
+    """Write the text of a sweep's file into its directory, after ``compare_declaration``."""
+    compare_declaration(root, declaration)
+    try:
+        atomic.replace_file(root / DECLARATION, text.encode())
+    except OSError as error:
+        raise InputError(f"Cannot write to {root}: {error.strerror}.") from None
+
+
+def _changes(old: Declaration, new: Declaration) -> Iterator[str]:
+    before, now = normalised(old.base), normalised(new.base)
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) != now.get(name):
+            yield f"{name} was {before.get(name, 'not set')}, now {now.get(name, 'not set')}"
+    for name, value in old.sweep.model_dump(exclude={"n", "seeds"}).items():
+        if value != getattr(new.sweep, name):
+            yield f"{name} in [sweep] was {value}, now {getattr(new.sweep, name)}"
+    if new.sweep.kind == "grid":
+        return
+    # Draws of other ranges are other points, and a larger n extends those that there are.
+    for name in sorted(old.ranges.keys() | new.ranges.keys()):
+        if old.ranges.get(name) != new.ranges.get(name):
+            yield f"the range of {name} was {_range(old, name)}, now {_range(new, name)}"
+
+
+def _range(declaration: Declaration, name: str) -> str:
+    found = declaration.ranges.get(name)
+    return f"{found.low:g} to {found.high:g}{' (log)' * found.log}" if found else "not there"

@@ -1,0 +1,205 @@
+"""The driver of a sweep: trains its missing and begun cells, as many at once as have cores, until all are finished."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from asyncrl.errors import STOPS, Exit, InputError
+from asyncrl.store import rows
+from asyncrl.store.document import RunDocument, read_document
+from asyncrl.sweep import cells
+from asyncrl.sweep.cell import Cell, describe
+from asyncrl.sweep.cells import CellState
+from asyncrl.sweep.executors import LOGS, Executor, Task
+from asyncrl.sweep.progress import RunningCell, SweepProgress
+from asyncrl.sweep.source import Source, cores_of
+from asyncrl.system.stop_signals import StopSignals
+
+RETRIES = 2  # of a failed cell, in one call of the driver
+POLL_SECONDS = 0.1
+SHOW_SECONDS = 0.5
+STOP_SECONDS = 60.0  # for checkpoints after a signal; afterwards the processes are killed
+
+
+class Outcome(NamedTuple):
+    """How a call of the driver ended."""
+
+    progress: SweepProgress
+    code: Exit
+
+
+class Driver:
+    """Runs the cells of a source on an executor."""
+
+    def __init__(
+        self,
+        root: Path,
+        source: Source,
+        executor: Executor,
+        finished: int,
+        show: Callable[[SweepProgress], None],
+        fail_fast: bool = False,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            root: the directory of the sweep; this process holds its lock.
+            source: the cells to train.
+            executor: trains them.
+            finished: how many cells were finished before.
+            show: the overview, called when something has happened, and some times a second.
+            fail_fast: whether the first failed cell ends the sweep.
+        """
+        self._root, self._source, self._executor, self._show = root, source, executor, show
+        self._finished, self._fail_fast = finished, fail_fast
+        self._running: dict[str, Cell] = {}
+        self._queue: deque[Cell] = deque()  # cells to retry
+        self._pruned: set[str] = set()  # names of cells that are being stopped early
+        self._attempts: dict[str, int] = {}
+        self._failed: list[tuple[Cell, str]] = []
+        self._start = time.monotonic()
+        self._shown = 0.0
+        self._frames_before: dict[str, int] = {}
+        self._frames_done = 0  # by cells that ended in this call
+        self._stopping_since: float | None = None
+
+    def run(self) -> Outcome:
+        """Train until nothing is left, or a signal stops all runs with checkpoints."""
+        signals = StopSignals(STOPS, self._stop)
+        code = Exit.OK
+        try:
+            with signals:
+                while self._step():
+                    time.sleep(POLL_SECONDS)
+        except KeyboardInterrupt:  # a second signal: end at once
+            pass
+        finally:
+            self._executor.close()
+        if signals.received is not None:
+            code = STOPS[signals.received]
+        elif self._failed:
+            code = Exit.SWEEP_INCOMPLETE
+        return Outcome(self._progress(), code)
+
+    def _stop(self) -> None:
+        if self._stopping_since is None:
+            self._stopping_since = time.monotonic()
+            for name in self._running:
+                self._executor.cancel(name)
+
+    def _step(self) -> bool:
+        """Record what has ended, start what has room, and return whether anything is left."""
+        for name, exit_code in self._executor.poll():
+            self._record_end(self._running.pop(name), exit_code)
+        if self._stopping_since is None:
+            while self._start_next():
+                pass
+        elif time.monotonic() - self._stopping_since > STOP_SECONDS:
+            for name in self._running:
+                self._executor.cancel(name, now=True)
+        if time.monotonic() - self._shown > SHOW_SECONDS:
+            self._tell("")
+            self._prune()
+        return bool(self._running) or (self._stopping_since is None and bool(self._queue))
+
+    def _start_next(self) -> bool:
+        needed = cores_of(self._queue[0]) if self._queue else self._source.next_cores
+        # A search proposes better the more results it knows, so it is asked only when there is room.
+        if needed is None or not self._executor.has_room(needed):
+            return False
+        cell = self._queue.popleft() if self._queue else self._source.next()
+        tags = {"sweep": self._root.name, "cell": cell.identity, "varied": cell.varied}
+        task = Task(self._root, cell.name, cell.table, tags, cores_of(cell))
+        self._frames_before[cell.name] = _frames(self._root / cell.name)
+        self._running[cell.name] = cell
+        self._executor.submit(task)
+        return True
+
+    def _record_end(self, cell: Cell, exit_code: int) -> None:
+        run = self._root / cell.name
+        self._frames_done += max(0, _frames(run) - self._frames_before[cell.name])
+        text = f"{describe(cell.varied) or cell.name}, seed {cell.seed}".removeprefix(", ")
+        if cells.state(run) is CellState.FINISHED:
+            self._finished += 1
+            self._source.record(cell, True)
+            scores = _scores(run)
+            self._tell(f"finished {text}" + (f": score {scores[-1]:g}" if scores else ""))
+            return
+        if cell.name in self._pruned:
+            self._source.record(cell, False)
+            self._tell(f"pruned {text}")
+            return
+        if self._stopping_since is not None:
+            return
+        reason = _reason(self._root, cell, exit_code)
+        attempts = self._attempts[cell.name] = self._attempts.get(cell.name, 0) + 1
+        if attempts <= RETRIES and exit_code != Exit.BAD_INPUT:
+            self._tell(f"failed {text}: {reason}; retry {attempts} of {RETRIES}")
+            self._queue.append(cell)
+            return
+        self._failed.append((cell, reason))
+        self._source.record(cell, False)
+        self._tell(f"failed {text}: {reason}")
+        if self._fail_fast:
+            self._stop()
+
+    def _prune(self) -> None:
+        scores = {name: _scores(self._root / name) for name in self._running}
+        for name in self._source.to_prune(scores):
+            if name in self._running and name not in self._pruned:
+                self._pruned.add(name)
+                self._executor.cancel(name)
+
+    def _tell(self, message: str) -> None:
+        self._shown = time.monotonic()
+        self._show(self._progress(message))
+
+    def _progress(self, message: str = "") -> SweepProgress:
+        running = tuple(
+            RunningCell(cell, _frames(self._root / name), tuple(_scores(self._root / name)))
+            for name, cell in self._running.items()
+        )
+        seconds = time.monotonic() - self._start
+        done = self._frames_done + sum(max(0, each.frames - self._frames_before[each.cell.name]) for each in running)
+        left = self._source.frames_left + sum(max(0, each.cell.config.frames - each.frames) for each in running)
+        left += sum(cell.config.frames for cell in self._queue)
+        time_left = seconds * left / done if done and seconds > 1 else None
+        return SweepProgress(
+            self._source.total, self._finished, running, tuple(self._failed), seconds, time_left, message
+        )
+
+
+def _frames(run: Path) -> int:
+    """Return how many frames a run has made, by its last row of metrics or its document."""
+    row = rows.last_row(run, "metrics")
+    if row and isinstance(row.get("frames"), int):
+        return int(row["frames"])
+    try:
+        return RunDocument.model_validate(read_document(run)).frames
+    except InputError:
+        return 0
+
+
+def _scores(run: Path) -> list[float]:
+    found = [row.get("mean") for row in rows.read_rows(run, "evaluations") if row.get("kind") != "eval"]
+    return [float(mean) for mean in found if isinstance(mean, int | float)]
+
+
+def _reason(root: Path, cell: Cell, exit_code: int) -> str:
+    """Return why a cell's process ended: from its run, or the last line that it printed."""
+    try:
+        reason = RunDocument.model_validate(read_document(root / cell.name)).reason
+    except InputError:
+        reason = None
+    if reason and exit_code > 0:
+        return reason
+    if exit_code < 0:
+        return f"its process was killed by signal {-exit_code}"
+    try:
+        lines = (root / LOGS / f"{cell.name}.log").read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        lines = []
+    last = next((line for line in reversed(lines) if line.strip()), "")
+    return last.removeprefix("asyncrl: ")[:300] or f"its process ended with exit code {exit_code}"

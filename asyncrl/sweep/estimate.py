@@ -1,0 +1,94 @@
+"""How long a sweep will take: frames to go, and core hours at measured rates."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from asyncrl.config import RunConfig
+from asyncrl.errors import InputError
+from asyncrl.store.document import RunDocument, read_document
+from asyncrl.sweep.cell import Cell
+from asyncrl.sweep.cells import CellState
+from asyncrl.sweep.source import cores_of
+from asyncrl.system import machine
+
+# Frames a second and core, where the sweep has no finished cell with the same environment and network: measured with
+# one environment per worker on two cores. A recurrent network takes twice as long.
+USUAL_RATES = {"nips": 3_000.0, "nature": 2_000.0, "mlp": 1_500.0}
+LSTM_FACTOR = 0.5
+
+
+def preview(
+    root: Path, states: Sequence[tuple[Cell, CellState]], trials: int | None, cores: int | None
+) -> dict[str, Any]:
+    """Return what ``--dry-run`` prints of a sweep.
+
+    Args:
+        root: the directory of the sweep.
+        states: its cells, or for a search those of one trial, each with its state.
+        trials: of a search; None for other sweeps.
+        cores: the number of cores to estimate for; None: those of this machine.
+    """
+    measured = _measured_rates(root, [cell for cell, state in states if state is CellState.FINISHED])
+    usable = cores or machine.cores()
+    frames = core_seconds = 0.0
+    for cell, state in states:
+        if state is not CellState.FINISHED:
+            left = cell.config.frames - _done(root / cell.name)
+            frames += left
+            core_seconds += left / measured.get(_kind(cell.config), _usual_rate(cell.config))
+    repeats = trials or 1
+    widest = max((cores_of(cell) for cell, _ in states), default=1)
+    return {
+        "root": str(root),
+        "cells": [
+            {
+                "name": cell.name,
+                "varied": cell.varied,
+                "seed": cell.seed,
+                "frames": cell.config.frames,
+                "state": str(state),
+            }
+            for cell, state in states
+        ],
+        "trials": trials,
+        "finished": sum(state is CellState.FINISHED for _, state in states),
+        "frames_left": int(frames) * repeats,
+        "core_hours": core_seconds * repeats / 3600,
+        "hours": core_seconds * repeats / 3600 / max(1, min(usable, widest * len(states) * repeats)),
+        "cores": usable,
+        "is_measured": bool(measured),
+    }
+
+
+def _kind(config: RunConfig) -> tuple[str, str, str, int]:
+    return config.env, config.algo, config.network, config.envs_per_thread
+
+
+def _measured_rates(root: Path, finished: Sequence[Cell]) -> dict[tuple[str, str, str, int], float]:
+    """Return frames a second and core of finished cells, by kind."""
+    totals: dict[tuple[str, str, str, int], list[float]] = {}
+    for cell in finished:
+        document = _document(root / cell.name)
+        if document is not None and document.seconds > 0:
+            total = totals.setdefault(_kind(cell.config), [0.0, 0.0])
+            total[0] += document.frames
+            total[1] += document.seconds * cores_of(cell)
+    return {kind: frames / seconds for kind, (frames, seconds) in totals.items()}
+
+
+def _usual_rate(config: RunConfig) -> float:
+    name = config.network.removesuffix("-lstm")
+    return USUAL_RATES.get(name, USUAL_RATES["mlp"]) * (LSTM_FACTOR if config.network.endswith("-lstm") else 1.0)
+
+
+def _done(run: Path) -> int:
+    document = _document(run)
+    return document.frames if document is not None else 0
+
+
+def _document(run: Path) -> RunDocument | None:
+    try:
+        return RunDocument.model_validate(read_document(run))
+    except InputError:
+        return None

@@ -1,0 +1,145 @@
+"""Where the cells of a sweep train: an executor starts resumable runs, reports their ends, and stops them.
+
+No state of a sweep lives in an executor: started again, every task continues from what its directory holds.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, Self, TextIO
+
+from asyncrl.system import machine
+
+LOGS = "logs"  # a directory of the sweep: what each cell printed
+
+
+class Task(NamedTuple):
+    """One cell to train to its end: to start, or to resume from what its directory holds."""
+
+    root: Path  # the directory of the sweep
+    name: str  # of the cell, and of its directory
+    table: dict[str, Any]  # its settings
+    tags: dict[str, Any]  # stored with the run
+    cores: int  # that it keeps busy
+
+
+class Executor(Protocol):
+    """Trains tasks somewhere."""
+
+    def has_room(self, cores: int) -> bool:
+        """Return whether a task that keeps so many cores busy could start now."""
+
+    def submit(self, task: Task) -> None:
+        """Start a task."""
+
+    def poll(self) -> list[tuple[str, int]]:
+        """Return the names and exit codes of the tasks that have ended since the last call."""
+
+    def cancel(self, name: str, now: bool = False) -> None:
+        """Ask a task to stop with a checkpoint, or at once; ``poll`` reports its end."""
+
+    def close(self) -> None:
+        """End all tasks at once."""
+
+
+class _Running(NamedTuple):
+    process: "subprocess.Popen[str]"
+    cores: tuple[int, ...]
+    log: TextIO
+
+
+class LocalProcesses:
+    """Trains each task in a process of this machine, bound to cores of its own."""
+
+    def __init__(self, jobs: int | None = None, cores: Sequence[int] | None = None) -> None:
+        """Use cores of this machine.
+
+        Args:
+            jobs: the number of tasks at once, each with its share of the cores; more tasks than cores share them.
+                None: as many as have cores of their own.
+            cores: their numbers; None: all that this process may use.
+        """
+        self._cores = tuple(cores or machine.core_numbers() or range(machine.cores()))
+        self._jobs = jobs
+        self._running: dict[str, _Running] = {}
+
+    def has_room(self, cores: int) -> bool:
+        """Return whether so many cores are free, or with ``jobs`` whether fewer tasks are running."""
+        if self._jobs:
+            return len(self._running) < self._jobs
+        return self._needed(cores) <= len(self._free())
+
+    def submit(self, task: Task) -> None:
+        """Start a process in a group of its own, so that Ctrl-C in a terminal reaches the driver alone."""
+        cores = self._share(task)
+        logs = task.root / LOGS
+        logs.mkdir(exist_ok=True)
+        log = (logs / f"{task.name}.log").open("a", encoding="utf-8")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "asyncrl", "train-cell"],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            text=True,
+            process_group=0,
+        )
+        request = task._asdict() | {"root": str(task.root), "parent": os.getpid(), "bound_to": cores}
+        assert process.stdin is not None
+        try:
+            process.stdin.write(json.dumps(request))
+            process.stdin.close()
+        except BrokenPipeError:
+            pass  # it was killed at once; poll reports that
+        self._running[task.name] = _Running(process, cores, log)
+
+    def poll(self) -> list[tuple[str, int]]:
+        """Return the names and exit codes of processes that have ended; a negative code is a signal's."""
+        ended = []
+        for name, running in list(self._running.items()):
+            code = running.process.poll()
+            if code is not None:
+                running.log.close()
+                del self._running[name]
+                ended.append((name, code))
+        return ended
+
+    def cancel(self, name: str, now: bool = False) -> None:
+        """Send a signal to a process: SIGTERM, which stops a run with a checkpoint, or SIGKILL."""
+        if name in self._running:
+            self._running[name].process.send_signal(signal.SIGKILL if now else signal.SIGTERM)
+
+    def __enter__(self) -> Self:
+        """Have all processes killed at the end."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Kill what is left."""
+        self.close()
+
+    def close(self) -> None:
+        """Kill all processes, and wait for them; their workers end with them."""
+        for running in self._running.values():
+            running.process.kill()
+        for running in self._running.values():
+            running.process.wait()
+            running.log.close()
+        self._running.clear()
+
+    def _needed(self, cores: int) -> int:
+        return max(1, min(cores, len(self._cores)))
+
+    def _free(self) -> list[int]:
+        taken = {core for running in self._running.values() for core in running.cores}
+        return [core for core in self._cores if core not in taken]
+
+    def _share(self, task: Task) -> tuple[int, ...]:
+        """Return the cores of a task: free ones, or with more jobs than that the least loaded."""
+        count = self._needed(task.cores)
+        if self._jobs:
+            count = min(count, max(1, len(self._cores) // self._jobs))
+        load = [core for running in self._running.values() for core in running.cores]
+        return tuple(sorted(self._cores, key=load.count)[:count])

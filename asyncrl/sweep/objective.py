@@ -1,0 +1,78 @@
+"""The value that a search maximises: a statistic of the evaluations of a trial's runs, averaged over all of them."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from asyncrl.analysis import reference_data
+from asyncrl.config import RunConfig
+from asyncrl.errors import InputError
+from asyncrl.store import rows
+from asyncrl.sweep.declaration import Normalisation, Objective
+
+PUBLISHED = "A3C FF"  # the published agent whose score is 1 with normalisation "reference"
+
+Curve = list[tuple[int, float]]  # frames and mean score of each evaluation
+
+
+def curve(run: Path) -> Curve:
+    """Return the evaluations during training of a run, those with a finite score."""
+    found = [
+        (int(row["frames"]), float(row["mean"]))
+        for row in rows.read_rows(run, "evaluations")
+        if row.get("kind") == "training"
+        and isinstance(row.get("mean"), int | float)
+        and isinstance(row.get("frames"), int)
+        and math.isfinite(row["mean"])
+    ]
+    return sorted(dict(found).items())
+
+
+def value(points: Curve, objective: Objective, budget: int, worst: float) -> float:
+    """Return the objective of one run.
+
+    Args:
+        points: its evaluations.
+        objective: ``final``: the score of the evaluation at the end; ``area``: the mean height of the curve.
+        budget: frames.
+        worst: the score that a run has where it was not evaluated because it failed.
+    """
+    if objective == "final":
+        return points[-1][1] if points and points[-1][0] >= budget else worst
+    whole = points if points and points[-1][0] >= budget else [*points, (budget, worst)]
+    first = whole[0]
+    frames = np.array([0, *(frames for frames, _ in whole)], dtype=float)
+    scores = np.array([first[1], *(score for _, score in whole)])
+    return float(np.trapezoid(scores, frames) / frames[-1])
+
+
+def normalised(score: float, config: RunConfig, kind: Normalisation) -> float:
+    """Return a score as a fraction of a human's, or of a published A3C agent's; 0 is random play."""
+    if kind == "none":
+        return score
+    low, high = scale(config.env, kind)
+    return (score - low) / (high - low)
+
+
+def scale(env: str, kind: Normalisation) -> tuple[float, float]:
+    """Return the scores that normalisation maps to 0 and 1; raise InputError where there are none for a game."""
+    references = reference_data.references()
+    row = references[references["game"] == reference_data.game(env)]
+    if row.empty:
+        raise InputError(f"There is no published score for {env}, so normalisation must be 'none'.")
+    low, high = float(row["random"].iloc[0]), float(row["human"].iloc[0])
+    if kind == "reference":
+        scores = reference_data.scores()
+        found = scores[(scores["game"] == row["game"].iloc[0]) & scores["method"].str.contains("A3C")]
+        if found.empty:
+            raise InputError(f"There is no published A3C score for {env}, so normalisation must be 'none' or 'human'.")
+        high = float(found["score"].iloc[0])
+    return low, high
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the mean of a trial's runs."""
+    return statistics.fmean(values)

@@ -1,0 +1,168 @@
+"""Trains a sweep, or previews it: what the command line and Python programs call."""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tomli_w
+
+from asyncrl.config import RunConfig
+from asyncrl.errors import Exit, InputError
+from asyncrl.store import atomic, runs
+from asyncrl.sweep import cells, confirmation, estimate
+from asyncrl.sweep.cell import Cell
+from asyncrl.sweep.cells import CellState
+from asyncrl.sweep.declaration import Declaration, parse
+from asyncrl.sweep.driver import Driver, Outcome
+from asyncrl.sweep.executors import LocalProcesses
+from asyncrl.sweep.plan import Resolver, expand, nested, normalised
+from asyncrl.sweep.progress import Confirmed, Result, SweepProgress
+from asyncrl.sweep.source import FixedCells, Source
+
+BEST = "best.toml"  # in the directory of a search: the settings of its best trial
+
+Show = Callable[[SweepProgress], None]
+
+
+class Request(NamedTuple):
+    """A sweep to train."""
+
+    declaration: Declaration
+    text: str  # of its file
+    root: Path  # the directory of its cells
+
+
+class Options(NamedTuple):
+    """How to train it."""
+
+    jobs: int | None = None  # runs at once; None: as many as have cores of their own
+    fail_fast: bool = False
+    confirm: int = 0  # the number of best settings of a search to train on fresh seeds
+
+
+def preview(request: Request, cores: int | None = None) -> dict[str, Any]:
+    """Return the cells of a sweep with their states, the frames to go and the hours that they need; write nothing.
+
+    Args:
+        request: the sweep.
+        cores: the number of cores to estimate for; None: those of this machine.
+
+    Raises:
+        InputError: the file is wrong, or does not fit the cells that are there.
+    """
+    declaration, root = request.declaration, request.root
+    _check_place(root)
+    resolver = Resolver()
+    found = _cells_to_show(declaration, resolver)
+    cells.compare_declaration(root, declaration)
+    cells.check_settings(root, found)
+    states = [(cell, cells.state(root / cell.name)) for cell in found]
+    trials = declaration.sweep.n if declaration.sweep.kind == "optuna" else None
+    return estimate.preview(root, states, trials, cores)
+
+
+def _cells_to_show(declaration: Declaration, resolver: Resolver) -> list[Cell]:
+    if declaration.sweep.kind != "optuna":
+        return expand(declaration, resolver)
+    from asyncrl.sweep import study
+
+    return study.cells_of(declaration, study.first_point(declaration), resolver)
+
+
+def run(request: Request, show: Show, options: Options = Options()) -> Result:  # noqa: B008  # it is immutable
+    """Train the cells of a sweep that are not finished; see ``Driver``.
+
+    Raises:
+        InputError: the file is wrong, the cells there belong to another sweep, or another driver runs it.
+    """
+    declaration, text, root = request
+    _check_place(root)
+    resolver = Resolver()
+    is_search = declaration.sweep.kind == "optuna"
+    if options.confirm and not is_search:
+        raise InputError("--confirm trains the best settings of a search; this sweep is not of kind optuna.")
+    found = _cells_to_show(declaration, resolver)
+    cells.compare_declaration(root, declaration)
+    if not is_search:
+        cells.check_settings(root, found)
+    _make(root)
+    with runs.hold(root):
+        cells.keep_declaration(root, declaration, text)
+        source, finished = _source(request, found, resolver)
+        with LocalProcesses(options.jobs) as executor:
+            outcome = Driver(root, source, executor, finished, show, options.fail_fast).run()
+    if not is_search:
+        return Result(outcome.code, outcome.progress)
+    return _end_of_search(request, outcome, show, options)
+
+
+def _source(request: Request, found: list[Cell], resolver: Resolver) -> tuple[Source, int]:
+    if request.declaration.sweep.kind == "optuna":
+        from asyncrl.sweep.search import Search
+
+        search = Search(request.root, request.declaration, resolver)
+        return search, search.finished
+    finished = [cell for cell in found if cells.state(request.root / cell.name) is CellState.FINISHED]
+    return FixedCells(found, finished), len(finished)
+
+
+def _end_of_search(request: Request, outcome: Outcome, show: Show, options: Options) -> Result:
+    """Write the best settings, and train the best ones on fresh seeds if that was asked for."""
+    from asyncrl.sweep import study
+
+    ranked = study.trials(request.root)
+    if not ranked:
+        return Result(outcome.code, outcome.progress)
+    best = ranked[0]
+    table = nested({**request.declaration.base, **best.settings})
+    with suppress(OSError):
+        atomic.replace_file(request.root / BEST, tomli_w.dumps(table).encode())
+    told = {"trial": best.number, "value": best.value, "settings": best.settings, "file": str(request.root / BEST)}
+    confirmed: tuple[Confirmed, ...] = ()
+    code = outcome.code
+    if options.confirm and code in (Exit.OK, Exit.SWEEP_INCOMPLETE):
+        settings = [trial.settings for trial in ranked[: options.confirm]]
+        other = confirmation.declare(request.declaration, settings)
+        place = request.root.with_name(f"{request.root.name}-confirm")
+        result = run(Request(other, tomli_w.dumps(confirmation.to_table(other)), place), show, Options(options.jobs))
+        code = result.code or code
+        values = [trial.value for trial in ranked[: options.confirm]]
+        confirmed = confirmation.compare(place, request.declaration, other, values)
+    return Result(code, outcome.progress, told, confirmed)
+
+
+def _check_place(root: Path) -> None:
+    if root.exists() and not runs.is_sweep(root) and (not root.is_dir() or any(root.iterdir())):
+        raise InputError(f"{root} exists, and is not the directory of a sweep; choose another name (--name).")
+
+
+def _make(root: Path) -> None:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"Cannot write results to {root}: {error.strerror}.") from None
+
+
+def seeds_request(table: Mapping[str, Any], config: RunConfig, seeds: str, results: Path, name: str | None) -> Request:
+    """Return the sweep of one setting over seeds: ``asyncrl run --seeds``.
+
+    Args:
+        table: the settings that the user gave, nested.
+        config: the same with all defaults.
+        seeds: such as ``1-5``.
+        results: the directory of all runs.
+        name: of the sweep's directory; None: made from the settings, so that the same command continues the sweep.
+    """
+    base = {key: value for key, value in table.items() if key != "seed"}
+    text = tomli_w.dumps({"sweep": {"seeds": seeds}, "base": base})
+    declaration = parse(tomllib.loads(text))
+    if name is None:
+        digest = hashlib.sha256(json.dumps(normalised(declaration.base), sort_keys=True).encode()).hexdigest()[:8]
+        game = config.env.rpartition(":")[2].rpartition("/")[2].lower()
+        name = f"{game}-{config.algo}-{config.threads}t-{digest}"
+    runs.check_name(name)
+    return Request(declaration, text, results / name)

@@ -1,0 +1,110 @@
+"""The parts of a search that do not depend on its progress: its space, its samplers, and its finished trials."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from asyncrl.errors import InputError
+from asyncrl.sweep.cell import Cell
+from asyncrl.sweep.declaration import Declaration
+from asyncrl.sweep.plan import Resolver
+
+STUDY = "study.db"  # SQLite, in the directory of the sweep; optuna-dashboard opens it
+LINKED = " "  # joins linked names to the name of one parameter
+
+
+class SearchTrial(NamedTuple):
+    """A finished trial."""
+
+    number: int
+    value: float
+    settings: dict[str, Any]  # the varied settings, without the environment
+    is_pruned: bool
+
+
+def cells_of(declaration: Declaration, settings: Mapping[str, Any], resolver: Resolver) -> list[Cell]:
+    """Return the cells of a trial with these settings: one for each environment and seed."""
+    return [
+        resolver.cell(declaration.base, {**where, **settings}, seed)
+        for where in _environments(declaration)
+        for seed in declaration.sweep.seeds
+        if isinstance(seed, int)
+    ]
+
+
+def first_point(declaration: Declaration) -> dict[str, Any]:
+    """Return the first value of each list and the low end of each range: a trial to validate and estimate with."""
+    choices = {names: rows[0] for names, rows in declaration.choices.items() if names != ("env",)}
+    first = {name: value for names, row in choices.items() for name, value in zip(names, row, strict=True)}
+    return first | {name: interval.low for name, interval in declaration.ranges.items()}
+
+
+def settings_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings by name for the parameters of a trial; a parameter of a list holds the values as JSON."""
+    settings: dict[str, Any] = {}
+    for name, value in parameters.items():
+        values = json.loads(value) if isinstance(value, str) else [value]
+        settings |= dict(zip(name.split(LINKED), values, strict=True))
+    return settings
+
+
+def _environments(declaration: Declaration) -> Iterator[dict[str, Any]]:
+    """Yield the environments on which every trial trains; one empty table if ``[vary]`` has none."""
+    for row in declaration.choices.get(("env",), ((None,),)):
+        yield {"env": row[0]} if row[0] is not None else {}
+
+
+def distributions(declaration: Declaration) -> dict[str, BaseDistribution]:
+    """Return the parameters of a search; the values of a list are JSON."""
+    found: dict[str, BaseDistribution] = {}
+    for names, values in declaration.choices.items():
+        if names != ("env",):
+            found[LINKED.join(names)] = CategoricalDistribution([json.dumps(list(row)) for row in values])
+    for name, interval in declaration.ranges.items():
+        low, high, log = interval
+        found[name] = FloatDistribution(low, high, log=log)
+        if interval.is_integer:
+            found[name] = IntDistribution(int(low), int(high), log=log)
+    return found
+
+
+def sampler(declaration: Declaration, number: int) -> optuna.samplers.BaseSampler:
+    """Return the sampler of one trial; its draws depend on the sweep's seed, the trial's number and the results."""
+    settings = declaration.sweep
+    state = np.random.SeedSequence(settings.seed, spawn_key=(number,)).generate_state(1)
+    seed = int(state[0])
+    if settings.sampler == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    if settings.sampler == "sobol":
+        # Its sequence is a function of the sweep's seed and the number of trials; scrambled, or it starts in a corner.
+        return optuna.samplers.QMCSampler(
+            qmc_type="sobol", scramble=True, seed=settings.seed, warn_independent_sampling=False
+        )
+    if settings.sampler == "gp":
+        return optuna.samplers.GPSampler(seed=seed)
+    return optuna.samplers.TPESampler(seed=seed)
+
+
+def trials(root: Path) -> list[SearchTrial]:
+    """Return the finished trials of a sweep's study, the best first; raise InputError if there is no study."""
+    if not (root / STUDY).exists():
+        raise InputError(f"{root} has no study.")
+    study = optuna.load_study(study_name=root.name, storage=storage(root))
+    found = [
+        SearchTrial(trial.number, trial.value, settings_of(trial.params), f"pruned-{trial.number}" in study.user_attrs)
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if trial.value is not None
+    ]
+    return sorted(found, key=lambda trial: (-trial.value, trial.number))
+
+
+def storage(root: Path) -> str:
+    """Return the address of the study's database."""
+    # An absolute path: the working directory may change.
+    return f"sqlite:///{(root / STUDY).resolve()}"
