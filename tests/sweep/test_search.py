@@ -1,3 +1,5 @@
+import contextlib
+
 import pytest
 
 from asyncrl.sweep import study
@@ -33,10 +35,8 @@ def test_search_killed_and_resumed_proposes_the_same_trials(sampler, tmp_path):
     started = []
     for die_after in (3, 6, 8, None):  # 3: between the two seeds of a trial
         executor = FakeExecutor(die_after=die_after)
-        try:
+        with contextlib.suppress(KilledError):
             search(tmp_path / "parts", executor, declared)
-        except KilledError:
-            pass
         started += executor.started
     assert sorted(started) == sorted(whole.started)
     assert len(set(started)) == 32
