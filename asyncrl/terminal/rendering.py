@@ -1,5 +1,6 @@
 """Tables and sentences about runs, in 80 columns where possible."""
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from asyncrl.events import RECENT_EPISODES
+from asyncrl.floats import is_finite
 from asyncrl.store.document import RunDocument, Status
 from asyncrl.store.summary import Details, Summary
 from asyncrl.text import NOTHING, clock, count, score, sparkline
@@ -80,8 +82,8 @@ def _evaluation(row: Row) -> str:
 
 
 def best_evaluation(rows: Sequence[Row]) -> Row:
-    """Return the first of the rows with the highest mean score."""
-    return max(rows, key=lambda row: float(row["mean"]))
+    """Return the first of the rows with the highest finite mean score, or the first row if none is finite."""
+    return max(rows, key=lambda row: float(row["mean"]) if is_finite(row["mean"]) else -math.inf)
 
 
 def report(runs: Sequence[Row], notes: Sequence[str], page: Path, width: int) -> RenderableType:
