@@ -2,13 +2,14 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from asyncrl.analysis import cache
 from asyncrl.analysis.reference_data import game
@@ -186,6 +187,7 @@ def _read_table(
             problems.append({"run": run, "kind": "rows", "text": text})
         if found.is_truncated and status != Status.RUNNING:
             problems.append({"run": run, "kind": "rows", "text": f"the last row of {name}.jsonl is incomplete"})
+        problems.extend({"run": run, "kind": "not finite", "text": text} for text in _not_finite(found.table, name))
         table = _downsampled(found.table, max_metric_rows) if name == "metrics" and max_metric_rows else found.table
         ids = pa.DictionaryArray.from_arrays(np.zeros(len(table), np.int32), [run])
         tables.append(table.append_column("run", ids))
@@ -202,13 +204,23 @@ def _read_table(
     return joined.to_pandas(split_blocks=True, self_destruct=True)
 
 
+def _not_finite(table: pa.Table, name: str) -> Iterator[str]:
+    """Describe the numbers of metrics and episodes that are NaN or infinite; ``validity`` describes evaluations."""
+    floats = [field.name for field in table.schema if pa.types.is_floating(field.type)] if name != "evaluations" else []
+    for column in floats:
+        values = table[column].combine_chunks()
+        bad = pc.invert(pc.is_finite(values.drop_null()))
+        if count := pc.sum(bad).as_py():
+            yield f"{counted(count, 'row')} of {len(table):,} in {name}.jsonl have a {column} that is NaN or infinite"
+
+
 def _empty_table(name: str) -> pd.DataFrame:
     columns = (*cache.COUNTER_COLUMNS, *cache.NUMBER_COLUMNS[name], *OPTIONAL_COLUMNS.get(name, ()))
     return pd.DataFrame({column: pd.Series(dtype=float) for column in columns} | {"run": pd.Series(dtype="category")})
 
 
 def _downsampled(table: pa.Table, rows: int) -> pa.Table:
-    """Average blocks of rows without missing values; the counters of a block are those of its last row."""
+    """Average blocks of rows, without values that are missing or not finite; counters are those of the last row."""
     if len(table) <= rows:
         return table
     starts = np.ceil(np.arange(rows) * len(table) / rows).astype(int)

@@ -1,6 +1,5 @@
 """Tables and sentences about runs, in 80 columns where possible."""
 
-import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,7 +50,9 @@ def outcome(details: Details) -> RenderableType:
     document = RunDocument.model_validate(details)
     lines = [f"{progress_text(document)} in {clock(document.seconds)}. The run is in {path}"]
     if rows:
-        lines.insert(0, f"Last evaluation {_evaluation(rows[-1])}; best {_evaluation(best_evaluation(rows))}.")
+        best = best_evaluation(rows)
+        text = f"best {_evaluation(best)}" if best else "none has a finite mean, so none is the best"
+        lines.insert(0, f"Last evaluation {_evaluation(rows[-1])}; {text}.")
     more = f"--frames {count(2 * document.config['frames']).replace(',', '')}"
     commands = {
         f"asyncrl show {path}": "show its details",
@@ -81,9 +82,10 @@ def _evaluation(row: Row) -> str:
     return f"{score(row['mean'])} ± {score(row['std'])} at {count(row['frames'])}"
 
 
-def best_evaluation(rows: Sequence[Row]) -> Row:
-    """Return the first of the rows with the highest finite mean score, or the first row if none is finite."""
-    return max(rows, key=lambda row: float(row["mean"]) if is_finite(row["mean"]) else -math.inf)
+def best_evaluation(rows: Sequence[Row]) -> Row | None:
+    """Return the first of the rows with the highest finite mean score, or None if none is finite."""
+    finite = [row for row in rows if is_finite(row["mean"])]
+    return max(finite, key=lambda row: float(row["mean"]), default=None)
 
 
 def report(runs: Sequence[Row], notes: Sequence[str], page: Path, width: int) -> RenderableType:
