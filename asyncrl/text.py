@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
 NOTHING = "–"
-LONGEST_NAME, LONGEST_LINE, LONGEST_TEXT = 200, 1_000, 6_000  # characters of an error's type, a message, a traceback
+LONGEST_NAME, LONGEST_LINE, LONGEST_TEXT = 100, 500, 6_000  # characters of an error's type, a message, a traceback
 HEAD_SHARE = 3  # a third of what is kept is the head: a traceback ends with its cause
-UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")  # but tab and newline
+UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)  # not tab and newline
 
 
 def count(number: float) -> str:

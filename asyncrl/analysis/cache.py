@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.json
 
 from asyncrl.store.rows import read_rows
+from asyncrl.text import printable
 
 FOLDER = ".compact"
 MAX_NUMBER = 2.0**62  # larger counters are damage
@@ -99,14 +100,14 @@ def _parse_line_by_line(run: Path, name: str) -> pa.Table:
         and all(isinstance(row.get(text), str) for text in texts)
     ]
     columns = {column: pa.array([_as_kind(row[column], kind) for row in kept], kind) for column, kind in needed.items()}
-    columns |= {text: pa.array([row[text] for row in kept], pa.string()) for text in texts}
+    columns |= {text: pa.array([printable(row[text]) for row in kept], pa.string()) for text in texts}
     optional = (key for row in kept for key in row if key not in columns and key not in SKIPPED_COLUMNS)
     for column in list(dict.fromkeys(optional)):
         values = [row.get(column) for row in kept]
         if column in BOOLEAN_COLUMNS:
             columns[column] = pa.array([value if isinstance(value, bool) else None for value in values], pa.bool_())
         else:
-            columns[column] = pa.array([_as_float(value) for value in values], pa.float64())
+            columns[printable(column)] = pa.array([_as_float(value) for value in values], pa.float64())
     return pa.table(columns)
 
 
@@ -159,6 +160,6 @@ def _write_cache_file(cache_file: Path, source_version: str, found: Rows) -> Non
         with pa.ipc.new_file(str(temporary), table.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as file:
             file.write_table(table)
         os.replace(temporary, cache_file)
-    except OSError:
+    except (OSError, ValueError):  # Arrow opens no path that is not UTF-8
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -88,5 +88,6 @@ def _write(file: Path, table: pd.DataFrame) -> tuple[Path, int]:
     for name in required:
         values = pa.array(table[name].to_numpy(float), pa.float64(), from_pandas=False)
         arrow = arrow.set_column(arrow.column_names.index(name), name, values)
-    pyarrow.parquet.write_table(arrow, file)
+    with file.open("wb") as sink:  # Arrow opens no path that is not UTF-8
+        pyarrow.parquet.write_table(arrow, sink)
     return file, len(table)

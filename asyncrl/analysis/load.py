@@ -17,7 +17,7 @@ from asyncrl.analysis.selection import SelectedRun, Selection, runs_without_docu
 from asyncrl.envs.names import atari_protocol
 from asyncrl.errors import InputError
 from asyncrl.store.document import PROGRESS_COLUMNS, Status
-from asyncrl.text import counted
+from asyncrl.text import counted, one_line, printable
 
 TABLES = ("evaluations", "metrics", "episodes", "failures")
 SETTINGS = ("algo", "env", "network", "initial_weights", "threads", "envs_per_thread", "t_max", "gamma", "seed")
@@ -64,7 +64,7 @@ def load(selection: Selection, tables: Sequence[str] = TABLES, max_metric_rows: 
     """
     selected = _by_name(select_runs(selection))
     problems = [
-        {"run": path.name, "kind": "damaged", "text": "run.json is missing"}
+        {"run": printable(path.name), "kind": "damaged", "text": "run.json is missing"}
         for path in ([] if selection.names else runs_without_document(selection.results))
     ]
     runs = pd.DataFrame([_run_row(run, problems) for run in selected.values()] or None, columns=_columns(selected))
@@ -86,9 +86,10 @@ def load(selection: Selection, tables: Sequence[str] = TABLES, max_metric_rows: 
 def _by_name(selected: Iterable[SelectedRun]) -> dict[str, SelectedRun]:
     named: dict[str, SelectedRun] = {}
     for run in selected:
-        if run.path.name in named:
-            raise InputError(f"Two runs are named {run.path.name!r}: {named[run.path.name].path} and {run.path}.")
-        named[run.path.name] = run
+        name = printable(run.path.name)
+        if name in named:
+            raise InputError(f"Two runs are named {name!r}: {named[name].path} and {run.path}.")
+        named[name] = run
     return named
 
 
@@ -131,8 +132,10 @@ def _run_row(run: SelectedRun, problems: list[Problem]) -> dict[str, Any]:
 
 
 def _text_or_bool(value: object) -> object:
-    """Return a text or a boolean as it is, a number as text, and None for other values of a damaged document."""
-    return value if isinstance(value, str | bool) else str(value) if isinstance(value, int | float) else None
+    """Return a printable text, a boolean as it is, a number as text, and None for another value, which is damage."""
+    if isinstance(value, bool):
+        return value
+    return printable(str(value)) if isinstance(value, str | int | float) else None
 
 
 def _number(value: object) -> float:
@@ -164,8 +167,9 @@ def _status(run: SelectedRun, problems: list[Problem]) -> tuple[str, str | None]
     status, reason = str(run.document.get("status")), run.document.get("reason")
     if status != Status.FINISHED:
         kind = status if status in tuple(Status) else Status.DAMAGED.value
-        problems.append({"run": run.path.name, "kind": kind, "text": str(reason or UNFINISHED.get(kind, "no status"))})
-    return status, None if reason is None else str(reason)
+        text = one_line(str(reason or UNFINISHED.get(kind, "no status")))
+        problems.append({"run": printable(run.path.name), "kind": kind, "text": text})
+    return status, None if reason is None else one_line(str(reason))
 
 
 def _read_table(

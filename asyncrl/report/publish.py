@@ -154,7 +154,8 @@ def _videos(report: Report) -> Iterator[Video]:
     """Yield recorded episodes of the best runs, skipping large files."""
     found = 0
     for run, row in report.runs.sort_values("final", ascending=False).iterrows():
-        for file in sorted(Path(report.comparison.runs.at[run, "path"]).iterdir()):
+        # A path that is not UTF-8 is escaped in the table, so that it leads nowhere.
+        for file in sorted(Path(report.comparison.runs.at[run, "path"]).glob("*")):
             if found < MAX_VIDEOS and file.suffix in MEDIA_TYPES and file.stat().st_size <= MAX_VIDEO_BYTES:
                 found += 1
                 title = f"{row['task']}, {row['label']}: {file.stem} of {run}"

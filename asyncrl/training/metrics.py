@@ -79,7 +79,7 @@ class _Tracebacks:
 
     def shortened(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return a row of failures; a traceback of the same lines of code as an earlier one becomes a reference."""
-        places = "".join(line for line in row["traceback"].splitlines(True) if line.startswith("  File "))
+        places = "".join(line for line in row["traceback"].splitlines() if 'File "' in line)
         if not places:
             return row
         if places in self._frames:
