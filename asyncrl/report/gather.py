@@ -110,9 +110,10 @@ def _provenance(request: Request, comparison: Comparison) -> dict[str, str]:
         "Selection": "; ".join([*selection.names, *sets]) or "all runs",
         "Runs": f"{len(comparison.all_runs)} in the selection, {len(used)} used",
         "Results": str(selection.results),
-        "Machines": "; ".join(sorted(set(used["machine"]))) or "–",
-        "Runs made with": ", ".join(f"{name} {' or '.join(known)}" for name, known in made_by.items() if known) or "–",
-        "Commits": ", ".join(commits) or "–",
+        "Machines": "; ".join(sorted(set(used["machine"]))) or "none: no run is used",
+        "Runs made with": ", ".join(f"{name} {' or '.join(known)}" for name, known in made_by.items() if known)
+        or "none: no run is used",
+        "Commits": ", ".join(commits) or "none: no run is used",
         "Report made": f"{request.created:%Y-%m-%d %H:%M} UTC",
         "Report made with": f"python {python_version()}, {_versions()}",
     }

@@ -193,7 +193,8 @@ def _table_blocks(table: ReportTable) -> Iterator[str]:
     rows = [table.header, ["---:" if cell.is_number else "---" for cell in table.rows[0]]]
     rows += [[_escape_markdown(cell.text) for cell in row] for row in table.rows]
     yield "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    yield f"{_escape_markdown(table.text)} All columns: [{table.name}.csv](tables/{table.name}.csv)."
+    notes = f" A dash means: {'; '.join(table.footnotes)}." if table.footnotes else ""
+    yield f"{_escape_markdown(table.text + notes)} All columns: [{table.name}.csv](tables/{table.name}.csv)."
 
 
 def _code_span(text: str) -> str:
