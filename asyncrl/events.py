@@ -74,11 +74,12 @@ class Incident(NamedTuple):
 
     def row(self) -> dict[str, Any]:
         """Return the columns of failures.jsonl; their names are those of the first release."""
+        shown = self.bounded()
         return {
             "source": self.source,
             "worker": -1 if self.worker is None else self.worker,
-            "reason": self.message,
-            "traceback": self.traceback,
+            "reason": shown.message,
+            "traceback": shown.traceback,
             "seeds": self.seeds,
             "played": self.steps,
             "is_final": self.is_fatal,

@@ -130,7 +130,7 @@ def one_line(text: str) -> str:
 
 def error_text(error: BaseException) -> str:
     """Return ``ValueError: what happened`` on one line, also where the error's own text cannot be made."""
-    name = bounded(type.__dict__["__name__"].__get__(type(error)), LONGEST_NAME)  # a metaclass may hide it
+    name = bounded(type(error).__name__, LONGEST_NAME)
     try:
         message = str.__str__(str(error))  # the text may be of a subclass of str
     except BaseException as failed:
