@@ -91,7 +91,9 @@ def load(run: Path, which: str = "last") -> Checkpoint:
     if which == "best":
         marked = best(run)
         if marked is None:
-            raise CheckpointError(f"{run.name} has no best checkpoint yet: the first evaluation marks one.")
+            raise CheckpointError(
+                f"{run.name} has no best checkpoint yet: the first evaluation with a finite mean score marks one."
+            )
         step = marked.step
     elif re.fullmatch(r"[0-9]+", which):
         step = int(which)
