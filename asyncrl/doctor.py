@@ -18,6 +18,7 @@ from asyncrl.config import RunConfig
 from asyncrl.kernels import native
 from asyncrl.system import machine
 from asyncrl.system.machine import Check, Verdict
+from asyncrl.text import error_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,7 +51,7 @@ def run_checks(results: Path) -> Iterator[Check]:
             yield check()
         # An exception is the result of this check; the others still run.
         except Exception as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            reason = error_text(error)
             yield Check(name, "fail", reason, "Reinstall: pip install --force-reinstall asyncrl")
 
 

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from asyncrl import text
+
 RECENT_EPISODES = 100  # in a mean score
 
 
@@ -66,13 +68,18 @@ class Incident(NamedTuple):
         """Return whether it ends the run."""
         return self.severity is Severity.FATAL
 
+    def bounded(self) -> "Incident":
+        """Return the incident with printable texts of a few KiB at most."""
+        return self._replace(message=text.one_line(self.message), traceback=text.bounded(self.traceback))
+
     def row(self) -> dict[str, Any]:
         """Return the columns of failures.jsonl; their names are those of the first release."""
+        shown = self.bounded()
         return {
             "source": self.source,
             "worker": -1 if self.worker is None else self.worker,
-            "reason": self.message,
-            "traceback": self.traceback,
+            "reason": shown.message,
+            "traceback": shown.traceback,
             "seeds": self.seeds,
             "played": self.steps,
             "is_final": self.is_fatal,

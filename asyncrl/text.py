@@ -1,14 +1,23 @@
-"""Short texts of numbers, for tables and messages."""
+"""Short texts of numbers for tables and messages, and texts from outside made safe to store: bounded, printable."""
 
 import math
+import re
+import traceback
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 NOTHING = "–"
+LONGEST_NAME, LONGEST_LINE, LONGEST_TEXT = 100, 500, 6_000  # characters of an error's type, a message, a traceback
+HEAD_SHARE = 3  # a third of what is kept is the head: a traceback ends with its cause
+UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)  # not tab and newline
 
 
 def count(number: float) -> str:
     """Write 1,234,567 as ``1.23M``; anything under 10,000 in full."""
+    if not -1e15 < number < 1e15:  # NaN, too
+        return _float_text(number)
     if abs(number) < 10_000:
         return f"{number:,.0f}"
     for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -24,6 +33,8 @@ def counted(things: int, name: str) -> str:
 
 def clock(seconds: float) -> str:
     """Write 3,725 seconds as ``1:02:05``, and more than two days as ``3d 4h``."""
+    if not math.isfinite(seconds):
+        return _float_text(seconds)
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     if hours >= 48:
@@ -33,19 +44,24 @@ def clock(seconds: float) -> str:
 
 def number(value: float | None) -> str:
     """Write a statistic with three digits: ``0.123``, ``6.1e-4``, ``1.23e5``."""
-    if value is None or value != value:
+    if value is None:
         return NOTHING
-    if value and not 1e-3 <= abs(value) < 1e5:
-        mantissa, exponent = f"{value:.2e}".split("e")
-        return f"{float(mantissa):g}e{int(exponent)}"
-    return f"{float(f'{value:.3g}'):g}"
+    return _float_text(value) if value and not 1e-3 <= abs(value) < 1e5 else f"{float(f'{value:.3g}'):g}"
+
+
+def _float_text(value: float) -> str:
+    """Write ``1.23e5``, ``nan``, ``inf`` or ``-inf``."""
+    if not math.isfinite(value):
+        return f"{value:f}"
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
 
 
 def score(value: float | None) -> str:
-    """Write an episode's score: with one decimal, or none if it is whole or large."""
-    if value is None or value != value:
+    """Write an episode's score: with one decimal, or none if it is whole or large; ``nan`` and ``inf`` as they are."""
+    if value is None:
         return NOTHING
-    if abs(value) >= 100_000:
+    if not abs(value) < 100_000:
         return count(value)
     return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:.1f}"
 
@@ -76,3 +92,55 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
     low, high = min(shown, default=0.0), max(shown, default=0.0)
     height = (high - low) or 1.0
     return "".join("▁▂▃▄▅▆▇█"[round(7 * (value - low) / height)] for value in shown)
+
+
+def printable(text: str) -> str:
+    r"""Replace what cannot be encoded or displayed by escapes such as ``\x1b`` and ``\udce9``; tab and newline stay."""
+    return UNPRINTABLE.sub(lambda found: _escape(found[0]), text)
+
+
+def _escape(character: str) -> str:
+    number = ord(character)
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
+
+
+def bounded(text: str, longest: int = LONGEST_TEXT) -> str:
+    """Return a printable text of at most ``longest`` characters: head, number of characters left out, tail."""
+    if len(text) <= longest:
+        shown = printable(text)
+        if len(shown) <= longest:
+            return shown
+    room = longest - 60  # the rest is for the note
+    head = _fitting(text[:room], room // HEAD_SHARE)
+    tail = _fitting(text[-room:][::-1], room - room // HEAD_SHARE)
+    note = f" [… {len(text) - head - tail:,} characters left out …] "
+    return printable(text[:head]) + note + printable(text[len(text) - tail :])
+
+
+def _fitting(text: str, room: int) -> int:
+    """Return how many of the first characters, escaped, are not longer than ``room``."""
+    ends = accumulate(len(printable(character)) for character in text)
+    return sum(1 for end in ends if end <= room)
+
+
+def one_line(text: str) -> str:
+    """Return a bounded text on one line."""
+    return " ".join(bounded(text, LONGEST_LINE).split())
+
+
+def error_text(error: BaseException) -> str:
+    """Return ``ValueError: what happened`` on one line, also where the error's own text cannot be made."""
+    name = bounded(type(error).__name__, LONGEST_NAME)
+    try:
+        message = str.__str__(str(error))  # the text may be of a subclass of str
+    except BaseException as failed:
+        message = f"its text cannot be made: {type(failed).__name__} in __str__"
+    return one_line(f"{name}: {bounded(message, LONGEST_LINE - LONGEST_NAME - 2)}")
+
+
+def traceback_text(error: BaseException) -> str:
+    """Return the bounded traceback of an error; see ``error_text``."""
+    try:
+        return bounded("".join(traceback.format_exception(error)))
+    except BaseException as failed:
+        return f"the traceback cannot be made: {type(failed).__name__}\n"

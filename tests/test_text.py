@@ -37,8 +37,14 @@ def test_numbers_keep_three_digits(value, written):
     assert text.number(value) == written
 
 
-def test_what_is_not_a_number_is_nothing():
-    assert text.number(float("nan")) == text.score(float("nan")) == text.NOTHING
+@pytest.mark.parametrize("write", [text.count, text.number, text.score, text.clock])
+def test_numbers_that_are_not_finite_are_named(write):
+    assert [write(float(name)) for name in ("nan", "inf", "-inf")] == ["nan", "inf", "-inf"]
+
+
+@pytest.mark.parametrize("write", [text.count, text.number, text.score])
+def test_huge_numbers_are_written_with_an_exponent(write):
+    assert write(1.234e300) == "1.23e300"
 
 
 @pytest.mark.parametrize(

@@ -5,20 +5,23 @@ size and modification time of its source; if they differ, or the cache file cann
 The folder can be deleted at any time.
 """
 
+import math
 import os
 import secrets
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import pyarrow as pa
 import pyarrow.json
 
 from asyncrl.store.rows import read_rows
+from asyncrl.text import printable
 
 FOLDER = ".compact"
-MAX_NUMBER = 2.0**62  # larger values are damage
-VERSION = "2"  # of the cache format; other versions are not read
+MAX_NUMBER = 2.0**62  # larger counters are damage
+VERSION = "3"  # of the cache format; other versions are not read
 COUNTER_COLUMNS = {"frames": pa.int64(), "steps": pa.int64(), "updates": pa.int64(), "seconds": pa.float64()}
 NUMBER_COLUMNS = {  # numbers that a row must have, besides the counters
     "episodes": {"worker": pa.int64(), "score": pa.float64(), "length": pa.int64()},
@@ -93,22 +96,38 @@ def _parse_line_by_line(run: Path, name: str) -> pa.Table:
     kept = [
         row
         for row in read_rows(run, name)
-        if all(is_number(row.get(column)) for column in needed)
+        if all(_is_valid(row, column, kind) for column, kind in needed.items())
         and all(isinstance(row.get(text), str) for text in texts)
     ]
-    columns = {
-        column: pa.array([int(row[column]) if pa.types.is_integer(kind) else float(row[column]) for row in kept], kind)
-        for column, kind in needed.items()
-    }
-    columns |= {text: pa.array([row[text] for row in kept], pa.string()) for text in texts}
+    columns = {column: pa.array([_as_kind(row[column], kind) for row in kept], kind) for column, kind in needed.items()}
+    columns |= {text: pa.array([printable(row[text]) for row in kept], pa.string()) for text in texts}
     optional = (key for row in kept for key in row if key not in columns and key not in SKIPPED_COLUMNS)
     for column in list(dict.fromkeys(optional)):
         values = [row.get(column) for row in kept]
         if column in BOOLEAN_COLUMNS:
             columns[column] = pa.array([value if isinstance(value, bool) else None for value in values], pa.bool_())
         else:
-            columns[column] = pa.array([float(value) if is_number(value) else None for value in values], pa.float64())
+            columns[printable(column)] = pa.array([_as_float(value) for value in values], pa.float64())
     return pa.table(columns)
+
+
+def _is_valid(row: Mapping[str, Any], column: str, kind: pa.DataType) -> bool:
+    """Return whether a required number is one; a statistic may have any value, a counter must have a valid size."""
+    if column in COUNTER_COLUMNS or pa.types.is_integer(kind):
+        return is_number(row.get(column))
+    # The first release wrote null for a number that is not finite.
+    return column in row and (row[column] is None or _as_float(row[column]) is not None)
+
+
+def _as_kind(value: Any, kind: pa.DataType) -> float | None:
+    return int(value) if pa.types.is_integer(kind) else math.nan if value is None else _as_float(value)
+
+
+def _as_float(value: object) -> float | None:
+    """Return a number as a float, or None for what is no number or too large for a float."""
+    if isinstance(value, float):
+        return value
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**1023 else None
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -141,6 +160,6 @@ def _write_cache_file(cache_file: Path, source_version: str, found: Rows) -> Non
         with pa.ipc.new_file(str(temporary), table.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as file:
             file.write_table(table)
         os.replace(temporary, cache_file)
-    except OSError:
+    except (OSError, ValueError):  # Arrow opens no path that is not UTF-8
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -1,15 +1,20 @@
-"""Writes the tables of ``load`` as flat files, Parquet or CSV, for other tools."""
+"""Writes the tables of ``load`` as flat files, Parquet or CSV, for other tools; all CSV of the package is made here."""
 
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 
+from asyncrl.analysis import cache
 from asyncrl.analysis.load import RunTables, load
 from asyncrl.analysis.selection import Selection
 from asyncrl.errors import InputError
 from asyncrl.store.query import no_runs_text
+from asyncrl.text import printable
 
 FORMATS = ("parquet", "csv")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # of a cell, for spreadsheets
 
 
 def export(selection: Selection, out: Path, file_format: str) -> list[tuple[Path, int]]:
@@ -40,12 +45,49 @@ def empty_selection_message(selection: Selection) -> str:
     return no_runs_text(selection.results)
 
 
+def csv_text(table: pd.DataFrame, float_format: str | None = None) -> str:
+    """Return a table as CSV that a spreadsheet opens as data.
+
+    A text that a spreadsheet would run as a formula begins with an apostrophe; numbers stay numbers. Characters that
+    cannot be encoded are escaped. A missing value is an empty cell.
+    """
+    texts = [i for i, kind in enumerate(table.dtypes) if not pd.api.types.is_numeric_dtype(kind)]
+    columns = [(name, table.iloc[:, i].map(_cell) if i in texts else table.iloc[:, i]) for i, name in enumerate(table)]
+    cells = pd.concat([column.rename(str(_cell(name))) for name, column in columns], axis=1) if columns else table
+    return str(cells.to_csv(index=False, float_format=float_format))
+
+
+def _cell(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.startswith(FORMULA_STARTS) and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text == text.strip()
+
+
 def _write(file: Path, table: pd.DataFrame) -> tuple[Path, int]:
+    required = [name for name in cache.NUMBER_COLUMNS.get(file.stem, {}) if pd.api.types.is_float_dtype(table[name])]
     if file.suffix == ".csv":
-        table.to_csv(file, index=False)
-    else:
-        mixed = [name for name in table if pd.api.types.is_object_dtype(table[name])]
-        # Parquet needs one type per column, also if values are missing
-        table = table.astype(dict.fromkeys(mixed, "string"))
-        table.to_parquet(file, index=False)
+        # Never missing: NaN is a value here.
+        shown = table.assign(
+            **{name: table[name].astype(object).where(table[name].notna(), "nan") for name in required}
+        )
+        file.write_text(csv_text(shown), encoding="utf-8")
+        return file, len(table)
+    mixed = [name for name in table if pd.api.types.is_object_dtype(table[name])]
+    # Parquet needs one type per column, also if values are missing.
+    texts = {name: table[name].map(lambda value: printable(str(value)), na_action="ignore") for name in mixed}
+    arrow = pa.Table.from_pandas(table.assign(**texts).astype(dict.fromkeys(mixed, "string")), preserve_index=False)
+    for name in required:
+        values = pa.array(table[name].to_numpy(float), pa.float64(), from_pandas=False)
+        arrow = arrow.set_column(arrow.column_names.index(name), name, values)
+    with file.open("wb") as sink:  # Arrow opens no path that is not UTF-8
+        pyarrow.parquet.write_table(arrow, sink)
     return file, len(table)

@@ -2,13 +2,14 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from asyncrl.analysis import cache
 from asyncrl.analysis.reference_data import game
@@ -16,7 +17,7 @@ from asyncrl.analysis.selection import SelectedRun, Selection, runs_without_docu
 from asyncrl.envs.names import atari_protocol
 from asyncrl.errors import InputError
 from asyncrl.store.document import PROGRESS_COLUMNS, Status
-from asyncrl.text import counted
+from asyncrl.text import counted, one_line, printable
 
 TABLES = ("evaluations", "metrics", "episodes", "failures")
 SETTINGS = ("algo", "env", "network", "initial_weights", "threads", "envs_per_thread", "t_max", "gamma", "seed")
@@ -63,7 +64,7 @@ def load(selection: Selection, tables: Sequence[str] = TABLES, max_metric_rows: 
     """
     selected = _by_name(select_runs(selection))
     problems = [
-        {"run": path.name, "kind": "damaged", "text": "run.json is missing"}
+        {"run": printable(path.name), "kind": "damaged", "text": "run.json is missing"}
         for path in ([] if selection.names else runs_without_document(selection.results))
     ]
     runs = pd.DataFrame([_run_row(run, problems) for run in selected.values()] or None, columns=_columns(selected))
@@ -85,9 +86,10 @@ def load(selection: Selection, tables: Sequence[str] = TABLES, max_metric_rows: 
 def _by_name(selected: Iterable[SelectedRun]) -> dict[str, SelectedRun]:
     named: dict[str, SelectedRun] = {}
     for run in selected:
-        if run.path.name in named:
-            raise InputError(f"Two runs are named {run.path.name!r}: {named[run.path.name].path} and {run.path}.")
-        named[run.path.name] = run
+        name = printable(run.path.name)
+        if name in named:
+            raise InputError(f"Two runs are named {name!r}: {named[name].path} and {run.path}.")
+        named[name] = run
     return named
 
 
@@ -130,8 +132,10 @@ def _run_row(run: SelectedRun, problems: list[Problem]) -> dict[str, Any]:
 
 
 def _text_or_bool(value: object) -> object:
-    """Return a text or a boolean as it is, a number as text, and None for other values of a damaged document."""
-    return value if isinstance(value, str | bool) else str(value) if isinstance(value, int | float) else None
+    """Return a printable text, a boolean as it is, a number as text, and None for another value, which is damage."""
+    if isinstance(value, bool):
+        return value
+    return printable(str(value)) if isinstance(value, str | int | float) else None
 
 
 def _number(value: object) -> float:
@@ -163,8 +167,9 @@ def _status(run: SelectedRun, problems: list[Problem]) -> tuple[str, str | None]
     status, reason = str(run.document.get("status")), run.document.get("reason")
     if status != Status.FINISHED:
         kind = status if status in tuple(Status) else Status.DAMAGED.value
-        problems.append({"run": run.path.name, "kind": kind, "text": str(reason or UNFINISHED.get(kind, "no status"))})
-    return status, None if reason is None else str(reason)
+        text = one_line(str(reason or UNFINISHED.get(kind, "no status")))
+        problems.append({"run": printable(run.path.name), "kind": kind, "text": text})
+    return status, None if reason is None else one_line(str(reason))
 
 
 def _read_table(
@@ -186,6 +191,7 @@ def _read_table(
             problems.append({"run": run, "kind": "rows", "text": text})
         if found.is_truncated and status != Status.RUNNING:
             problems.append({"run": run, "kind": "rows", "text": f"the last row of {name}.jsonl is incomplete"})
+        problems.extend({"run": run, "kind": "not finite", "text": text} for text in _not_finite(found.table, name))
         table = _downsampled(found.table, max_metric_rows) if name == "metrics" and max_metric_rows else found.table
         ids = pa.DictionaryArray.from_arrays(np.zeros(len(table), np.int32), [run])
         tables.append(table.append_column("run", ids))
@@ -202,13 +208,23 @@ def _read_table(
     return joined.to_pandas(split_blocks=True, self_destruct=True)
 
 
+def _not_finite(table: pa.Table, name: str) -> Iterator[str]:
+    """Describe the numbers of metrics and episodes that are NaN or infinite; ``validity`` describes evaluations."""
+    floats = [field.name for field in table.schema if pa.types.is_floating(field.type)] if name != "evaluations" else []
+    for column in floats:
+        values = table[column].combine_chunks()
+        bad = pc.invert(pc.is_finite(values.drop_null()))
+        if count := pc.sum(bad).as_py():
+            yield f"{counted(count, 'row')} of {len(table):,} in {name}.jsonl have a {column} that is NaN or infinite"
+
+
 def _empty_table(name: str) -> pd.DataFrame:
     columns = (*cache.COUNTER_COLUMNS, *cache.NUMBER_COLUMNS[name], *OPTIONAL_COLUMNS.get(name, ()))
     return pd.DataFrame({column: pd.Series(dtype=float) for column in columns} | {"run": pd.Series(dtype="category")})
 
 
 def _downsampled(table: pa.Table, rows: int) -> pa.Table:
-    """Average blocks of rows without missing values; the counters of a block are those of its last row."""
+    """Average blocks of rows, without values that are missing or not finite; counters are those of the last row."""
     if len(table) <= rows:
         return table
     starts = np.ceil(np.arange(rows) * len(table) / rows).astype(int)

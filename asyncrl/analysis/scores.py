@@ -9,6 +9,7 @@ from asyncrl.analysis import reference_data
 from asyncrl.analysis.validity import Comparison
 
 BELOW_RANDOM_RULE = "100 × score ÷ human, since human < random"  # Video Pinball with human starts
+LEARNED = 0.5  # part of the way from the first evaluations to the best, from which a method counts as having learned
 NORMAL_RULE = "100 × (score − random) ÷ (human − random)"
 RUN_COLUMNS = (
     "task", "game", "protocol", "label", "variant", "setup", "algo", "threads", "lr", "optimizer", "machine"
@@ -109,12 +110,20 @@ def _first_reached(rows: pd.DataFrame, reference: float) -> tuple[float, float, 
 
 
 def default_reference_scores(comparison: Comparison) -> dict[str, float]:
-    """Return for each task the highest score that more than half of the runs of every method and thread count reached.
+    """Return for each task a score that shows learning, by which times of methods and thread counts are compared.
 
-    Exactly half of the runs would not be enough: the median time would be infinite.
+    The level of a method with one thread count is the highest score that more than half of its runs reached; by exactly
+    half, the median time would be infinite. The reference is the lowest level of those that learned: whose level is at
+    least halfway from the start, the median of all first evaluations, to the highest level. A method that did not learn
+    thus has no time, and does not lower the score for all others.
     """
-    best = comparison.evaluations.groupby("run")["mean"].max()
+    means = comparison.evaluations.groupby("run")["mean"]
+    best, first = means.max(), means.first()
     runs = comparison.runs.loc[best.index]
     keys = [runs["task"], runs["variant"], runs["threads"]]
     reached = best.groupby(keys).agg(lambda scores: np.sort(scores)[::-1][len(scores) // 2])
-    return {str(task): float(low) for task, low in reached.groupby(level=0).min().items()}
+    references = {}
+    for task, levels in reached.groupby(level=0):
+        start, top = first[runs["task"] == task].median(), levels.max()
+        references[str(task)] = float(levels[levels >= min(top, start + LEARNED * (top - start))].min())
+    return references

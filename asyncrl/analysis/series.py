@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from asyncrl.analysis import bootstrap
-from asyncrl.analysis.validity import Comparison
+from asyncrl.analysis.validity import MAX_SCORE, Comparison
 
 COLUMNS = ("panel", "series", "x", "y", "low", "high", "runs", "statistic")
 POINTS = 40  # per averaged curve
@@ -204,7 +204,10 @@ def aggregate_intervals(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def training_statistics(comparison: Comparison) -> pd.DataFrame:
-    """Return statistics of training against frames, one panel for each task and statistic."""
+    """Return statistics of training against frames, one panel for each task and statistic.
+
+    Values that are not finite are left out; ``load`` lists them as problems.
+    """
     tables = []
     metrics = comparison.metrics.assign(run=comparison.metrics["run"].astype(object))
     names = [name for name in TRAINING_STATISTICS if name in metrics and metrics[name].notna().any()]
@@ -212,7 +215,7 @@ def training_statistics(comparison: Comparison) -> pd.DataFrame:
     for (task, label), group in comparison.runs.groupby(["task", "label"], sort=True):
         rows = [by_run[run] for run in group["id"] if run in by_run]
         for name in names:
-            known = [each.loc[each[name].notna()] for each in rows]
+            known = [each.loc[each[name].abs() < MAX_SCORE] for each in rows]
             found = [(each["frames"].to_numpy(float), each[name].to_numpy(float)) for each in known if len(each)]
             panel = f"{task}: {name.replace('_', ' ')}"
             tables += _averaged(panel, label, found, "mean")

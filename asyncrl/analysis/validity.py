@@ -18,7 +18,8 @@ REQUIRED = ("game", "protocol", "algo", "threads", "seed", "frames_per_step", "l
 ATARI_SKIP = 4  # frames a step
 CLOCK_FACTOR = 3.0  # allowed between the frames/s of a whole run and the frames/s in its metrics
 MIN_ROWS = 3  # to recognise a copy or a wrong clock
-
+MAX_SCORE = 1e100  # squares and sums of larger scores overflow
+SCORES = "scores"  # the kind of problem of scores that are not finite or too large
 
 Problems = list[tuple[str, str, str]]  # run, kind, text
 
@@ -56,8 +57,8 @@ def build_comparison(store: RunTables, unfinished: bool = False) -> Comparison:
     used = with_labels(used)
     _record_missing_evaluations(used, evaluations, found)
     _record_different_machines(used, found)
+    evaluations = _evaluations_with_usable_score(evaluations[evaluations["run"].isin(used.index)], found)
     problems = pd.concat([store.problems, pd.DataFrame(found, columns=["run", "kind", "text"])], ignore_index=True)
-    evaluations = evaluations[evaluations["run"].isin(used.index)]
     metrics = store.metrics[store.metrics["run"].isin(used.index)]
     return Comparison(used, evaluations, metrics, runs, problems, is_provisional)
 
@@ -82,6 +83,23 @@ def _valid_evaluations(store: RunTables, runs: pd.DataFrame, problems: Problems)
         problems.append((run, "protocol", text))
     rows = rows[~other].astype({"run": object})
     return rows.sort_values(["run", "frames"], kind="stable")
+
+
+def _evaluations_with_usable_score(rows: pd.DataFrame, problems: Problems) -> pd.DataFrame:
+    """Return evaluations whose mean is finite and not too large for statistics; record each run with others.
+
+    A run whose last evaluation is not usable has no final score, and loses all its evaluations.
+    """
+    unusable = ~(rows["mean"].abs() < MAX_SCORE)  # NaN, too
+    for run, group in rows[unusable].groupby("run"):
+        means, all_rows = ", ".join(sorted({f"{mean:g}" for mean in group["mean"]})), rows[rows["run"] == run]
+        many = f"{len(group)} of {counted(len(all_rows), 'evaluation')} have a mean that no statistic can use ({means})"
+        if unusable[all_rows.index[-1]]:
+            unusable |= rows["run"] == run
+            problems.append((run, SCORES, f"excluded from all scores: {many}, and so has the last one"))
+        else:
+            problems.append((run, SCORES, f"excluded in part from curves and best scores: {many}"))
+    return rows[~unusable]
 
 
 def _runs_with_wrong_units(store: RunTables, runs: pd.DataFrame, problems: Problems) -> set[str]:

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from asyncrl.errors import InputError
+from asyncrl.store.atomic import plain
+from asyncrl.text import bounded
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="An id, the beginning of an id, a path, or 'last'.")]
 RunNames = Annotated[
@@ -36,14 +38,14 @@ DEFAULT_RESULTS = Path("results")
 def print_error(text: str, code: int) -> int:
     """Print each line of a text to stderr, and return the exit code."""
     with suppress(OSError):  # stderr is a file on a full disk
-        for line in text.splitlines():
+        for line in bounded(text).splitlines():
             print(f"asyncrl: {line}", file=sys.stderr)
     return code
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print a value as strict JSON, with numbers that are not finite as in the rows of a run."""
+    print(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 @contextmanager

@@ -16,6 +16,7 @@ class Cell(NamedTuple):
     text: str
     key: float | str | None  # to sort by; None: missing, always last
     is_number: bool
+    reason: str = ""  # why it is missing
 
 
 class ReportTable(NamedTuple):
@@ -28,6 +29,7 @@ class ReportTable(NamedTuple):
     header: list[str]
     rows: list[list[Cell]]
     command: str = ""  # makes runs for this table; shown if it is empty
+    footnotes: tuple[str, ...] = ()  # what a dash means in each column that has one
 
 
 class Column(NamedTuple):
@@ -38,6 +40,7 @@ class Column(NamedTuple):
     format_value: Format
     interval: str | None = None  # prefix of the columns "low" and "high"
     games: str | None = None  # column with the number of games of a value, shown if smaller than "games" of the row
+    missing: str = "not recorded"  # what a dash means
 
 
 def percent(value: float) -> str:
@@ -70,6 +73,15 @@ def yes_or_no(value: object) -> str:
     return "yes" if value else "no"
 
 
+NO_CLOCK = "no run has a valid clock (see the excluded rows), or its time is not recorded"
+NO_REFERENCE = "no random and human scores were published for this game and kind of episode start"
+NOT_PUBLISHED = "not published"
+NOT_REACHED = "half of the runs or more did not reach the score"
+NO_SPEEDUP = (
+    "half of the runs of one thread or of these threads did not reach the score, or had it at their first evaluation, "
+    "or there is no run of one thread"
+)
+
 OVERVIEW = (
     Column("task", "game, protocol", as_text),
     Column("label", "method", as_text),
@@ -78,8 +90,8 @@ OVERVIEW = (
     Column("best", "best score", score),
     Column("area", "mean over training", score),
     Column("frames", "frames", count),
-    Column("hours", "time", hours),
-    Column("frames_per_second", "frames/s", count),
+    Column("hours", "time", hours, missing=NO_CLOCK),
+    Column("frames_per_second", "frames/s", count, missing=NO_CLOCK),
     Column("machine", "machine", as_text),
 )
 PER_GAME = (
@@ -89,20 +101,20 @@ PER_GAME = (
     Column("runs", "runs", integer),
     Column("final", "final score", score, ""),
     Column("best", "best score", score),
-    Column("percent", "% of a human", percent),
-    Column("reference", "source of random and human scores", as_text),
+    Column("percent", "% of a human", percent, missing=NO_REFERENCE),
+    Column("reference", "source of random and human scores", as_text, missing=NO_REFERENCE),
 )
 SUMMARY = (
     Column("method", "method", as_text),
     Column("made", "source", as_text),
     Column("starts", "episode starts", as_text),
-    Column("protocol", "protocol", as_text),
+    Column("protocol", "protocol", as_text, missing=NOT_PUBLISHED),
     Column("games", "games", integer),
-    Column("runs", "runs", integer),
+    Column("runs", "runs", integer, missing=NOT_PUBLISHED),
     Column("mean", "mean %", percent, "mean_"),
     Column("median", "median %", percent, "median_"),
-    Column("IQM", "IQM %", percent, "IQM_"),
-    Column("optimality gap", "optimality gap %", percent, "optimality gap_"),
+    Column("IQM", "IQM %", percent, "IQM_", missing=NOT_PUBLISHED),
+    Column("optimality gap", "optimality gap %", percent, "optimality gap_", missing=NOT_PUBLISHED),
 )
 IMPROVEMENTS = (
     Column("label", "method", as_text),
@@ -119,10 +131,10 @@ SPEED = (
     Column("runs", "runs", integer),
     Column("reached", "runs that reached it", integer),
     Column("at_once", "runs at first evaluation", integer),
-    Column("hours", "median time", hours),
-    Column("frames", "median frames", count),
-    Column("speedup", "speed-up", ratio),
-    Column("data_efficiency", "data efficiency", ratio),
+    Column("hours", "median time", hours, missing=NOT_REACHED),
+    Column("frames", "median frames", count, missing=NOT_REACHED),
+    Column("speedup", "speed-up", ratio, missing=NO_SPEEDUP),
+    Column("data_efficiency", "data efficiency", ratio, missing=NO_SPEEDUP),
     Column("machine", "machine", as_text),
 )
 BEST = (
@@ -130,7 +142,7 @@ BEST = (
     Column("label", "method", as_text),
     Column("statistic", "statistic", as_text),
     Column("final", "final score", score, ""),
-    Column("rates", "learning rates", as_text),
+    Column("rates", "learning rates", as_text, missing="these runs are selected by score, not by learning rate"),
 )
 INVENTORY = (
     Column("id", "run", as_text),
@@ -145,8 +157,8 @@ INVENTORY = (
     Column("seed", "seed", str),
     Column("lr", "learning rate", number),
     Column("frames", "frames", count),
-    Column("hours", "time", hours),
-    Column("frames_per_second", "frames/s", count),
+    Column("hours", "time", hours, missing=NO_CLOCK),
+    Column("frames_per_second", "frames/s", count, missing=NO_CLOCK),
     Column("usable_cores", "cores", integer),
     Column("cpu", "processor", as_text),
     Column("torch", "torch", as_text),
@@ -163,13 +175,14 @@ def build_table(
     """Build a table from data; columns without any value are omitted."""
     columns = [column for column in columns if column.name in data and (data[column.name].notna().any() or data.empty)]
     rows = [[_cell(row, column) for column in columns] for _, row in data.iterrows()]
-    return ReportTable(name, title, text, data, [column.title for column in columns], rows, command)
+    footnotes = tuple(f"{column.title}: {column.missing}" for column in columns if data[column.name].isna().any())
+    return ReportTable(name, title, text, data, [column.title for column in columns], rows, command, footnotes)
 
 
 def _cell(row: pd.Series, column: Column) -> Cell:
     value = row[column.name]
     if pd.isna(value):
-        return Cell(NOTHING, None, column.format_value is not as_text)
+        return Cell(NOTHING, None, column.format_value is not as_text, column.missing)
     is_number = not isinstance(value, str)
     text = column.format_value(value)
     if column.interval is not None and pd.notna(low := row[f"{column.interval}low"]):
@@ -181,7 +194,10 @@ def _cell(row: pd.Series, column: Column) -> Cell:
 
 def per_game_columns(data: pd.DataFrame) -> list[Column]:
     """Return the columns of the per-game table: ours, then one per published method."""
-    return [*PER_GAME, *(Column(name, name, score) for name in data.columns if " starts" in name)]
+    return [
+        *PER_GAME,
+        *(Column(name, name, score, missing=NOT_PUBLISHED) for name in data.columns if " starts" in name),
+    ]
 
 
 def speedup_by_threads(data: pd.DataFrame) -> tuple[pd.DataFrame, list[Column]]:
@@ -193,6 +209,8 @@ def speedup_by_threads(data: pd.DataFrame) -> tuple[pd.DataFrame, list[Column]]:
     )
     counts = sorted(speedups.columns)
     table = speedups.rename(columns=str).join(games.rename(columns="{} games".format)).assign(games=games.max(axis=1))
-    threads = [Column(str(n), counted(n, "thread"), ratio, games=f"{n} games") for n in counts]
+    threads = [
+        Column(str(n), counted(n, "thread"), ratio, games=f"{n} games", missing="no speed-up is known") for n in counts
+    ]
     first = [Column("variant", "method", as_text), Column("games", "games", integer)]
     return table.reset_index(), [*first, *threads, Column("machine", "machine or source", as_text)]

@@ -28,6 +28,7 @@ from asyncrl.report.sections import Section
 from asyncrl.text import counted
 
 METRIC_ROWS = 200  # per run, after downsampling: a figure shows no more
+SHOWN_RUNS = 5  # with scores that no statistic can use, named at the top of the page
 PACKAGES = ("asyncrl", "pandas", "pyarrow", "seaborn", "matplotlib", "jinja2")
 
 
@@ -109,9 +110,10 @@ def _provenance(request: Request, comparison: Comparison) -> dict[str, str]:
         "Selection": "; ".join([*selection.names, *sets]) or "all runs",
         "Runs": f"{len(comparison.all_runs)} in the selection, {len(used)} used",
         "Results": str(selection.results),
-        "Machines": "; ".join(sorted(set(used["machine"]))) or "–",
-        "Runs made with": ", ".join(f"{name} {' or '.join(known)}" for name, known in made_by.items() if known) or "–",
-        "Commits": ", ".join(commits) or "–",
+        "Machines": "; ".join(sorted(set(used["machine"]))) or "none: no run is used",
+        "Runs made with": ", ".join(f"{name} {' or '.join(known)}" for name, known in made_by.items() if known)
+        or "none: no run is used",
+        "Commits": ", ".join(commits) or "none: no run is used",
         "Report made": f"{request.created:%Y-%m-%d %H:%M} UTC",
         "Report made with": f"python {python_version()}, {_versions()}",
     }
@@ -141,8 +143,12 @@ def _notes(comparison: Comparison, runs: pd.DataFrame) -> list[str]:
         notes.append(
             f"{game} ({protocol}) has no published references, so its scores are excluded from every mean over games."
         )
+    unusable = comparison.problems[comparison.problems["kind"] == validity.SCORES]
+    notes += [f"{run} is {text}." for run, text in unusable[["run", "text"]].head(SHOWN_RUNS).itertuples(index=False)]
+    if len(unusable) > SHOWN_RUNS:
+        notes.append(f"So are {counted(len(unusable) - SHOWN_RUNS, 'more run')}, listed at the end of the page.")
     excluded = comparison.problems[
-        comparison.problems["kind"].isin(("units", "protocol", "seeds", "clock", "damaged", "rows"))
+        comparison.problems["kind"].isin(("units", "protocol", "seeds", "clock", "damaged", "rows", "not finite"))
     ]
     if len(excluded):
         notes.append(f"Excluded or damaged: {counted(len(excluded), 'item')}, listed at the end of the page.")

@@ -120,28 +120,26 @@ def _draw(panel: Panel) -> tuple[bytes, bytes]:
         rows = -(-len(legend) // columns)
         canvas = MatplotlibFigure(figsize=(WIDTH, HEIGHT + LEGEND_ROW * rows), layout="constrained")
         axes = canvas.subplots()
-        for name in names:
-            _plot_series(axes, name, data[data["series"] == name], spec, colours[name])
+        handles = {name: _plot_series(axes, name, data[data["series"] == name], spec, colours[name]) for name in names}
         _format_axes(axes, title, spec, data, names)
         if legend:
-            _add_legend(canvas, axes, legend, names, columns)
+            _add_legend(canvas, handles, legend, columns)
         return _render(canvas)
 
 
-def _add_legend(
-    canvas: MatplotlibFigure, axes: Axes, legend: Sequence[str], names: Sequence[str], columns: int
-) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    by_name = dict(zip(labels, handles, strict=True))
-    canvas.legend(
-        [by_name[name] for name in legend],
-        [_legend_text(name, legend, names) for name in legend],
+def _add_legend(canvas: MatplotlibFigure, handles: Mapping[str, Any], legend: Sequence[str], columns: int) -> None:
+    made = canvas.legend(
+        [handles[name] for name in legend],
+        # matplotlib leaves out a label that begins with an underscore, so texts are set afterwards
+        ["·"] * len(legend),
         loc="outside lower center",
         ncols=columns,
         frameon=False,
         handlelength=2.2,
         columnspacing=1.2,
     )
+    for text, name in zip(made.get_texts(), legend, strict=True):
+        text.set_text(_legend_text(name, legend, list(handles)))
 
 
 def _render(canvas: MatplotlibFigure) -> tuple[bytes, bytes]:
@@ -170,22 +168,22 @@ def _legend_text(name: str, legend: Sequence[str], names: Sequence[str]) -> str:
     return f"{name} … and {more} more" if more and name == legend[-1] else name
 
 
-def _plot_series(axes: Axes, name: str, rows: pd.DataFrame, spec: PlotSpec, colour: Any) -> None:
+def _plot_series(axes: Axes, name: str, rows: pd.DataFrame, spec: PlotSpec, colour: Any) -> Any:
+    """Plot one series, and return what the legend shows of it."""
     x, y, low, high = (rows[column].to_numpy(float) for column in ("x", "y", "low", "high"))
     if spec.marks == "intervals":
         axes.plot([low[0], high[0]], [name, name], color=colour, linewidth=5, alpha=0.35, solid_capstyle="butt")
-        axes.plot(x[:1], [name], "o", color=colour, markersize=5)
-        return
+        return axes.plot(x[:1], [name], "o", color=colour, markersize=5)[0]
     if spec.marks == "points":
-        axes.scatter(x, y, color=colour, label=name, s=16)
-        return
+        return axes.scatter(x, y, color=colour, s=16)
     marker = "o" if spec.marks == "both" or len(rows) == 1 else ""
-    axes.plot(x, y, color=colour, label=name, linestyle=_dash(name), marker=marker, markersize=4, linewidth=1.5)
+    (line,) = axes.plot(x, y, color=colour, linestyle=_dash(name), marker=marker, markersize=4, linewidth=1.5)
     if not np.isnan(low).all():
         if spec.marks == "both":
             axes.vlines(x, low, high, color=colour, alpha=0.5, linewidth=2)
         else:
             axes.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0)
+    return line
 
 
 def _format_axes(axes: Axes, title: str, spec: PlotSpec, data: pd.DataFrame, names: Sequence[str]) -> None:

@@ -12,12 +12,14 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from asyncrl.analysis.export import csv_text
 from asyncrl.errors import InputError
 from asyncrl.report import plot, plot_pool
 from asyncrl.report.columns import ReportTable
 from asyncrl.report.figures import Figure
 from asyncrl.report.gather import Report
 from asyncrl.store.document import DOCUMENT
+from asyncrl.text import printable
 
 PAGE, TITLE_TAG = "report.html", b"<title>asyncrl: runs compared</title>"
 REPORT_FILES = ("figures/*.svg", "figures/*.png", "figures/*.csv", "tables/*.csv")
@@ -64,7 +66,8 @@ def publish(report: Report, processes: int = 1) -> Path:
         drawn = _draw(report, out, processes)
         for section in report.sections:
             if section.table:
-                section.table.data.to_csv(out / "tables" / f"{section.table.name}.csv", index=False)
+                file = out / "tables" / f"{section.table.name}.csv"
+                file.write_text(csv_text(section.table.data), encoding="utf-8")
         page = out / PAGE
         page.write_text(_html(report, drawn), encoding="utf-8")
         (out / "report.md").write_text(_markdown(report, drawn), encoding="utf-8")
@@ -92,7 +95,8 @@ def _draw(report: Report, out: Path, processes: int) -> dict[str, list[DrawnPane
     with closing(plot_pool.draw_all([panel for each in panels.values() for panel in each], processes)) as drawings:
         for name, figure in figures.items():
             if panels[name]:
-                figure.data.to_csv(out / "figures" / f"{figure.name}.csv", index=False, float_format=FLOAT_FORMAT)
+                file = out / "figures" / f"{figure.name}.csv"
+                file.write_text(csv_text(figure.data, FLOAT_FORMAT), encoding="utf-8")
             # panels come first in zip, so that no further drawing is taken when they end
             each = enumerate(zip(panels[name], drawings, strict=False), 1)
             drawn[name] = [_write(figure, i, panel.title, drawing, out) for i, (panel, drawing) in each]
@@ -114,7 +118,7 @@ def _write(figure: Figure, number: int, title: str, drawing: plot.Drawing, out: 
     file = f"{figure.name}-{number}-{slug}".rstrip("-")
     (out / "figures" / f"{file}.svg").write_bytes(drawing.svg)
     (out / "figures" / f"{file}.png").write_bytes(drawing.png)
-    inline = plot.inline(drawing.svg, f"{figure.name}-{number}", f"{figure.title}: {title}")
+    inline = plot.inline(drawing.svg, f"{figure.name}-{number}", printable(f"{figure.title}: {title}"))
     return DrawnPanel(title, file, inline)
 
 
@@ -122,7 +126,7 @@ def _html(report: Report, drawn: dict[str, list[DrawnPanel]]) -> str:
     """Render the page; jinja2 escapes every text."""
     folder = files("asyncrl").joinpath("report")
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_page_text
     )
     environment.filters["csv"] = _csv_data_url
     template = environment.from_string(folder.joinpath("template.html.jinja").read_text(encoding="utf-8"))
@@ -131,13 +135,18 @@ def _html(report: Report, drawn: dict[str, list[DrawnPanel]]) -> str:
     )
 
 
+def _page_text(value: object) -> object:
+    """Return what a page shows of a value: texts may have characters that no page may have."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def _panel_count(figure: Figure) -> int:
     return int(figure.data["panel"].nunique())
 
 
 def _csv_data_url(data: pd.DataFrame) -> str:
     """Return a table as a data URL of CSV."""
-    text = data.to_csv(index=False, float_format=FLOAT_FORMAT)
+    text = csv_text(data, FLOAT_FORMAT)
     return f"data:text/csv;base64,{base64.b64encode(text.encode()).decode()}"
 
 
@@ -145,7 +154,8 @@ def _videos(report: Report) -> Iterator[Video]:
     """Yield recorded episodes of the best runs, skipping large files."""
     found = 0
     for run, row in report.runs.sort_values("final", ascending=False).iterrows():
-        for file in sorted(Path(report.comparison.runs.at[run, "path"]).iterdir()):
+        # A path that is not UTF-8 is escaped in the table, so that it leads nowhere.
+        for file in sorted(Path(report.comparison.runs.at[run, "path"]).glob("*")):
             if found < MAX_VIDEOS and file.suffix in MEDIA_TYPES and file.stat().st_size <= MAX_VIDEO_BYTES:
                 found += 1
                 title = f"{row['task']}, {row['label']}: {file.stem} of {run}"
@@ -183,16 +193,17 @@ def _table_blocks(table: ReportTable) -> Iterator[str]:
     rows = [table.header, ["---:" if cell.is_number else "---" for cell in table.rows[0]]]
     rows += [[_escape_markdown(cell.text) for cell in row] for row in table.rows]
     yield "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    yield f"{_escape_markdown(table.text)} All columns: [{table.name}.csv](tables/{table.name}.csv)."
+    notes = f" A dash means: {'; '.join(table.footnotes)}." if table.footnotes else ""
+    yield f"{_escape_markdown(table.text + notes)} All columns: [{table.name}.csv](tables/{table.name}.csv)."
 
 
 def _code_span(text: str) -> str:
     """Return a command as Markdown code on one line, with a fence longer than any run of backquotes in it."""
-    text = " ".join(text.split())
+    text = " ".join(printable(text).split())
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence}{text}{fence}"
 
 
 def _escape_markdown(text: str) -> str:
     """Escape the characters of a text that have a meaning in Markdown or HTML."""
-    return re.sub(r"([\\`*_\[\]|<>#])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_\[\]|<>#])", r"\\\1", " ".join(printable(text).split()))

@@ -9,7 +9,7 @@ from asyncrl.analysis import series, tables
 from asyncrl.analysis.validity import Comparison
 from asyncrl.report import columns
 from asyncrl.report.columns import ReportTable, build_table
-from asyncrl.report.figures import Figure, ReportData, few_runs_warning
+from asyncrl.report.figures import MORE_THREADS, TWO_GAMES, Figure, ReportData, few_runs_warning
 
 ORDER = (  # names of a table and of a figure
     ("overview", None),
@@ -41,11 +41,16 @@ class Section(NamedTuple):
     figure: Figure | None = None
     table: ReportTable | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Return whether there are no runs for it."""
+        return not ((self.figure and not self.figure.data.empty) or (self.table and self.table.rows))
+
 
 def build_sections(
     comparison: Comparison, data: ReportData, by_game: pd.DataFrame, figures: Mapping[str, Figure]
 ) -> list[Section]:
-    """Return every section in order, including those without data.
+    """Return every section in order, those without runs of their kind last.
 
     Args:
         comparison: the runs that may be compared.
@@ -59,21 +64,25 @@ def build_sections(
         table, figure = report_tables.get(table_name or ""), figures.get(figure_name or "")
         if first := table or figure:
             sections.append(Section(first.name, first.title, figure, table))
-    return sections
+    return sorted(sections, key=lambda section: section.is_empty)
 
 
 def _build_tables(comparison: Comparison, data: ReportData, by_game: pd.DataFrame) -> dict[str, ReportTable]:
     overview, games = tables.overview(data.runs), tables.per_game(data.runs)
     improvements, best = tables.improvements(data.runs), tables.best_run_scores(data.runs)
     wide, wide_columns = columns.speedup_by_threads(data.speedup)
+    # published rows alone are no section
+    summary = data.summary if (data.summary["made"] == "here").any() else data.summary.iloc[:0]
+    wide = wide.iloc[:0] if data.speedup["variant"].str.startswith("paper: ").all() else wide
     found = [
         build_table("overview", "Overview", _with_warning(OVERVIEW, overview), overview, columns.OVERVIEW, RUN),
         build_table("games", "Scores by game, beside published ones", _with_warning(GAMES, games), games,
                     columns.per_game_columns(games), RUN),
-        build_table("summary", "Summary over games", SUMMARY, data.summary, columns.SUMMARY),
+        build_table("summary", "Summary over games", SUMMARY, summary, columns.SUMMARY, TWO_GAMES),
         build_table("improvement", "Probability of improvement", IMPROVEMENT, improvements, columns.IMPROVEMENTS,
                     "asyncrl run --algo n-step-q    # a second method on the same game"),
-        build_table("speed-ups", "Speed-up by threads", SPEEDUP, wide, wide_columns)._replace(data=data.speedup),
+        build_table("speed-ups", "Speed-up by threads", SPEEDUP, wide, wide_columns,
+                    MORE_THREADS)._replace(data=data.speedup),
         build_table("reaching", "Time and frames to a score", _with_warning(REACHING, by_game), by_game,
                     columns.SPEED, RUN),
         build_table("best", "Best of many runs", BEST, best, columns.BEST,
@@ -125,8 +134,9 @@ REACHING = (
     "The median over runs of the time and frames to the score, interpolated linearly between evaluations. A run that "
     "never reached the score counts as infinite, so that the median is missing if half of the runs or more never "
     "reached it. If half of the runs had the score at their first evaluation, the speed-up is missing, since the exact "
-    "time is unknown. Without --reference, the score is the highest that more than half of the runs of every method "
-    "and thread count reached."
+    "time is unknown. Without --reference, the score is one that shows learning: the highest that more than half of "
+    "the runs of every method and thread count reached, without those that did not come halfway from the first "
+    "evaluations to the best such score."
 )
 BEST = (
     "The paper's selections of runs: the mean of the best five of n runs by final score, and the mean of the runs with "

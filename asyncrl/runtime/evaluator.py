@@ -1,7 +1,6 @@
 """Evaluation: whole, unclipped episodes with a snapshot of the weights, played in a process of its own."""
 
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -20,6 +19,7 @@ from asyncrl.networks.flat import bind
 from asyncrl.rollout import reset_carry
 from asyncrl.runtime.protocols import Vector
 from asyncrl.runtime.spawn import CONTEXT, enter, start
+from asyncrl.text import error_text, traceback_text
 
 MAX_TOGETHER = 16  # episodes played side by side
 REPEATS = 3  # of an evaluation that raised or hung, in a row: it may well do so again
@@ -185,6 +185,5 @@ def _main(spec: EvaluationSpec, pipe: "Connection[Any, Any]") -> None:
             environments = environments or spec.make_environments(min(spec.episodes, MAX_TOGETHER))
             pipe.send(play_episodes(spec, torch.from_numpy(theta), environments, T, beat))
         except Exception as error:
-            reason = " ".join(f"failed: {type(error).__name__}: {error}".split())
-            pipe.send(_incident(reason, traceback.format_exc()))
+            pipe.send(_incident(f"failed: {error_text(error)}", traceback_text(error)))
             return

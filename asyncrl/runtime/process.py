@@ -22,6 +22,7 @@ from asyncrl.runtime.random_streams import RandomStreams
 from asyncrl.runtime.reporter import Reporter
 from asyncrl.runtime.spawn import enter
 from asyncrl.runtime.worker import ActorLearner
+from asyncrl.text import error_text, one_line, traceback_text
 
 PARKED_SECONDS = 0.002  # between two checks of its orders by a parked worker
 MOST_SKIPPED = 10_000  # updates in a row whose gradient is not finite; by then the parent has looked at the weights
@@ -64,13 +65,13 @@ def main(
 
 
 def _incident(worker: int, error: BaseException, process: "WorkerProcess | None") -> Incident:
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    reason = f"{type(error).__name__}: {error} ({os.path.basename(last.filename)}:{last.lineno})"
+    places = traceback.extract_tb(error.__traceback__)[-1:]
+    place = "".join(f" ({os.path.basename(each.filename)}:{each.lineno})" for each in places)
     return Incident(
         source="worker",
         severity=Severity.FATAL,
-        message=" ".join(reason.split()),
-        traceback=traceback.format_exc(),
+        message=one_line(error_text(error) + place),
+        traceback=traceback_text(error),
         worker=worker,
         seeds=process.environments.seeds if process else (),
         steps=process.reporter.all_steps if process else 0,

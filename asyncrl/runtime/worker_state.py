@@ -1,6 +1,5 @@
 """A worker's state for a later session: random numbers, the carry, and the log of its environments."""
 
-import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from asyncrl.rollout import Act, Stream
 from asyncrl.runtime.action_log import ActionLog, LoggedEnvironments
 from asyncrl.runtime.random_streams import Key
 from asyncrl.runtime.worker import ActorLearner
+from asyncrl.text import traceback_text
 
 CARRIES = "carry.", "planned.carry."
 
@@ -53,8 +53,8 @@ def restore(
     log = ActionLog(**saved.state["record"], actions=saved.arrays["actions"])
     try:
         obs = environments.replay(log, beat)
-    except Exception:
-        return "failed as they repeated their actions", traceback.format_exc()
+    except Exception as error:
+        return "failed as they repeated their actions", traceback_text(error)
     return ("", "") if restore_stream(actor.stream, saved.arrays, obs) else ("did not repeat their observations", "")
 
 

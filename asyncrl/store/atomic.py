@@ -8,16 +8,37 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from asyncrl.text import printable
+
+NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
 
 def plain(value: object) -> object:
-    """Convert a value for JSON: arrays and tuples to lists, numpy's numbers to Python's, NaN and ∞ to None."""
+    """Convert a value for strict JSON in UTF-8; ``restored`` is its inverse for numbers.
+
+    Arrays and tuples become lists, numpy's numbers Python's, NaN and ±∞ the texts ``"NaN"``, ``"Infinity"`` and
+    ``"-Infinity"``, and characters of a text that cannot be encoded become escapes.
+    """
     if isinstance(value, Mapping):
-        return {str(key): plain(inner) for key, inner in value.items()}
+        return {printable(str(key)): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [plain(inner) for inner in value]
+    if isinstance(value, str):
+        return printable(value)
     if hasattr(value, "tolist"):
         return plain(value.tolist())
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def restored(value: Any) -> Any:
+    """Return a value of a row with its numbers that are not finite."""
+    if isinstance(value, dict):
+        return {key: restored(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [restored(inner) for inner in value]
+    return NOT_FINITE.get(value, value) if isinstance(value, str) else value
 
 
 def read_object(path: Path) -> dict[str, Any]:

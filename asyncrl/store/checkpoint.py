@@ -9,6 +9,7 @@ import re
 import secrets
 import shutil
 import warnings
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,7 +42,7 @@ class Checkpoint(NamedTuple):
 
 
 class Best(NamedTuple):
-    """The checkpoint with the highest mean score of an evaluation."""
+    """The checkpoint with the highest finite mean score of an evaluation."""
 
     step: int
     score: float
@@ -90,7 +91,9 @@ def load(run: Path, which: str = "last") -> Checkpoint:
     if which == "best":
         marked = best(run)
         if marked is None:
-            raise CheckpointError(f"{run.name} has no best checkpoint yet: the first evaluation marks one.")
+            raise CheckpointError(
+                f"{run.name} has no best checkpoint yet: the first evaluation with a finite mean score marks one."
+            )
         step = marked.step
     elif re.fullmatch(r"[0-9]+", which):
         step = int(which)
@@ -116,7 +119,8 @@ def best(run: Path) -> Best | None:
     """Return the step and score of the best checkpoint, or None if none is marked."""
     try:
         entries = read_object(_folder(run) / BEST)
-        return Best(int(entries["step"]), float(entries["score"]))
+        found = Best(int(entries["step"]), float(entries["score"]))
+        return found if isfinite(found.score) else None
     # No checkpoint is marked, or the mark is damaged.
     except (FileNotFoundError, KeyError, TypeError, ValueError, OverflowError):
         return None

@@ -7,15 +7,17 @@ import errno
 import fcntl
 import json
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any, Self
 
-from asyncrl.store.atomic import plain, replace_file
+from asyncrl.store.atomic import plain, replace_file, restored
 from asyncrl.store.document import DOCUMENT, FORMAT, read_document
 
+NOT_FINITE_BYTES = re.compile(rb'"NaN"|Infinity"')
 BLOCK = 1 << 16  # bytes read at a time in the search for the last newline
 TAIL = 1 << 16  # bytes at the end of a file, in which last_row looks
 
@@ -34,7 +36,7 @@ def read_rows(run: Path, name: str) -> list[dict[str, Any]]:
         except (ValueError, RecursionError):
             continue
         if isinstance(row, dict):
-            rows.append(row)
+            rows.append(restored(row) if NOT_FINITE_BYTES.search(line) else row)
     return rows
 
 

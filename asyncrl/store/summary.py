@@ -1,12 +1,12 @@
 """Summaries of runs as plain dictionaries, read from the store: for ``asyncrl ls``, ``asyncrl show`` and scripts."""
 
 import math
-import statistics
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from asyncrl import floats
 from asyncrl.config import RunConfig, flatten
 from asyncrl.events import RECENT_EPISODES
 from asyncrl.store import query, rows, runs
@@ -52,7 +52,7 @@ def details(run: Path) -> Details:
         "profile": _profile(metrics),
         "evaluations": rows.read_rows(run, "evaluations"),
         "failures": rows.read_rows(run, "failures"),
-        "learning": learning([row["score"] for row in episodes]),
+        "learning": learning(_scores(episodes)),
         "workers": _by_worker(episodes),
     }
 
@@ -98,8 +98,8 @@ def learning(scores: list[float]) -> dict[str, Any] | None:
     first, before, last = scores[:n], scores[-2 * n : -n], scores[-n:]
     return {
         "games": len(scores),
-        "first": statistics.fmean(first),
-        "last": statistics.fmean(last),
+        "first": floats.mean(first),
+        "last": floats.mean(last),
         "has_improved": _is_above(last, first),
         "is_rising": _is_above(last, before),
     }
@@ -107,8 +107,8 @@ def learning(scores: list[float]) -> dict[str, Any] | None:
 
 def _is_above(scores: list[float], others: list[float]) -> bool:
     """Return whether a mean is above another by more than two standard errors."""
-    error = math.sqrt(statistics.pvariance(scores) / len(scores) + statistics.pvariance(others) / len(others))
-    return statistics.fmean(scores) - statistics.fmean(others) > 2 * error
+    error = math.hypot(*(floats.std(each) / math.sqrt(len(each)) for each in (scores, others)))
+    return floats.mean(scores) - floats.mean(others) > 2 * error
 
 
 def _by_worker(episodes: list[Row]) -> list[dict[str, Any]]:
@@ -118,13 +118,18 @@ def _by_worker(episodes: list[Row]) -> list[dict[str, Any]]:
     return [{"worker": worker, **_episode_statistics(by_worker[worker])} for worker in sorted(by_worker)]
 
 
+def _scores(episodes: list[Row]) -> list[float]:
+    """Return scores; the first release wrote null for one that was not finite."""
+    return [math.nan if row["score"] is None else row["score"] for row in episodes]
+
+
 def _episode_statistics(episodes: list[Row]) -> dict[str, Any]:
-    scores = [row["score"] for row in episodes]
+    scores = _scores(episodes)
     recent = scores[-RECENT_EPISODES:]
     return {
         "games": len(scores),
         "last": scores[-1],
-        "mean": sum(recent) / len(recent),
-        "best": max(scores),
+        "mean": floats.mean(recent),
+        "best": max((score for score in scores if not math.isnan(score)), default=math.nan),
         "epsilon": episodes[-1]["epsilon"],
     }

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from asyncrl.events import RECENT_EPISODES
+from asyncrl.floats import is_finite
 from asyncrl.store.document import RunDocument, Status
 from asyncrl.store.summary import Details, Summary
 from asyncrl.text import NOTHING, clock, count, score, sparkline
@@ -49,7 +50,9 @@ def outcome(details: Details) -> RenderableType:
     document = RunDocument.model_validate(details)
     lines = [f"{progress_text(document)} in {clock(document.seconds)}. The run is in {path}"]
     if rows:
-        lines.insert(0, f"Last evaluation {_evaluation(rows[-1])}; best {_evaluation(best_evaluation(rows))}.")
+        best = best_evaluation(rows)
+        text = f"best {_evaluation(best)}" if best else "none has a finite mean, so none is the best"
+        lines.insert(0, f"Last evaluation {_evaluation(rows[-1])}; {text}.")
     more = f"--frames {count(2 * document.config['frames']).replace(',', '')}"
     commands = {
         f"asyncrl show {path}": "show its details",
@@ -79,9 +82,10 @@ def _evaluation(row: Row) -> str:
     return f"{score(row['mean'])} ± {score(row['std'])} at {count(row['frames'])}"
 
 
-def best_evaluation(rows: Sequence[Row]) -> Row:
-    """Return the first of the rows with the highest mean score."""
-    return max(rows, key=lambda row: float(row["mean"]))
+def best_evaluation(rows: Sequence[Row]) -> Row | None:
+    """Return the first of the rows with the highest finite mean score, or None if none is finite."""
+    finite = [row for row in rows if is_finite(row["mean"])]
+    return max(finite, key=lambda row: float(row["mean"]), default=None)
 
 
 def report(runs: Sequence[Row], notes: Sequence[str], page: Path, width: int) -> RenderableType:

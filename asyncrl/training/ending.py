@@ -1,6 +1,5 @@
 """How a training session ends: by its budget, by a signal, from Python, or by a failure."""
 
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from asyncrl.errors import STOPS, Exit, RunFailed, Stopped
 from asyncrl.events import Incident, Severity
 from asyncrl.store.document import Status
 from asyncrl.system.stop_signals import StopSignals
+from asyncrl.text import error_text, traceback_text
 
 
 class Ending:
@@ -29,13 +29,12 @@ class Ending:
     def fail(self, incident: Incident, code: Exit = Exit.WORKER_FAILED) -> None:
         """End with a failure and an exit code; only the first failure counts."""
         if self.failure is None:
-            self.failure, self._code = incident, code
+            self.failure, self._code = incident.bounded(), code
         self._stop_workers()
 
     def fail_with(self, error: Exception) -> None:
         """End with an exception that is being handled."""
-        message = " ".join(f"{type(error).__name__}: {error}".split())
-        trace = traceback.format_exc()
+        message, trace = error_text(error), traceback_text(error)
         self.fail(Incident(source="session", severity=Severity.FATAL, message=message, traceback=trace))
 
     @property

@@ -1,16 +1,18 @@
 """Metrics of a run: the workers' events become rows in the store, and the progress that the live view shows."""
 
-import statistics
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Any
 
+from asyncrl import floats
 from asyncrl.events import RECENT_EPISODES, EpisodeEnd, Evaluated, Event, Incident, Interval
 from asyncrl.store.rows import Writer
+from asyncrl.text import LONGEST_LINE, bounded
 from asyncrl.training.progress import Progress, WorkerView
 
 CURVE = 480  # points in the curve of mean scores, at most
+TRACEBACKS = 50  # different ones of a session that are written in full
 SMOOTHING = 0.8  # of the rates shown
 
 
@@ -65,8 +67,28 @@ class _Worker:
         self.epsilon: float | None = None
 
     def view(self, i: int) -> WorkerView:
-        last, mean = (self.scores[-1], statistics.fmean(self.scores)) if self.scores else (None, None)
+        last, mean = (self.scores[-1], floats.mean(self.scores)) if self.scores else (None, None)
         return WorkerView(i, self.steps_per_second, self.episodes, last, mean, self.epsilon)
+
+
+class _Tracebacks:
+    """Writes each traceback of a session once, so that repeated failures keep failures.jsonl small."""
+
+    def __init__(self) -> None:
+        self._frames: dict[str, int] = {}  # of the first row with these lines of code
+
+    def shortened(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Return a row of failures; a traceback of the same lines of code as an earlier one becomes a reference."""
+        places = "".join(line for line in row["traceback"].splitlines() if 'File "' in line)
+        if not places:
+            return row
+        if places in self._frames:
+            text = f"the same lines of code as in the row at {self._frames[places]} frames\n"
+            return row | {"traceback": text}
+        if len(self._frames) == TRACEBACKS:
+            return row | {"traceback": bounded(row["traceback"], LONGEST_LINE)}
+        self._frames[places] = row["frames"]
+        return row
 
 
 class Metrics:
@@ -100,6 +122,7 @@ class Metrics:
         self._rate = 0.0
         self._evaluations: list[tuple[int, float, float]] = []
         self._curve = Curve(CURVE)
+        self._tracebacks = _Tracebacks()
 
     def add(self, event: Event) -> None:
         """Record an event."""
@@ -109,7 +132,7 @@ class Metrics:
             self._add_interval(event)
         elif isinstance(event, Incident):
             self.restarts += event.is_replaced
-            self._writer.append("failures", self.counts(self.T) | event.row())
+            self._writer.append("failures", self._tracebacks.shortened(self.counts(self.T) | event.row()))
 
     def _add_episode(self, event: EpisodeEnd) -> None:
         worker = self._workers[event.worker]
@@ -145,7 +168,7 @@ class Metrics:
         if self.T == self._last_row[0]:
             return
         if self._scores:
-            self._curve.append(statistics.fmean(self._scores))
+            self._curve.append(floats.mean(self._scores))
         (steps, seconds), self._last_row = self._last_row, (self.T, self.clock.seconds)
         self._rate = (self.T - steps) * self._frames_per_step / max(self.clock.seconds - seconds, 1e-3)
         self._statistics = {name: value / self._counted for name, value in sorted(self._sums.items())}
@@ -189,7 +212,7 @@ class Metrics:
             frames_per_second=recent or self._rate,
             episodes=self._episodes,
             last_score=self._scores[-1] if self._scores else None,
-            mean_score=statistics.fmean(self._scores) if self._scores else None,
+            mean_score=floats.mean(self._scores) if self._scores else None,
             learning_rate=self.learning_rate,
             statistics=self._statistics,
             workers=workers,
@@ -206,9 +229,9 @@ def evaluation_row(result: Evaluated, protocol: str, kind: str) -> dict[str, Any
         "kind": kind,
         "protocol": protocol,
         "episodes": len(result.scores),
-        "mean": statistics.fmean(result.scores),
-        "median": statistics.median(result.scores),
-        "std": statistics.pstdev(result.scores),
+        "mean": floats.mean(result.scores),
+        "median": floats.median(result.scores),
+        "std": floats.std(result.scores),
         "scores": list(result.scores),
         "lengths": list(result.lengths),
     }

@@ -200,7 +200,7 @@ class Session:
                 self._record([result])
                 continue
             row = self._metrics.write_evaluation(result, self._document["protocol"], "training")
-            if self._writer.saved == result.T and not math.isnan(row["mean"]):
+            if self._writer.saved == result.T and math.isfinite(row["mean"]):
                 self._writer.mark_if_best(result.T, row["mean"])
 
     def _keep_waiting(self) -> bool:

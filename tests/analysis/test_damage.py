@@ -21,7 +21,7 @@ def problem_texts(store, run):
         "[1, 2]",
         '{"frames": 1}',
         '{"frames": "many", "steps": 1, "updates": 1, "seconds": 1, "mean": 1, "score": 1, "worker": 0, "length": 1}',
-        json.dumps(stamp(8) | {"mean": None, "score": None, "frames_per_second": None, "worker": 0, "length": 1}),
+        json.dumps(stamp(8) | {"mean": True, "score": "1", "frames_per_second": [], "worker": 0, "length": 1}),
         "\x00\xff",
         json.dumps(
             stamp(8) | {"frames": 10**400, "mean": 1, "score": 1, "worker": 0, "length": 1, "frames_per_second": 1}

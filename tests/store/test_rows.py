@@ -45,7 +45,7 @@ def test_numbers_are_stored_as_json_has_them(tmp_path):
         writer.append("metrics", row)
     text = (tmp_path / "metrics.jsonl").read_text()
     assert json.loads(text, parse_constant=pytest.fail) == {
-        "nan": None, "in": [None, {"deep": None}], "n": 3, "a": [1.0, 1.0], "1": [True]
+        "nan": "NaN", "in": ["Infinity", {"deep": "-Infinity"}], "n": 3, "a": [1.0, 1.0], "1": [True]
     }  # fmt: skip
 
 
@@ -183,7 +183,7 @@ def test_the_document_is_merged(tmp_path):
     with Writer(tmp_path) as writer:
         writer.update_document(id="x", status="running", spec=(1,))
         writer.update_document(status="finished", seconds=np.float64("nan"))
-    assert read_document(tmp_path) == {"format": 1, "id": "x", "status": "finished", "spec": [1], "seconds": None}
+    assert read_document(tmp_path) == {"format": 1, "id": "x", "status": "finished", "spec": [1], "seconds": "NaN"}
     with Writer(tmp_path) as writer:
         writer.update_document(status="running")
     assert read_document(tmp_path)["id"] == "x"
