@@ -67,3 +67,20 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'pong'?`` for a misspelt word, or an empty string if no known word is similar."""
     near = get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def one_line(text: str, most: int = 200) -> str:
+    """Return the first line of a text that is not blank, printable, and with at most ``most`` characters."""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    line = line if len(line) <= most else f"{line[: most - 1]}…"
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
+
+
+def reason(error: BaseException) -> str:
+    """Return an exception in one line: ``ValueError: the first line of its text``; its type if it has no text."""
+    try:
+        text = one_line(str(error))
+    # the class of the exception may be a user's own
+    except Exception:
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from asyncrl.envs.base import Environments, Episode, Step
+from asyncrl.errors import InputError
 from asyncrl.events import Evaluated, Incident, Severity
 from asyncrl.learners.base import Learner
 from asyncrl.networks.flat import bind
@@ -184,7 +185,9 @@ def _main(spec: EvaluationSpec, pipe: "Connection[Any, Any]") -> None:
         try:
             environments = environments or spec.make_environments(min(spec.episodes, MAX_TOGETHER))
             pipe.send(play_episodes(spec, torch.from_numpy(theta), environments, T, beat))
-        except Exception as error:
-            reason = " ".join(f"failed: {type(error).__name__}: {error}".split())
+        # an environment may raise anything; Ctrl-C does not reach this process
+        except BaseException as error:
+            name = "" if isinstance(error, InputError) else f"{type(error).__name__}: "  # its text names the class
+            reason = " ".join(f"failed: {name}{error}".split())
             pipe.send(_incident(reason, traceback.format_exc()))
             return
