@@ -14,6 +14,7 @@ from asyncrl import config as configuration
 from asyncrl.config import RunConfig
 from asyncrl.envs import make as environments
 from asyncrl.envs.base import Spec
+from asyncrl.envs.contract import played_by_user
 from asyncrl.envs.render import make_rendered
 from asyncrl.errors import InputError
 from asyncrl.events import WorkerState
@@ -182,7 +183,8 @@ def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) 
     config, spec = _reopen(run, document)
     saved = checkpoints.load(run, which)
     evaluation = job_builder.make_evaluation(config, spec, episodes, seed, LATER_EPISODES)
-    result = evaluate_weights(evaluation, saved.evaluation_weights, saved.step)
+    with played_by_user(config.env):
+        result = evaluate_weights(evaluation, saved.evaluation_weights, saved.step)
     row: dict[str, Any] = saved.meta["counts"] | evaluation_row(result, document["protocol"], "eval") | {"seed": seed}
     with Writer(run) as writer:
         writer.append("evaluations", row)
@@ -197,11 +199,12 @@ def play(run: Path, which: str = "last", seed: int = 1) -> Iterator[tuple[NDArra
     evaluation = job_builder.make_evaluation(config, spec, 1, seed, LATER_EPISODES)
     score = 0.0
     try:
-        for step in play_steps(evaluation, saved.evaluation_weights, rendered, saved.step):
-            score += float(step.reward[0])
-            yield rendered.frame(), score
-            if step.episodes:
-                return
+        with played_by_user(config.env):
+            for step in play_steps(evaluation, saved.evaluation_weights, rendered, saved.step):
+                score += float(step.reward[0])
+                yield rendered.frame(), score
+                if step.episodes:
+                    return
     finally:
         rendered.close()
 

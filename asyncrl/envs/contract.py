@@ -80,11 +80,13 @@ def user_code(what: str) -> Iterator[None]:
     sys.stderr = cast(TextIO, held)
     try:
         yield
-    except (InputError, KeyboardInterrupt):
+    except InputError:
         raise
     except SystemExit as error:
         raise InputError(f"{what}: it called sys.exit({_code(error)}){place(error)}{held.take_last_line()}.") from error
     except BaseException as error:
+        if _is_ctrl_c(error):
+            raise
         raise InputError(f"{what}: {reason(error)}{place(error)}") from error
     finally:
         # the code may have set another stream
@@ -92,6 +94,23 @@ def user_code(what: str) -> Iterator[None]:
             sys.stderr = stream
         if stream is not None:
             stream.write("".join(held.parts))
+
+
+@contextmanager
+def played_by_user(env: str) -> Iterator[None]:
+    """Turn an error that came through a user's file into an InputError of one line; others pass."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, InputError) or not place(error):
+            raise
+        raise InputError(f"{env} failed: {reason(error)}{place(error)}") from error
+
+
+def _is_ctrl_c(error: BaseException) -> bool:
+    # A signal may interrupt any line; a statement that raises KeyboardInterrupt is the user's own.
+    line = traceback.extract_tb(error.__traceback__)[-1].line or ""
+    return isinstance(error, KeyboardInterrupt) and not line.startswith("raise")
 
 
 def _code(error: SystemExit) -> str:

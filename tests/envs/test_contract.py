@@ -206,16 +206,19 @@ def test_run_without_an_applied_update_is_no_success(asyncrl, tmp_path, nothing_
 SHAPES = """
 import gymnasium, numpy as np
 from gymnasium import spaces
-from tests.envs.wrong import Given
+from tests.envs.wrong import Given, Raises
 class Shown(Given):
     metadata = {{"render_modes": ["rgb_array"], "render_fps": 5}}
     render_mode = "rgb_array"
     def render(self):
         return np.zeros((16, 16, 3), np.uint8)
+class Breaking(Shown, Raises):
+    pass
 def make():
     return {factory}
 """
 BEFORE = "Shown()"
+BREAKING = "Breaking(ValueError('no map'), late=8)"
 CHANGED = {
     "a longer vector": "Shown(np.zeros(4), spaces.Box(-1, 1, (4,)))",
     "more actions": "Shown(actions=spaces.Discrete(3))",
@@ -232,6 +235,17 @@ def changeable(tmp_path_factory):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     subprocess.run([*command, "--name", "one"], cwd=place, env=environment, check=True, timeout=100)
     return place
+
+
+@pytest.mark.timeout(100)
+def test_commands_on_a_run_whose_environment_raises_later_are_one_line(asyncrl, changeable, monkeypatch):
+    (changeable / "changes.py").write_text(SHAPES.format(factory=BREAKING))
+    monkeypatch.syspath_prepend(str(changeable))
+    for command in (("eval", "--episodes", "20"), ("record", "--episodes", "20", "--out", str(changeable / "x.gif"))):
+        monkeypatch.delitem(sys.modules, "changes", raising=False)
+        code, out, err = asyncrl(command[0], str(changeable / "results/one"), *command[1:])
+        assert (code, out, err.count("\n")) == (2, "", 1), err
+        assert "changes:make failed: ValueError: no map (" in err
 
 
 def content(run):

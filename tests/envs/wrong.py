@@ -142,6 +142,7 @@ WRONG = {
     "no_seed": (NoSeed, "reset() of NoSeed (tests/envs/wrong.py) takes no seed"),
     "exits": (exits, "called sys.exit('no licence') (tests/envs/wrong.py:"),
     "blank_line": (partial(raising, Blank()), "Blank: the disk of maps is missing (tests/envs/wrong.py:"),
+    "interrupt": (partial(raising, KeyboardInterrupt("no")), "KeyboardInterrupt: no (tests/envs/wrong.py:"),
     "base_exception": (partial(raising, Base("stop")), "Base: stop (tests/envs/wrong.py:"),
     "long_text": (partial(raising, ValueError("x" * 10**6)), "ValueError: xxx"),
     "escape": (partial(raising, ValueError("\x1b[31mcaf\udce9")), "ValueError: ?[31mcaf?"),
