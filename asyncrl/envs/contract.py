@@ -38,9 +38,10 @@ def check_step(env: "gymnasium.Env[Any, Any]", returned: Any) -> tuple[Any, Any,
     state, reward, terminated, truncated, info = returned
     if not isinstance(reward, (float, int)) and not _is_scalar(reward, NUMBERS):
         refuse(env, "step", f"{_kind(reward)} as reward, not a number")
-    for name, flag in (("terminated", terminated), ("truncated", truncated)):
-        if not isinstance(flag, (bool, np.bool_)) and not _is_scalar(flag, "b"):
-            refuse(env, "step", f"{_kind(flag)} as {name}, not a bool; use bool(…)")
+    if not isinstance(terminated, (bool, np.bool_)) and not _is_scalar(terminated, "b"):
+        refuse(env, "step", f"{_kind(terminated)} as terminated, not a bool; use bool(…)")
+    if not isinstance(truncated, (bool, np.bool_)) and not _is_scalar(truncated, "b"):
+        refuse(env, "step", f"{_kind(truncated)} as truncated, not a bool; use bool(…)")
     if not isinstance(info, dict):
         refuse(env, "step", f"{_kind(info)} as info, not a dict")
     return state, reward, terminated, truncated

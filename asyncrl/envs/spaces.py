@@ -14,6 +14,7 @@ from asyncrl.errors import InputError
 CHANNELS = (1, 3, 4)
 # sizes that a network of this package can have: the first layer alone has 200 weights for each number of a vector
 MOST_STATES, MOST_ACTIONS, MOST_NUMBERS = 2**16, 2**16, 2**20
+USUAL = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.uint8))
 BYTES_ADVICE = (
     "gymnasium.wrappers.TransformObservation(env, lambda image: {code}, "
     "gymnasium.spaces.Box(0, 255, {shape}, numpy.uint8))"
@@ -103,6 +104,9 @@ def _check_size(shape: tuple[int, ...], env: str, most: int, advice: str) -> Non
 
 def _numbers(state: Any, shape: tuple[int, ...]) -> Array:
     """Return a state as an array of real numbers of a shape; raise NotInSpace where it is none."""
+    # the usual case, quickly
+    if type(state) is np.ndarray and state.dtype in USUAL and state.shape == shape:
+        return state
     try:
         array = np.asarray(state)
     # such as a list of lists of several lengths
