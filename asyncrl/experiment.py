@@ -14,6 +14,7 @@ from asyncrl import config as configuration
 from asyncrl.config import RunConfig
 from asyncrl.envs import make as environments
 from asyncrl.envs.base import Spec
+from asyncrl.envs.contract import played_by_user
 from asyncrl.envs.render import make_rendered
 from asyncrl.errors import InputError
 from asyncrl.events import WorkerState
@@ -87,6 +88,7 @@ def train(
         "provenance": origin,
         "started": origin["started"],
         "protocol": environments.protocol_name(config.env, config.atari),
+        "spaces": spec.summary(),
         "exploration": None if config.is_policy_method else final,
         "parameters": len(theta),
         "frames_per_step": spec.frames_per_step,
@@ -139,11 +141,10 @@ def resume(run: Path, frames: int | None = None, show: ShowProgress = ignore) ->
 
 def _resume(run: Path, frames: int | None, show: ShowProgress) -> Path:
     document = read_document(run)
-    config = _config_of(run, document)
+    config, spec = _reopen(run, document)
     old_budget = config.frames
     if frames is not None:
         config = configuration.build(config.model_dump() | {"frames": frames})
-    spec = environments.describe(config.env, config.atari)
     saved = checkpoints.load(run)
     # A run that was killed after its last checkpoint still lacks its last evaluation and its status.
     if saved.step >= job_builder.steps(config.frames, spec) and document.get("status") == Status.FINISHED:
@@ -183,11 +184,11 @@ def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) 
         seed: of the episodes' starts and of the actions.
     """
     document = read_document(run)
-    config = _config_of(run, document)
-    spec = environments.describe(config.env, config.atari)
+    config, spec = _reopen(run, document)
     saved = checkpoints.load(run, which)
     evaluation = job_builder.make_evaluation(config, spec, episodes, seed, LATER_EPISODES)
-    result = evaluate_weights(evaluation, saved.evaluation_weights, saved.step)
+    with played_by_user(config.env):
+        result = evaluate_weights(evaluation, saved.evaluation_weights, saved.step)
     row: dict[str, Any] = saved.meta["counts"] | evaluation_row(result, document["protocol"], "eval") | {"seed": seed}
     with Writer(run) as writer:
         writer.append("evaluations", row)
@@ -196,18 +197,18 @@ def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) 
 
 def play(run: Path, which: str = "last", seed: int = 1) -> Iterator[tuple[NDArray[np.uint8], float]]:
     """Play one episode with a checkpoint's weights, yielding each picture ``[H, W, 3]`` and the score so far."""
-    config = _config_of(run, read_document(run))
-    spec = environments.describe(config.env, config.atari)
+    config, spec = _reopen(run, read_document(run))
     saved = checkpoints.load(run, which)
     rendered = make_rendered(config.env, config.atari)
     evaluation = job_builder.make_evaluation(config, spec, 1, seed, LATER_EPISODES)
     score = 0.0
     try:
-        for step in play_steps(evaluation, saved.evaluation_weights, rendered, saved.step):
-            score += float(step.reward[0])
-            yield rendered.frame(), score
-            if step.episodes:
-                return
+        with played_by_user(config.env):
+            for step in play_steps(evaluation, saved.evaluation_weights, rendered, saved.step):
+                score += float(step.reward[0])
+                yield rendered.frame(), score
+                if step.episodes:
+                    return
     finally:
         rendered.close()
 
@@ -226,8 +227,12 @@ def _training_evaluation(config: RunConfig, spec: Spec) -> EvaluationSpec | None
     return job_builder.make_evaluation(config, spec, episodes, config.seed, TRAINING_EPISODES) if episodes else None
 
 
-def _config_of(run: Path, document: Mapping[str, Any]) -> RunConfig:
+def _reopen(run: Path, document: Mapping[str, Any]) -> tuple[RunConfig, Spec]:
+    """Return a run's settings and the spaces of its environment; raise InputError where they do not belong together."""
     try:
-        return configuration.build(document["config"])
+        config = configuration.build(document["config"])
     except (InputError, KeyError) as error:
         raise InputError(f"The configuration in {run / 'run.json'} cannot be read: {error}") from None
+    spec = environments.describe(config.env, config.atari)
+    preflight.check_spaces(run, document, config, spec)
+    return config, spec

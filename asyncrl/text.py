@@ -123,9 +123,9 @@ def _fitting(text: str, room: int) -> int:
     return sum(1 for end in ends if end <= room)
 
 
-def one_line(text: str) -> str:
-    """Return a bounded text on one line."""
-    return " ".join(bounded(text, LONGEST_LINE).split())
+def one_line(text: str, most: int = LONGEST_LINE) -> str:
+    """Return a text, bounded to ``most`` characters, on one line."""
+    return " ".join(bounded(text, most).split())
 
 
 def error_text(error: BaseException) -> str:

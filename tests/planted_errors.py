@@ -333,7 +333,7 @@ ERRORS = [
     Error(
         "evaluations are played as in training",
         "training/job_builder.py",
-        {"cores(), False)": "cores(), True)"},
+        {"cores(), False, spec": "cores(), True, spec"},
         "training/test_job_builder.py",
     ),
     # The compiled part

@@ -177,17 +177,6 @@ class NotANumber(Corridor):
         return (float("nan") if self.steps % 10 == 0 else reward), over
 
 
-class Blind(Counting):
-    """Sees NaN every tenth time, over all episodes."""
-
-    looks = 0
-
-    def see(self) -> Vector:
-        """Look."""
-        self.looks += 1
-        return super().see() * (float("nan") if self.looks % 10 == 0 else 1.0)
-
-
 class Unsupported(Corridor):
     """Sees a Dict."""
 

@@ -23,8 +23,8 @@ Algo = Annotated[str | None, typer.Option(help=f"The algorithm: {', '.join(ALGOS
 Env = Annotated[
     str | None,
     typer.Option(
-        help="An Atari game (pong, breakout …), a Gymnasium id (CartPole-v1), or your own pkg.module:factory. "
-        "\\[default: pong]"
+        help="An Atari game (pong, breakout …), a Gymnasium id (CartPole-v1), or your own pkg.module:factory or "
+        "pkg.module:Id-v0. \\[default: pong]"
     ),
 ]
 Preset = Annotated[

@@ -29,6 +29,12 @@ class Spec(NamedTuple):
     actions: Discrete | Box
     frames_per_step: int  # 4 on Atari, 1 elsewhere
 
+    def summary(self) -> str:
+        """Return the spaces as a short text, as run.json keeps it: ``observations float32 [4], 2 actions``."""
+        kind = self.actions
+        chosen = f"actions of {kind.size} numbers" if isinstance(kind, Box) else f"{kind.n} actions"
+        return f"observations {self.obs_dtype} {list(self.obs_shape)}, {chosen}"
+
 
 class Episode(NamedTuple):
     """A finished episode, with its unclipped score."""

@@ -1,17 +1,21 @@
 """Gymnasium environments and a user's factories: B environments, stepped and reset in a loop."""
 
 import importlib
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any, TypeAlias
 
 import gymnasium
 import numpy as np
 
 from asyncrl.envs.base import Array, Episode, Spec, Step
+from asyncrl.envs.contract import check_reset, check_step, owner, refuse, user_code
 from asyncrl.envs.registry import Factory, Registered
-from asyncrl.envs.spaces import actions, observations
+from asyncrl.envs.spaces import NotInSpace, actions, observations
 from asyncrl.errors import InputError, nearest
 
 AnyEnv: TypeAlias = gymnasium.Env[Any, Any]
@@ -19,53 +23,59 @@ AnyEnv: TypeAlias = gymnasium.Env[Any, Any]
 
 def build(named: Registered | Factory, **options: Any) -> AnyEnv:
     """Build one environment; raise InputError with the reason if that fails."""
-    if isinstance(named, Registered):
-        return _call(named.id, lambda: gymnasium.make(named.id, disable_env_checker=True, **options))
-    name = f"{named.module}:{named.attribute}"
-    factory = load(named)
-    env = _call(name, lambda: factory(**options))
+    name = named.id if isinstance(named, Registered) else f"{named.module}:{named.attribute}"
+    factory = _maker(named.id) if isinstance(named, Registered) else load(named)
+    with user_code(f"Cannot make {name}"):
+        env = factory(**options)
     if not isinstance(env, gymnasium.Env):
         raise InputError(f"{name} returned {type(env).__name__}, not a gymnasium.Env.")
     return env
 
 
 def load(named: Factory) -> Callable[..., Any]:
-    """Import a user's factory; the working directory is searched too."""
+    """Import a user's module, and return its factory, or one that makes a Gymnasium id which the import registered.
+
+    The working directory is searched too.
+    """
     if (here := os.getcwd()) not in sys.path:
         sys.path.insert(0, here)
-    try:
+    before = set(gymnasium.registry)
+    with user_code(f"Cannot import {named.module!r}"):
         module = importlib.import_module(named.module)
-    except Exception as error:
-        raise InputError(f"Cannot import {named.module!r}: {_reason(error)}") from error
-    factory: Callable[..., Any] | None = getattr(module, named.attribute, None)
-    if not callable(factory):
-        near = nearest(named.attribute, [name for name, value in vars(module).items() if callable(value)])
-        raise InputError(f"{named.module!r} has no callable {named.attribute!r}.{near}")
-    return factory
+        factory: Callable[..., Any] | None = getattr(module, named.attribute, None)
+    if callable(factory):
+        return factory
+    # an id without its version means the newest version
+    ids = {id for id in gymnasium.registry if named.attribute in (id, id.rpartition("-v")[0])}
+    if ids:
+        return _maker(named.attribute)
+    registered = sorted(set(gymnasium.registry) - before)
+    near = nearest(named.attribute, [*(name for name, value in vars(module).items() if callable(value)), *registered])
+    what = "has no callable" if named.attribute.isidentifier() else "registers no Gymnasium id"
+    raise InputError(f"{named.module!r} {what} {named.attribute!r}.{near}")
 
 
-def _call(name: str, make: Callable[[], AnyEnv]) -> AnyEnv:
-    try:
-        return make()
-    # causes: a missing extra, a removed version, an error in a user's factory
-    except Exception as error:
-        raise InputError(f"Cannot make {name}: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+def _maker(id: str) -> Callable[..., AnyEnv]:
+    return partial(gymnasium.make, id, disable_env_checker=True)
 
 
 class GymEnvironments:
-    """B environments of one kind."""
+    """B environments of one kind.
+
+    What they return is checked at every step, since a wrong value would be learned from: see ``contract``. InputError
+    names the class, its file and the value.
+    """
 
     def __init__(self, name: str, envs: Sequence[AnyEnv]) -> None:
         """Wrap B new environments; raise InputError if their spaces are not supported."""
-        self._envs = envs
+        self.envs = envs
         self.num_envs = len(envs)
-        self._observations = observations(envs[0].observation_space, name)
-        self._actions = actions(envs[0].action_space, name)
+        self._observations = observations(getattr(envs[0], "observation_space", None), name)
+        self._actions = actions(getattr(envs[0], "action_space", None), name)
+        for env in envs[1:]:
+            if (env.observation_space, env.action_space) != (envs[0].observation_space, envs[0].action_space):
+                raise InputError(f"{name} makes environments with several observation spaces or action spaces.")
+        self._can_be_nonfinite = self._observations.dtype == "float32"
         self.spec = Spec(self._observations.shape, self._observations.dtype, self._actions.kind, frames_per_step=1)
         self._obs = self._empty()  # [B, *O]  the last observations
         self._score = [0.0] * self.num_envs
@@ -77,10 +87,11 @@ class GymEnvironments:
     def reset(self, seeds: Sequence[int | None]) -> Array:
         """Start episodes from their seeds and return ``[B, *O]``."""
         self._obs = self._obs.copy()
-        for i, (env, seed) in enumerate(zip(self._envs, seeds, strict=True)):
+        for i, (env, seed) in enumerate(zip(self.envs, seeds, strict=True)):
             if seed is not None:
-                self._obs[i] = self._observations.encode(env.reset(seed=int(seed))[0])
+                self._obs[i] = self._encode(env, "reset", check_reset(env, env.reset(seed=int(seed))))
                 self._score[i], self._length[i] = 0.0, 0
+        self._refuse_nonfinite(self._obs, "reset")
         return self._obs
 
     def step(self, action: Array) -> Step:
@@ -89,9 +100,9 @@ class GymEnvironments:
         reward = np.empty(self.num_envs, np.float32)
         terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
         episodes: list[Episode] = []
-        for i, env in enumerate(self._envs):
-            state, gain, over, cut, _ = env.step(self._actions.decode(action[i]))
-            obs[i] = self._observations.encode(state)
+        for i, env in enumerate(self.envs):
+            state, gain, over, cut = check_step(env, env.step(self._actions.decode(action[i])))
+            obs[i] = self._encode(env, "step", state)
             reward[i] = gain
             self._score[i] += float(gain)
             self._length[i] += 1
@@ -99,14 +110,39 @@ class GymEnvironments:
                 terminated[i], truncated[i] = over, cut and not over
                 episodes.append(Episode(i, self._score[i], self._length[i], completed=bool(over)))
                 self._score[i], self._length[i] = 0.0, 0
+        self._refuse_nonfinite(obs, "step")
         if episodes:
             successor = obs.copy()
             for episode in episodes:
-                obs[episode.env] = self._observations.encode(self._envs[episode.env].reset()[0])
+                env = self.envs[episode.env]
+                obs[episode.env] = self._encode(env, "reset", check_reset(env, env.reset()))
+            self._refuse_nonfinite(obs, "reset")
             successor[terminated] = obs[terminated]
         return Step(obs, reward, terminated, truncated, successor, tuple(episodes))
 
+    def _encode(self, env: AnyEnv, method: str, state: Any) -> Array:
+        try:
+            return self._observations.encode(state)
+        except NotInSpace as error:
+            refuse(env, method, f"an observation {error}")
+
+    def _refuse_nonfinite(self, obs: Array, method: str) -> None:
+        """Raise InputError where ``[B, *O]`` has NaN or an infinity."""
+        if not self._can_be_nonfinite:
+            return
+        # One dot product finds what is not finite in a quarter of the time; large numbers may overflow it.
+        numbers: Any = obs.reshape(-1)
+        if not math.isfinite(numbers.dot(numbers)) and not np.isfinite(obs).all():
+            i = int(np.argmin(np.isfinite(obs).all(axis=1)))
+            refuse(self.envs[i], method, "an observation with NaN or an infinity")
+
+    @property
+    def owner(self) -> str:
+        """Return the class of the environments and its file."""
+        return owner(self.envs[0])
+
     def close(self) -> None:
-        """Close the environments."""
-        for env in self._envs:
-            env.close()
+        """Close the environments; an error of one changes nothing any more, and is ignored."""
+        for env in self.envs:
+            with suppress(Exception):
+                env.close()

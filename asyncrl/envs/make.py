@@ -1,11 +1,14 @@
 """Builds environments from a name, and describes them before training."""
 
+from contextlib import ExitStack
+
 from asyncrl import config
 from asyncrl.envs.atari import AtariEnvironments
 from asyncrl.envs.base import Box, Environments, Spec
 from asyncrl.envs.gym import GymEnvironments, build
 from asyncrl.envs.names import atari_protocol
-from asyncrl.envs.registry import Rom, parse_name
+from asyncrl.envs.probe import probe
+from asyncrl.envs.registry import Factory, Registered, Rom, parse_name
 
 
 def make(env: str, num_envs: int, *, training: bool, atari: config.Atari, num_threads: int = 1) -> Environments:
@@ -21,14 +24,33 @@ def make(env: str, num_envs: int, *, training: bool, atari: config.Atari, num_th
     named = parse_name(env)
     if isinstance(named, Rom):
         return AtariEnvironments(named.name, num_envs, training=training, atari=atari, num_threads=num_threads)
-    return GymEnvironments(env, [build(named) for _ in range(num_envs)])
+    return _wrap(env, named, num_envs)
+
+
+def _wrap(env: str, named: Registered | Factory, num_envs: int) -> GymEnvironments:
+    """Build B environments; close those that were built where that fails."""
+    with ExitStack() as built:
+        envs = []
+        for _ in range(num_envs):
+            envs.append(build(named))
+            built.callback(envs[-1].close)
+        environments = GymEnvironments(env, envs)
+        built.pop_all()
+    return environments
 
 
 def describe(env: str, atari: config.Atari) -> Spec:
-    """Return the spaces of an environment: build one and close it. Raise InputError as ``make`` does."""
-    probe = make(env, 1, training=False, atari=atari)
-    probe.close()
-    return probe.spec
+    """Return the spaces of an environment: build one, try a user's one with a few steps, and close it.
+
+    Raise InputError as ``make`` does, and where ``reset`` or ``step`` does not return what Gymnasium says.
+    """
+    environments = make(env, 1, training=False, atari=atari)
+    try:
+        if isinstance(environments, GymEnvironments):
+            probe(environments)
+    finally:
+        environments.close()
+    return environments.spec
 
 
 def kind(spec: Spec) -> str:

@@ -1,5 +1,6 @@
 """The names that ``--env`` accepts: an Atari game, a Gymnasium id, or ``pkg.module:factory``. Nothing is built here."""
 
+import re
 from functools import cache
 from typing import NamedTuple, TypeAlias
 
@@ -11,6 +12,12 @@ from asyncrl.errors import InputError, nearest
 
 # The import of ale_py registers its games. This call does nothing more; it shows that the import is needed.
 gymnasium.register_envs(ale_py)
+
+
+# a Python name, or a Gymnasium id such as ``Maze-v0`` and ``mazes/Maze-v0``
+ATTRIBUTE = re.compile(r"[\w.-]+(/[\w.-]+)?")
+# what ids of Atari games have around the title: ``ALE/Pong-ram-v5``, ``PongDeterministic-v4``
+VARIANT = re.compile(r"^ALE/|(-?ram)?(NoFrameskip|Deterministic)?(-v\d+)?$", re.IGNORECASE)
 
 
 class Rom(NamedTuple):
@@ -26,7 +33,7 @@ class Registered(NamedTuple):
 
 
 class Factory(NamedTuple):
-    """A callable in the user's code that returns a ``gymnasium.Env``."""
+    """A callable in the user's code that returns a ``gymnasium.Env``, or a Gymnasium id that its module registers."""
 
     module: str
     attribute: str
@@ -44,8 +51,10 @@ def parse_name(env: str) -> Named:
     """
     if ":" in env:
         module, _, attribute = env.partition(":")
-        if not module or not attribute.isidentifier():
-            raise InputError(f"{env!r} is not of the form pkg.module:factory.")
+        if (rom := _ids().get(attribute)) is not None:
+            return Rom(rom)
+        if not module or not ATTRIBUTE.fullmatch(attribute):
+            raise InputError(f"{env!r} is not of the form pkg.module:factory or pkg.module:Id-v0.")
         return Factory(module, attribute)
     if (rom := _ids().get(env)) is not None:
         return Rom(rom)
@@ -54,9 +63,10 @@ def parse_name(env: str) -> Named:
     if env in gymnasium.registry:
         return Registered(env)
     known = [*roms(), *(id for id in gymnasium.registry if id not in _ids())]
-    title = env.removeprefix("ALE/").removesuffix("-v5")
+    title = VARIANT.sub("", env)
+    rom = _titles().get(alphanumeric(title))
     raise InputError(
-        f"There is no environment {env!r}.{nearest(title, known)} "
+        f"There is no environment {env!r}.{f' Did you mean {rom!r}?' if rom else nearest(title, known)} "
         "A name is an Atari game (pong), a Gymnasium id (CartPole-v1), or pkg.module:factory."
     )
 

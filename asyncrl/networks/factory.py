@@ -31,7 +31,10 @@ def fit(network: str, obs_shape: Sequence[int]) -> str:
             f"Network {network!r} is for {expected}, but observations have shape {tuple(obs_shape)}; use {other}."
         )
     if frames and min(convolved(size, CONVOLUTIONS[network.partition("-")[0]][0]) for size in obs_shape[1:]) < 1:
-        raise InputError(f"Frames {tuple(obs_shape)} are too small for network {network!r}; resize them to 84 × 84.")
+        raise InputError(
+            f"Frames {tuple(obs_shape)} are too small for network {network!r}; resize them to 84 × 84 with "
+            "gymnasium.wrappers.ResizeObservation(env, (84, 84)), which takes images with channels last."
+        )
     return network
 
 

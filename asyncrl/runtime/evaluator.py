@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from asyncrl.envs.base import Environments, Episode, Step
+from asyncrl.errors import InputError
 from asyncrl.events import Evaluated, Incident, Severity
 from asyncrl.learners.base import Learner
 from asyncrl.networks.flat import bind
 from asyncrl.rollout import reset_carry
 from asyncrl.runtime.protocols import Vector
 from asyncrl.runtime.spawn import CONTEXT, enter, start
-from asyncrl.text import error_text, traceback_text
+from asyncrl.text import error_text, one_line, traceback_text
 
 MAX_TOGETHER = 16  # episodes played side by side
 REPEATS = 3  # of an evaluation that raised or hung, in a row: it may well do so again
@@ -184,6 +185,9 @@ def _main(spec: EvaluationSpec, pipe: "Connection[Any, Any]") -> None:
         try:
             environments = environments or spec.make_environments(min(spec.episodes, MAX_TOGETHER))
             pipe.send(play_episodes(spec, torch.from_numpy(theta), environments, T, beat))
-        except Exception as error:
-            pipe.send(_incident(f"failed: {error_text(error)}", traceback_text(error)))
+        # an environment may raise anything; Ctrl-C does not reach this process
+        except BaseException as error:
+            # The text of an InputError names the user's class.
+            told = one_line(str(error)) if isinstance(error, InputError) else error_text(error)
+            pipe.send(_incident(f"failed: {told}", traceback_text(error)))
             return

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from asyncrl.errors import InputError
 from asyncrl.events import Incident, Severity, WorkerState
 from asyncrl.runtime import worker_state
 from asyncrl.runtime.action_log import LoggedEnvironments
@@ -58,7 +59,8 @@ def main(
         gc.unfreeze()  # or the emulator's library would list on stderr, as leaks, all that was never collected
         with suppress(Exception):  # all events have been sent
             process.environments.close()
-    except (Exception, SystemExit) as error:
+    # an environment may raise anything; Ctrl-C does not reach this process
+    except BaseException as error:
         with suppress(OSError):  # the parent is gone
             pipe.send(_incident(worker, error, process))
         os._exit(1)  # whatever threads an environment may have left
@@ -66,11 +68,13 @@ def main(
 
 def _incident(worker: int, error: BaseException, process: "WorkerProcess | None") -> Incident:
     places = traceback.extract_tb(error.__traceback__)[-1:]
-    place = "".join(f" ({os.path.basename(each.filename)}:{each.lineno})" for each in places)
+    reason = error_text(error) + "".join(f" ({os.path.basename(each.filename)}:{each.lineno})" for each in places)
+    if isinstance(error, InputError):  # its text names the user's class and file
+        reason = str(error).rstrip(".")
     return Incident(
         source="worker",
         severity=Severity.FATAL,
-        message=one_line(error_text(error) + place),
+        message=one_line(reason),
         traceback=traceback_text(error),
         worker=worker,
         seeds=process.environments.seeds if process else (),

@@ -73,6 +73,7 @@ class RunDocument(Lenient):
     provenance: Provenance = Provenance()
     started: str | None = None  # ISO 8601
     protocol: str | None = None  # of evaluations
+    spaces: str | None = None  # of the environment, in words
     exploration: tuple[float, ...] | None = None  # final ε of each environment; None for a policy method
     parameters: int = 0  # of the network
     frames_per_step: int = 1

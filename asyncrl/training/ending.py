@@ -9,6 +9,13 @@ from asyncrl.store.document import Status
 from asyncrl.system.stop_signals import StopSignals
 from asyncrl.text import error_text, traceback_text
 
+NOTHING_LEARNED = Incident(
+    source="session",
+    severity=Severity.FATAL,
+    message="nothing was learned: no update was applied, since no gradient was finite; "
+    "look for NaN, infinities or very large numbers in rewards and observations",
+)
+
 
 class Ending:
     """The first reason for the end of a session, and the status that it gives the run."""

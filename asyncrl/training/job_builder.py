@@ -73,11 +73,15 @@ def make_network(config: RunConfig, spec: Spec) -> nn.Module:
     return networks.orthogonal(net) if config.initial_weights == "orthogonal" else net
 
 
-def make_environments(config: RunConfig, num_threads: int, training: bool, num_envs: int) -> Environments:
-    """Make B environments under the run's protocol."""
-    return environments.make(
+def make_environments(config: RunConfig, num_threads: int, training: bool, num_envs: int, spec: Spec) -> Environments:
+    """Make B environments under the run's protocol; raise InputError if their spaces are not those of ``spec``."""
+    made = environments.make(
         config.env, num_envs, training=training, atari=config.atari, num_threads=min(num_threads, num_envs)
     )
+    if made.spec != spec:
+        made.close()
+        raise InputError(f"{config.env} has {made.spec.summary()} in this process, but {spec.summary()} in its parent.")
+    return made
 
 
 def make_learner(config: RunConfig, spec: Spec, final: tuple[float, ...], epsilon_steps: int) -> Learner[Any]:
@@ -132,7 +136,7 @@ def make_job(config: RunConfig, spec: Spec, final: tuple[float, ...], session: i
     return Job(
         learners=tuple(make_learner(config, spec, own, anneal) for own in per_worker),
         make_network=partial(make_network, config, spec),
-        make_environments=partial(make_environments, config, plan.cpu_threads, True, plan.envs),
+        make_environments=partial(make_environments, config, plan.cpu_threads, True, plan.envs, spec=spec),
         optimizer=make_optimizer(config),
         learning_rate=LearningRate(config.optimizer.lr, learning_rate_steps(config, spec)),
         averaging=config.averaging,
@@ -155,7 +159,7 @@ def make_evaluation(config: RunConfig, spec: Spec, episodes: int, seed: int, str
     return EvaluationSpec(
         learner=make_learner(config, spec, (config.evaluation.epsilon,), 0),
         make_network=partial(make_network, config, spec),
-        make_environments=partial(make_environments, config, cores(), False),
+        make_environments=partial(make_environments, config, cores(), False, spec=spec),
         episodes=episodes,
         seed=seed,
         threads=cores(),

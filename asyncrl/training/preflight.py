@@ -1,15 +1,37 @@
 """Checks before a run starts: whether the machine has what this run will need. Nothing is written before them."""
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from asyncrl.config import RunConfig
+from asyncrl.envs.base import Spec
 from asyncrl.errors import InputError
+from asyncrl.networks import factory as networks
+from asyncrl.networks.flat import flatten
 from asyncrl.runtime.control import Control
 from asyncrl.runtime.job import Job
 from asyncrl.runtime.parameters import SharedParameters
 from asyncrl.system import machine
+from asyncrl.training import job_builder
 
 STATE_OF_AN_ENVIRONMENT = 1 << 16  # bytes in a checkpoint, about: its last observation, and the actions of its episodes
+
+
+def check_spaces(run: Path, document: Mapping[str, Any], config: RunConfig, spec: Spec) -> None:
+    """Raise InputError where an environment has other spaces now than when the run was trained."""
+    now, before = spec.summary(), document.get("spaces")
+    # Runs of earlier versions keep the size of the network only.
+    if not isinstance(before, str):
+        network = networks.fit(config.network, spec.obs_shape)
+        size = len(flatten(job_builder.make_network(config.model_copy(update={"network": network}), spec)))
+        before = now if size == document.get("parameters", size) else "others"
+    if before != now:
+        raise InputError(
+            f"{config.env} has other spaces now ({now}) than when {run.name} was trained ({before}). "
+            "Change the environment back, or start a new run."
+        )
 
 
 def check(job: Job, parameters: int, num_envs: int, place: Path, keep: int, saved: int = 0) -> None:

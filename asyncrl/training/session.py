@@ -19,7 +19,7 @@ from asyncrl.schedules import crossed
 from asyncrl.store.document import Status
 from asyncrl.store.retrying_writer import RetryingWriter
 from asyncrl.training import checkpointing
-from asyncrl.training.ending import Ending
+from asyncrl.training.ending import NOTHING_LEARNED, Ending
 from asyncrl.training.evaluations import POLL_SECONDS, Evaluations
 from asyncrl.training.metrics import Metrics
 from asyncrl.training.progress import Progress
@@ -214,6 +214,8 @@ class Session:
         self._roll_back_if_nonfinite()
         if not self._parameters.nonfinite():
             self._save_last()
+        if self._is_complete and not self._parameters.updates:
+            self._record([NOTHING_LEARNED])
         if self._evaluations.is_on and not (
             self._ending.must_end or self._evaluations.has_evaluated(self._parameters.T)
         ):

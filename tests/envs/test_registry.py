@@ -75,7 +75,7 @@ def test_an_unknown_name_is_told_its_nearest(name, near):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["", "xyzzy", ":thing", "module:", "module:not-a-name"])
+@pytest.mark.parametrize("name", ["", "xyzzy", ":thing", "module:", "module:not a name", "module:a:b", "module:a()"])
 def test_nonsense_is_refused(name):
     with pytest.raises(InputError):
         parse_name(name)

@@ -244,10 +244,9 @@ def test_gradients_that_are_never_finite_again_end_the_run(monkeypatch):
 
 @pytest.mark.parametrize("network", ["mlp", "mlp-lstm"])
 @pytest.mark.parametrize("algo", ALGOS)
-@pytest.mark.parametrize(("env", "what"), [("NotANumber", "a reward"), ("Blind", "an observation")])
-def test_rewards_and_observations_that_are_not_numbers_leave_the_weights_finite(faults, algo, network, env, what):
-    fault = f"{what} that is NaN"
-    settings = {"env": f"tests.toys:{env}", "network": network, "t_max": 5, "target_frames": 20}
+def test_rewards_that_are_not_numbers_leave_the_weights_finite(faults, algo, network):
+    fault = "a reward that is NaN"
+    settings = {"env": "tests.toys:NotANumber", "network": network, "t_max": 5, "target_frames": 20}
     subject = actor(*prepare(algo=algo, **settings))
     for _ in range(40):
         subject.update()
