@@ -135,7 +135,8 @@ def error_text(error: BaseException) -> str:
         message = str.__str__(str(error))  # the text may be of a subclass of str
     except BaseException as failed:
         message = f"its text cannot be made: {type(failed).__name__} in __str__"
-    return one_line(f"{name}: {bounded(message, LONGEST_LINE - LONGEST_NAME - 2)}")
+    shown = one_line(message, LONGEST_LINE - LONGEST_NAME - 2)
+    return f"{name}: {shown}" if shown else name
 
 
 def traceback_text(error: BaseException) -> str:

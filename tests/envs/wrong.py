@@ -141,11 +141,11 @@ WRONG = {
     "no_spaces": (NoSpaces, "has no observation_space of gymnasium.spaces"),
     "no_seed": (NoSeed, "reset() of NoSeed (tests/envs/wrong.py) takes no seed"),
     "exits": (exits, "called sys.exit('no licence') (tests/envs/wrong.py:"),
-    "blank_line": (partial(raising, Blank()), "Blank: the disk of maps is missing (tests/envs/wrong.py:"),
+    "blank_line": (partial(raising, Blank()), "Blank: the disk of maps is missing more (tests/envs/wrong.py:"),
     "interrupt": (partial(raising, KeyboardInterrupt("no")), "KeyboardInterrupt: no (tests/envs/wrong.py:"),
     "base_exception": (partial(raising, Base("stop")), "Base: stop (tests/envs/wrong.py:"),
     "long_text": (partial(raising, ValueError("x" * 10**6)), "ValueError: xxx"),
-    "escape": (partial(raising, ValueError("\x1b[31mcaf\udce9")), "ValueError: ?[31mcaf?"),
+    "escape": (partial(raising, ValueError("\x1b[31mcaf\udce9")), "ValueError: \\x1b[31mcaf\\udce9"),
     "step_raises": (
         partial(Raises, ZeroDivisionError("by hand")),
         "step() of Raises (tests/envs/wrong.py) failed: Z",
