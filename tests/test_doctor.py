@@ -19,7 +19,7 @@ Usage = namedtuple("Usage", "total used free")
     [
         (doctor.native.NO_COMPILER, "Install gcc"),
         ("switched off", "is slower on Atari."),
-        ("no private cache directory: /x belongs to another user", "XDG_CACHE_HOME"),
+        ("cannot cache the library: /x belongs to another user", "XDG_CACHE_HOME"),
     ],
 )
 def test_without_the_compiled_part_training_is_slower(monkeypatch, status, advice):

@@ -39,7 +39,7 @@ def _home() -> Path:
 
 
 class LibraryFile:
-    """One file in the cache directory, as a context manager; entering raises OSError unless the directory is private."""
+    """One file in the cache directory, as a context manager; entering raises OSError unless it is private."""
 
     def __init__(self, directory: Path, name: str) -> None:
         """Name the directory and the file; nothing is opened yet."""

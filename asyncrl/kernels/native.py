@@ -33,7 +33,7 @@ FUNCTIONS = ("rmsprop", "nips_forward", "nips_backward", "nature_forward", "natu
 COMPILE_SECONDS = 60  # a build takes one or two
 MAX_OUTPUT = 1 << 16  # bytes of a compiler's messages that are kept
 MAX_REASON = 200  # characters
-IN_USE, NO_COMPILER, NO_CACHE = "compiled for this machine", "no C compiler", "no private cache directory"
+IN_USE, NO_COMPILER, NO_CACHE = "compiled for this machine", "no C compiler", "cannot cache the library"
 # a file that is no library may kill the process that loads it, so that a child loads a new one first
 TRIAL = "import ctypes, sys; library = ctypes.CDLL(sys.argv[1]); [getattr(library, name) for name in sys.argv[2:]]"
 

@@ -129,7 +129,7 @@ def test_load_from_a_directory_of_another_user_uses_torch(status, cache, place):
 def test_load_below_a_directory_that_others_may_write_to_uses_torch(status, cache):
     status()
     cache.parent.chmod(0o777)
-    assert status().startswith("False no private cache directory: other users may write to ")
+    assert status().startswith("False cannot cache the library: other users may write to ")
     cache.parent.chmod(0o1777)
     assert status() == IN_USE
 
