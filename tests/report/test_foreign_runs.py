@@ -49,7 +49,7 @@ def root(tmp_path):
     return tmp_path / "runs"
 
 
-def test_report_of_a_foreign_run_shows_only_its_own_files_and_writes_through_no_link(root, tmp_path):
+def test_report_of_a_foreign_run_shows_only_its_own_files_and_writes_through_no_link(root, tmp_path, quick):
     mine = tmp_path / "mine"
     mine.write_text("mine")
     names = ["report.html", "report.md", "tables/overview.csv"]
