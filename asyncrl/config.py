@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 import tomli_w
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from asyncrl.errors import InputError, nearest
+from asyncrl.errors import InputError, nearest, shown
 from asyncrl.setting_types import (
     MAX_COUNT,
     MAX_SEED,
@@ -34,7 +34,6 @@ PresetName = Literal["paper", "fast"]
 ALGOS: tuple[str, ...] = get_args(Algo)
 PRESETS: tuple[str, ...] = get_args(PresetName)
 TORSOS = ("nips", "nature", "mlp")
-MAX_SHOWN = 80  # characters of a wrong value in a message
 NETWORKS = (*TORSOS, *(f"{name}-lstm" for name in TORSOS))
 
 
@@ -132,6 +131,14 @@ class RunConfig(Section):
         return self.algo in ("a3c", "a2c")
 
 
+def with_periods(config: RunConfig) -> RunConfig:
+    """Return the configuration with the frames between evaluations and checkpoints that a run will use."""
+    tenth = max(1, config.frames // 10)
+    every = {name: {"every": getattr(config, name).every or tenth} for name in ("evaluation", "checkpoints")}
+    sections = {name: getattr(config, name).model_copy(update=values) for name, values in every.items()}
+    return config.model_copy(update=sections)
+
+
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """Merge nested tables; a value of a later one replaces that of an earlier one."""
     merged: dict[str, Any] = {}
@@ -213,24 +220,14 @@ def _explain(error: ValidationError) -> str:
     place = [str(part) for part in first["loc"]]
     name = ".".join(place)
     if first["type"] == "extra_forbidden":
-        return f"There is no setting {_shown(name)}.{nearest(name, field_names())}"
+        return f"There is no setting {shown(name)}.{nearest(name, field_names())}"
     got = first["input"]
     if first["type"] == "literal_error":
         choices = first["ctx"]["expected"].replace("'", "")
         near = nearest(got, re.split(", | or ", choices)) if isinstance(got, str) else ""
-        return f"{name} is {_shown(got)}; it can be {choices}.{near}"
+        return f"{name} is {shown(got)}; it can be {choices}.{near}"
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{name} {message}; got {_shown(got)}." if name else f"{message}."
-
-
-def _shown(value: object) -> str:
-    """Write a value of the user in a message: bounded, and without characters that a terminal obeys."""
-    try:
-        text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
-    # an integer of thousands of digits, or a list in itself
-    except (ValueError, RecursionError):
-        return f"a value of the type {type(value).__name__} that cannot be shown"
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+    return f"{name} {message}; got {shown(got)}." if name else f"{message}."
 
 
 def field_names() -> list[str]:

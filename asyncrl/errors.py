@@ -9,6 +9,7 @@ from enum import IntEnum
 from pathlib import Path
 
 MAX_WORD, MAX_NEAREST = 100, 4  # characters of a word that is compared, and words that are proposed
+MAX_SHOWN = 80  # characters of a wrong value in a message
 UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})  # a full disk, or a similar condition
 
 
@@ -88,3 +89,13 @@ def similar(word: str, known: Iterable[str]) -> list[str]:
     near = get_close_matches(word, near, n=MAX_NEAREST, cutoff=0.0)
     near = near or [tails[tail] for tail in get_close_matches(last, tails, n=1, cutoff=0.6)]
     return [names[name] for name in near]
+
+
+def shown(value: object) -> str:
+    """Write a value of the user in a message: bounded, and without characters that a terminal obeys."""
+    try:
+        text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    # an integer of thousands of digits, or a list in itself
+    except (ValueError, RecursionError):
+        return f"a value of the type {type(value).__name__} that cannot be shown"
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"

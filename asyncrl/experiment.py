@@ -1,5 +1,6 @@
 """Train, resume, evaluate and play runs: what the command line and Python programs call."""
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -75,7 +76,8 @@ def train(
     final = draw_final(plan.workers * plan.envs, config.exploration.final, config.exploration.probability, rng)
     theta = flatten(job_builder.make_network(config, spec))
     job = job_builder.make_job(config, spec, final, session=0)
-    preflight.check(job, len(theta), len(final), results, config.checkpoints.keep)
+    size = math.prod(spec.obs_shape)
+    preflight.check(job, len(theta), len(final), results, config.checkpoints.keep, observation=size)
     parameters = _allocate(job, theta)
     game = config.env.rpartition(":")[2].rpartition("/")[2].lower()
     origin = provenance.collect()
@@ -153,7 +155,8 @@ def _resume(run: Path, frames: int | None, show: ShowProgress) -> Path:
     final = tuple(document["exploration"] or (0.0,) * (plan.workers * plan.envs))
     sessions = int(document["sessions"]) + 1
     job = job_builder.make_job(config, spec, final, sessions)
-    preflight.check(job, len(saved.tensors["theta"]), len(final), run, config.checkpoints.keep, checkpoints.count(run))
+    parts = checkpoints.count(run), math.prod(spec.obs_shape)
+    preflight.check(job, len(saved.tensors["theta"]), len(final), run, config.checkpoints.keep, *parts)
     if config.frames != old_budget and config.optimizer.anneal and config.optimizer.anneal_frames is None:
         rate = job.learning_rate(saved.step)
         warnings.warn(

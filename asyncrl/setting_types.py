@@ -19,7 +19,7 @@ UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}
 def parse_frames(value: object) -> object:
     """Convert ``10M``, ``4e6``, ``500k`` or ``1_000`` to a number; return other values as they are."""
     if isinstance(value, str):
-        match = re.fullmatch(r"(\d[\d_]*(?:\.\d+)?(?:e\d{1,3})?)([kMG]?)", value.strip(), re.IGNORECASE | re.ASCII)
+        match = re.fullmatch(r"([+-]?\d[\d_]*(?:\.\d+)?(?:e\d{1,3})?)([kMG]?)", value.strip(), re.IGNORECASE | re.ASCII)
         if match is None:
             return value
         value = float(match[1].replace("_", "")) * UNITS[match[2].lower()]

@@ -22,8 +22,16 @@ def explain(error: Any) -> str:
 def _text(error: Any) -> str:
     if hasattr(error, "possibilities"):
         return f"There is no option {error.option_name}"
+    if command := _unknown_command(error):
+        return f"There is no command {command!r}"
     text: str = error.format_message()
     return text
+
+
+def _unknown_command(error: Any) -> str | None:
+    """Return the command that does not exist; typer gives it in the message only."""
+    found = re.match("No such command '(.*?)'", error.message)
+    return found[1] if found else None
 
 
 def _meant(error: Any, context: Any) -> list[str]:
@@ -33,11 +41,12 @@ def _meant(error: Any, context: Any) -> list[str]:
     if hasattr(error, "possibilities"):
         options = {name: name for parameter in context.command.params for name in parameter.opts if "--" in name}
         if "--set" in options:
-            options |= {name: f"--set {name}=VALUE" for name in field_names() if name not in options}
+            known = {name.strip("-").replace("-", "_") for name in options}
+            options |= {name: f"--set {name}=VALUE" for name in field_names() if name not in known}
         return _question([options[name] for name in similar(error.option_name, options)])
-    commands = getattr(context.command, "commands", {})
-    if commands and (word := re.search("'(.*)'", error.message)):
-        return _question(similar(word[1], commands)) or [f"The commands are {', '.join(commands)}."]
+    if command := _unknown_command(error):
+        commands = context.command.commands
+        return _question(similar(command, commands)) or [f"The commands are {', '.join(commands)}."]
     return []
 
 

@@ -105,12 +105,13 @@ def run(
     from asyncrl.training import job_builder
 
     resolved, spec = job_builder.resolve(table)
+    printed = configuration.with_periods(resolved)
     if not dry_run:
         _train(resolved, lambda show: experiment.train(resolved, results, name, show, spec))
     elif as_json:
-        print_json(resolved.model_dump(mode="json"))
+        print_json(printed.model_dump(mode="json"))
     else:
-        print(configuration.to_toml(resolved))
+        print(configuration.to_toml(printed))
 
 
 @commands.command(epilog="Example: asyncrl resume last --frames 20M")
