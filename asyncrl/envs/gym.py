@@ -19,6 +19,9 @@ AnyEnv: TypeAlias = gymnasium.Env[Any, Any]
 
 def build(named: Registered | Factory, **options: Any) -> AnyEnv:
     """Build one environment; raise InputError with the reason if that fails."""
+    if not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
+        # SDL, which environments draw with, would print that it finds no screen
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     if isinstance(named, Registered):
         return _call(named.id, lambda: gymnasium.make(named.id, disable_env_checker=True, **options))
     name = f"{named.module}:{named.attribute}"
