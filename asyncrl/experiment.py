@@ -26,7 +26,7 @@ from asyncrl.runtime.evaluator import evaluate as evaluate_weights
 from asyncrl.runtime.evaluator import play as play_steps
 from asyncrl.runtime.job import Job
 from asyncrl.runtime.parameters import SharedParameters
-from asyncrl.runtime.spawn import refuse_to_train_in_import
+from asyncrl.runtime.spawn import require_main_guard
 from asyncrl.runtime.supervisor import ProcessPool
 from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store import provenance, rows, runs
@@ -68,7 +68,7 @@ def train(
         RunFailed: a worker failed, or the disk is full; the run is readable and can be resumed.
         Stopped: by a signal; the run can be resumed.
     """
-    refuse_to_train_in_import()
+    require_main_guard()
     spec = spec or environments.describe(config.env, config.atari)
     plan = job_builder.worker_layout(config)
     rng = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(PARENT_STREAM,)))
@@ -133,7 +133,7 @@ def resume(run: Path, frames: int | None = None, show: ShowProgress = ignore) ->
         InputError: nothing is left to do, the machine is too small, or another process trains it.
         RunFailed, Stopped: as in train.
     """
-    refuse_to_train_in_import()
+    require_main_guard()
     read_document(run)  # raises where this is no run, before anything is written
     with runs.hold(run):
         return _resume(run, frames, show)

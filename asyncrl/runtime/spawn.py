@@ -13,6 +13,7 @@ import torch
 from asyncrl.errors import STOPS, InputError
 from asyncrl.kernels import native
 from asyncrl.system.child_process import DeferredCall, block_signals, run_deferred
+from asyncrl.system.main_guard import is_unguarded
 
 CONTEXT = multiprocessing.get_context("spawn")  # a forked torch deadlocks in its thread pools
 JOIN_SECONDS = 5.0  # for a process that has sent all events, for instance to close its environments
@@ -27,18 +28,23 @@ NO_MAIN_GUARD = 78  # exit code of a child that was about to train again
 GUARD_ADVICE = 'trains when it is imported, as every worker does: put the training under if __name__ == "__main__":'
 
 
-def refuse_to_train_in_import() -> None:
-    """End a child that is importing the user's script, and would start the training that it is a part of.
+def require_main_guard() -> None:
+    """Refuse to train in a script whose import trains, before anything is written.
+
+    Where that could not be seen in the script, a process of this package imports it, and would start the training that
+    it is a part of. It ends here.
 
     Raises:
         SystemExit: in a process of this package; its parent reports the exit code.
-        InputError: in another spawned process.
+        InputError: in another process.
     """
     process = multiprocessing.current_process()
     # Python sets this while a spawned process imports the main module, and starts no process then
     if getattr(process, "_inheriting", False):
         if process.name.startswith(NAME):
             sys.exit(NO_MAIN_GUARD)
+        raise InputError(f"{sys.argv[0]} {GUARD_ADVICE}")
+    if is_unguarded():
         raise InputError(f"{sys.argv[0]} {GUARD_ADVICE}")
 
 

@@ -21,6 +21,8 @@ FUNCTION = "def main():" + CALL.replace("\n", "\n    ") + "\n"
 GUARD = "if __name__ == '__main__':\n    "
 CHILD = f"import multiprocessing\n{GUARD}multiprocessing.get_context('spawn').Process(target=main).start()"
 
+CHILD_WITHOUT_GUARD = "import multiprocessing; multiprocessing.set_start_method('spawn'); main()"
+
 
 def run(tmp_path, script):
     """Run a script; return its exit code, its messages, and the run.json of every run."""
@@ -33,12 +35,20 @@ def run(tmp_path, script):
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("script", [CALL, f"{FUNCTION}main()"])
-def test_train_in_a_script_without_a_guard_fails_and_names_the_guard(tmp_path, script):
+@pytest.mark.parametrize("script", [CALL, f"{FUNCTION}main()", f"{FUNCTION}if True:\n    {CHILD_WITHOUT_GUARD}"])
+def test_train_in_a_script_without_a_guard_is_refused_and_writes_nothing(tmp_path, script):
     code, messages, runs = run(tmp_path, script)
     assert code == 1
+    assert "script.py trains when it is imported" in messages.splitlines()[-1]
     assert 'if __name__ == "__main__"' in messages.splitlines()[-1]
-    assert "Traceback" not in messages.replace("Traceback (most recent call last)", "", 1)
+    assert runs == []
+
+
+@pytest.mark.faults
+def test_train_below_a_condition_that_is_no_guard_fails_at_once(tmp_path):
+    """The parent takes the condition for a guard; the processes that it starts find that it is none."""
+    _, messages, runs = run(tmp_path, f"{FUNCTION}if __name__:\n    main()")
+    assert 'if __name__ == "__main__"' in messages.splitlines()[-1]
     assert [document["status"] for document in runs] == ["failed"]
 
 
