@@ -9,6 +9,7 @@ import pytest
 
 from asyncrl.kernels import native
 from tests.kernels.setups import compiled
+from tests.runtime.setups import is_alive, wait_until
 
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534
@@ -169,7 +170,7 @@ COMPILERS = {
     "nothing": ("exit 0", "wrote no library"),
     "loud": ("head -c 30000000 /dev/zero | tr '\\0' x >&2; exit 1", "loud failed"),
     "colourful": ("printf 'a.c: \\033[31merror\\033[0m: \\377' >&2; exit 1", "a.c: [31merror"),
-    "hanging": ("sleep 1000", "took longer than 1 s"),
+    "hanging": ("sleep 1000 & echo $! > child; wait", "took longer than 1 s"),
     "killed": ("kill -9 $$", "killed failed"),
 }
 
@@ -191,6 +192,8 @@ def test_a_compiler_that_misbehaves_leaves_torch_and_a_short_reason(status, cach
     assert len(output) < 300
     assert output.isprintable()
     assert list(cache.iterdir()) == []
+    if name == "hanging":
+        assert wait_until(lambda: not is_alive(int((tmp_path / "child").read_text())))
 
 
 @compiled
