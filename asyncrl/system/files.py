@@ -1,4 +1,4 @@
-"""Opens files that other people may have made, and private directories that nobody else may change."""
+"""Opens files that other people may have made, and directories that no other user may change."""
 
 import os
 import stat
