@@ -11,9 +11,22 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import tomli_w
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from asyncrl.errors import InputError, nearest
+from asyncrl.errors import InputError, nearest, shown
+from asyncrl.setting_types import (
+    MAX_COUNT,
+    MAX_SEED,
+    Fraction,
+    Fractions,
+    Frames,
+    NotNegative,
+    OptionalFrames,
+    Positive,
+    Seconds,
+    Section,
+    parse_none,
+)
 
 Algo = Literal["one-step-q", "one-step-sarsa", "n-step-q", "a3c", "a2c"]
 PresetName = Literal["paper", "fast"]
@@ -22,31 +35,6 @@ ALGOS: tuple[str, ...] = get_args(Algo)
 PRESETS: tuple[str, ...] = get_args(PresetName)
 TORSOS = ("nips", "nature", "mlp")
 NETWORKS = (*TORSOS, *(f"{name}-lstm" for name in TORSOS))
-
-
-def parse_frames(text: object) -> object:
-    """Convert ``10M``, ``4e6``, ``500k`` or ``1_000`` to a number; leave other values for pydantic to refuse."""
-    if isinstance(text, str) and (match := re.fullmatch(r"([\d._]+(?:e\d+)?)([kMG]?)", text.strip(), re.IGNORECASE)):
-        number = float(match[1]) * {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}[match[2].lower()]
-        return int(number) if number.is_integer() else number
-    return int(text) if isinstance(text, float) and text.is_integer() else text
-
-
-def parse_none(text: object) -> object:
-    """Convert the text ``none`` to None, which TOML cannot write."""
-    return None if text == "none" else text
-
-
-Frames = Annotated[int, BeforeValidator(parse_frames)]
-OptionalFrames = Annotated[Annotated[Frames, Field(gt=0)] | None, BeforeValidator(parse_none)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-class Section(BaseModel):
-    """A frozen group of settings that refuses unknown names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Optimizer(Section):
@@ -64,8 +52,8 @@ class Optimizer(Section):
 class Exploration(Section):
     """Exploration of ε-greedy actor-learners: each draws its own final ε (Setup A)."""
 
-    final: tuple[Fraction, ...] = (0.1, 0.01, 0.5)
-    probability: tuple[Fraction, ...] = (0.4, 0.3, 0.3)
+    final: Fractions = (0.1, 0.01, 0.5)
+    probability: Fractions = (0.4, 0.3, 0.3)
     anneal_frames: Annotated[Frames, Field(ge=0)] = 4_000_000  # global frames, from ε = 1
 
     @model_validator(mode="after")
@@ -79,7 +67,7 @@ class Evaluation(Section):
     """Evaluation of a snapshot by whole episodes with unclipped rewards, while training is paused."""
 
     every: OptionalFrames = None  # frames; None: a tenth of the run
-    episodes: Annotated[int, Field(ge=0)] = 10  # 0: never evaluate
+    episodes: Annotated[int, Field(ge=0, le=100_000)] = 10  # 0: never evaluate
     epsilon: Fraction = 0.01  # of value methods; a policy samples its actions
 
 
@@ -87,23 +75,25 @@ class Checkpoints(Section):
     """When checkpoints are saved, besides the one at the end of training."""
 
     every: OptionalFrames = None  # frames; None: a tenth of the run
-    keep: Annotated[int, Field(ge=2)] = 3  # the newest checkpoints, besides the best one
-    patience_seconds: Positive = 600.0  # of failed checkpoints, as on a full disk, before the run fails
+    keep: Annotated[int, Field(ge=2, le=10_000)] = 3  # the newest checkpoints, besides the best one
+    patience_seconds: Seconds = 600.0  # of failed checkpoints, as on a full disk, before the run fails
 
 
 class Workers(Section):
     """When worker processes that fail or hang are replaced."""
 
-    restarts: Annotated[int, Field(ge=0)] = 10  # of one worker within ten minutes; one more ends the run
-    hang_seconds: Positive = 60.0  # without a rollout; or the usual time of 50 rollouts, if longer
+    restarts: Annotated[int, Field(ge=0, le=10_000)] = 10  # of one worker within ten minutes; one more ends the run
+    # without a rollout, or the usual time of 50 rollouts if that is longer; five times as long for a process's first
+    # rollout, which includes its start, and for a step of an evaluation
+    hang_seconds: Seconds = 60.0
 
 
 class Atari(Section):
     """The Atari protocol; other environments ignore it."""
 
     protocol: Literal["paper", "sticky"] = "paper"
-    noops: Annotated[int, Field(ge=0)] = 30  # the maximum at the start of an episode
-    max_frames: Annotated[Frames, Field(gt=0)] = 108_000  # half an hour; a longer episode is truncated
+    noops: Annotated[int, Field(ge=0, le=100_000)] = 30  # the maximum at the start of an episode
+    max_frames: Annotated[Frames, Field(gt=0, le=10**9)] = 108_000  # half an hour; a longer episode is truncated
 
 
 class RunConfig(Section):
@@ -115,16 +105,18 @@ class RunConfig(Section):
     threads: Annotated[int, Field(ge=1, le=1024)] = 16  # actor-learners, one process each
     envs_per_thread: Annotated[int, Field(ge=1, le=1024)] = 1  # B; the paper's 1
     frames: Annotated[Frames, Field(gt=0)] = 10_000_000  # the budget, over all threads
-    seed: Annotated[int, Field(ge=0)] = 1
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 1
     network: str = "auto"  # one of NETWORKS, or auto: chosen by the observation's shape
     initial_weights: Literal["uniform", "orthogonal"] = "uniform"  # ±1/√fan_in, as the authors' (e-mail)
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.99
-    t_max: Annotated[int, Field(ge=1)] = 5  # steps in a rollout; I_AsyncUpdate of the one-step methods
+    t_max: Annotated[int, Field(ge=1, le=100_000)] = 5  # steps in a rollout; I_AsyncUpdate of the one-step methods
     target_frames: Annotated[Frames, Field(gt=0)] = 40_000  # I_target, value methods only
-    entropy: Annotated[float, Field(ge=0)] = 0.01  # β, policy methods only
-    value_weight: Annotated[float, Field(ge=0)] = 0.5  # of ½(R−V)²: the gradient of V is halved
-    averaging: Annotated[int, Field(ge=0)] = 0  # updates in the running average of θ for evaluations; 0: evaluate θ
-    log_seconds: Positive = 5.0  # between rows of metrics
+    entropy: NotNegative = 0.01  # β, policy methods only
+    value_weight: NotNegative = 0.5  # of ½(R−V)²: the gradient of V is halved
+    averaging: Annotated[int, Field(ge=0, le=MAX_COUNT)] = (
+        0  # updates in the running average of θ for evaluations; 0: evaluate θ
+    )
+    log_seconds: Seconds = 5.0  # between rows of metrics
     profile: bool = False  # whether metrics hold the time of each phase of the workers' loop
     optimizer: Optimizer = Optimizer()
     exploration: Exploration = Exploration()
@@ -137,6 +129,14 @@ class RunConfig(Section):
     def is_policy_method(self) -> bool:
         """Return whether actions are sampled from a policy; otherwise they are ε-greedy over action values."""
         return self.algo in ("a3c", "a2c")
+
+
+def with_periods(config: RunConfig) -> RunConfig:
+    """Return the configuration with the frames between evaluations and checkpoints that a run will use."""
+    tenth = max(1, config.frames // 10)
+    every = {name: {"every": getattr(config, name).every or tenth} for name in ("evaluation", "checkpoints")}
+    sections = {name: getattr(config, name).model_copy(update=values) for name, values in every.items()}
+    return config.model_copy(update=sections)
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,14 +164,21 @@ def parse_set(assignments: Iterable[str]) -> dict[str, Any]:
         name, equals, text = assignment.partition("=")
         if not equals or not name.strip():
             raise InputError(f"--set takes NAME=VALUE, as in --set optimizer.lr=1e-3; got {assignment!r}.")
-        try:
-            value = tomllib.loads(f"x = {text}")["x"]
-        except tomllib.TOMLDecodeError:
-            value = text.strip()
+        value = _toml_value(text)
         for key in reversed(name.strip().split(".")):
             value = {key: value}
         table = merge(table, value)
     return table
+
+
+def _toml_value(text: str) -> Any:
+    """Return a value of TOML, or the text itself where it is none."""
+    try:
+        loaded = tomllib.loads(f"x = {text}")
+    # ValueError: not TOML, or a number of thousands of digits
+    except (ValueError, RecursionError):
+        return text.strip()
+    return loaded["x"] if len(loaded) == 1 else text.strip()
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -180,7 +187,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise InputError(f"{path} is nested too deeply.") from None
+    # not TOML, not UTF-8, or a number of thousands of digits
+    except ValueError as error:
         raise InputError(f"{path} is not TOML: {error}.") from None
 
 
@@ -210,13 +220,14 @@ def _explain(error: ValidationError) -> str:
     place = [str(part) for part in first["loc"]]
     name = ".".join(place)
     if first["type"] == "extra_forbidden":
-        return f"There is no setting {name!r}.{nearest(name, field_names())}"
+        return f"There is no setting {shown(name)}.{nearest(name, field_names())}"
     got = first["input"]
-    if first["type"] == "literal_error" and isinstance(got, str):
+    if first["type"] == "literal_error":
         choices = first["ctx"]["expected"].replace("'", "")
-        return f"{name} is {got!r}; it can be {choices}.{nearest(got, re.split(', | or ', choices))}"
+        near = nearest(got, re.split(", | or ", choices)) if isinstance(got, str) else ""
+        return f"{name} is {shown(got)}; it can be {choices}.{near}"
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{name} {message}; got {got!r}." if name else f"{message}."
+    return f"{name} {message}; got {shown(got)}." if name else f"{message}."
 
 
 def field_names() -> list[str]:

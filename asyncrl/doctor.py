@@ -111,8 +111,12 @@ def compiler() -> Check:
     """Check that the compiled kernels are used."""
     if native.load() is not None:
         return Check("compiler", "ok", native.status())
-    effect = "Training works, but is slower on Atari"
-    advice = f"{effect}. Install gcc, or set CC." if native.status() == native.NO_COMPILER else f"{effect}."
+    advice = "Training works, but is slower on Atari."
+    for reason, way_out in (
+        (native.NO_COMPILER, "Install gcc, or set CC."),
+        (native.NO_CACHE, "Set XDG_CACHE_HOME to a directory of your own."),
+    ):
+        advice += f" {way_out}" if native.status().startswith(reason) else ""
     return Check("compiler", "warn", native.status(), advice)
 
 

@@ -1,12 +1,15 @@
 """Errors of the user, which end a command with one line, and the exit codes of the ``asyncrl`` command."""
 
 import errno
+import re
 import signal
 from collections.abc import Iterable
 from difflib import get_close_matches
 from enum import IntEnum
 from pathlib import Path
 
+MAX_WORD, MAX_NEAREST = 100, 4  # characters of a word that is compared, and words that are proposed
+MAX_SHOWN = 80  # characters of a wrong value in a message
 UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})  # a full disk, or a similar condition
 
 
@@ -65,6 +68,35 @@ class Stopped(Exception):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean 'pong'?`` for a misspelt word, or an empty string if no known word is similar."""
-    near = get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    """Return `` Did you mean 'pong'?`` for a misspelt or shortened word, or an empty string if none is ``similar``."""
+    near = similar(word, known)
+    return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+def similar(word: str, known: Iterable[str]) -> list[str]:
+    """Return the few known names that a word may mean, the most similar first.
+
+    These are names of which the word is a part, such as ``lr`` of ``optimizer.lr`` and ``sarsa`` of ``one-step-sarsa``,
+    and the one with the most similar spelling.
+    """
+    names = {name.lower().lstrip("-"): name for name in known}
+    word = word[:MAX_WORD].lower().lstrip("-")
+    if word in names:
+        return [names[word]]
+    last = word.rpartition(".")[2]
+    tails = {name.rpartition(".")[2]: name for name in names if "." in name}
+    near = [name for name in names if last and last in re.split(r"[.\-]", name)]
+    near = sorted({*near, *get_close_matches(word, names, n=1, cutoff=0.6)}, reverse=True)
+    near = get_close_matches(word, near, n=MAX_NEAREST, cutoff=0.0)
+    near = near or [tails[tail] for tail in get_close_matches(last, tails, n=1, cutoff=0.6)]
+    return [names[name] for name in near]
+
+
+def shown(value: object) -> str:
+    """Write a value of the user in a message: bounded, and without characters that a terminal obeys."""
+    try:
+        text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    # an integer of thousands of digits, or a list in itself
+    except (ValueError, RecursionError):
+        return f"a value of the type {type(value).__name__} that cannot be shown"
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"

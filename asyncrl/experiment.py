@@ -1,5 +1,6 @@
 """Train, resume, evaluate and play runs: what the command line and Python programs call."""
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ from asyncrl.runtime.evaluator import evaluate as evaluate_weights
 from asyncrl.runtime.evaluator import play as play_steps
 from asyncrl.runtime.job import Job
 from asyncrl.runtime.parameters import SharedParameters
+from asyncrl.runtime.spawn import require_main_guard
 from asyncrl.runtime.supervisor import ProcessPool
 from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store import provenance, rows, runs
@@ -69,6 +71,7 @@ def train(
         RunFailed: a worker failed, or the disk is full; the run is readable and can be resumed.
         Stopped: by a signal; the run can be resumed.
     """
+    require_main_guard()
     spec = spec or environments.describe(config.env, config.atari)
     plan = job_builder.worker_layout(config)
     rng = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(PARENT_STREAM,)))
@@ -76,7 +79,8 @@ def train(
     final = draw_final(plan.workers * plan.envs, config.exploration.final, config.exploration.probability, rng)
     theta = flatten(job_builder.make_network(config, spec))
     job = job_builder.make_job(config, spec, final, session=0)
-    preflight.check(job, len(theta), len(final), results, config.checkpoints.keep)
+    size = math.prod(spec.obs_shape)
+    preflight.check(job, len(theta), len(final), results, config.checkpoints.keep, observation=size)
     parameters = _allocate(job, theta)
     game = config.env.rpartition(":")[2].rpartition("/")[2].lower()
     origin = provenance.collect()
@@ -134,6 +138,7 @@ def resume(run: Path, frames: int | None = None, show: ShowProgress = ignore) ->
         InputError: nothing is left to do, the machine is too small, or another process trains it.
         RunFailed, Stopped: as in train.
     """
+    require_main_guard()
     read_document(run)  # raises where this is no run, before anything is written
     with runs.hold(run):
         return _resume(run, frames, show)
@@ -155,7 +160,8 @@ def _resume(run: Path, frames: int | None, show: ShowProgress) -> Path:
     final = tuple(document["exploration"] or (0.0,) * (plan.workers * plan.envs))
     sessions = int(document["sessions"]) + 1
     job = job_builder.make_job(config, spec, final, sessions)
-    preflight.check(job, len(saved.tensors["theta"]), len(final), run, config.checkpoints.keep, checkpoints.count(run))
+    parts = checkpoints.count(run), math.prod(spec.obs_shape)
+    preflight.check(job, len(saved.tensors["theta"]), len(final), run, config.checkpoints.keep, *parts)
     if config.frames != old_budget and config.optimizer.anneal and config.optimizer.anneal_frames is None:
         rate = job.learning_rate(saved.step)
         warnings.warn(

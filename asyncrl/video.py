@@ -1,5 +1,7 @@
 """Records a video of an agent."""
 
+import math
+import secrets
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
@@ -8,17 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from asyncrl import config as configuration
 from asyncrl import experiment
+from asyncrl.envs.pictures import Picture, fit
 from asyncrl.envs.render import make_rendered
 from asyncrl.errors import InputError
 from asyncrl.store.document import RunDocument, read_document
 
-Picture = NDArray[np.uint8]
-
+MAX_SECONDS = 86_400  # the longest video
 MIN_PIXELS = 400  # of the shorter side, below which pictures are enlarged by a whole factor
+MAX_PIXELS = 1600  # of the longer side, beyond which none is enlarged
+GIF_RATE = 50  # pictures a second, the most that programs show: faster GIFs are shown at ten
 
 
 def record(run: Path, which: str, out: Path, episodes: int, max_seconds: float | None) -> list[float]:
@@ -39,8 +42,8 @@ def record(run: Path, which: str, out: Path, episodes: int, max_seconds: float |
     _check(out)
     rate = frames_per_second(run)
     scores: list[float] = []
-    pictures = islice(_pictures(run, which, episodes, scores), int(max_seconds * rate) if max_seconds else None)
-    _write(pictures, out, rate)
+    count = None if max_seconds is None else max(1, int(min(max_seconds, MAX_SECONDS) * rate))
+    _write(islice(_pictures(run, which, episodes, scores), count), out, rate)
     return scores
 
 
@@ -51,7 +54,7 @@ def _pictures(run: Path, which: str, episodes: int, scores: list[float]) -> Iter
             yield picture
 
 
-def frames_per_second(run: Path) -> int:
+def frames_per_second(run: Path) -> float:
     """Return the rate at which the environment of a run is shown: its ``render_fps``; on Atari 60 / frame skip."""
     config = configuration.build(RunDocument.model_validate(read_document(run)).config)
     rendered = make_rendered(config.env, config.atari)
@@ -68,26 +71,31 @@ def _check(out: Path) -> None:
         raise InputError('Videos need imageio, an extra: pip install "asyncrl[video]".')
 
 
-def _write(pictures: Iterator[Picture], out: Path, rate: int) -> None:
+def _write(pictures: Iterator[Picture], out: Path, rate: float) -> None:
     # The package is an extra, so it may be missing.
     imageio: Any = import_module("imageio.v2")
     # An environment that cannot render raises here, before the file is created.
     first = next(pictures)
-    temporary = out.with_name(f".tmp-{out.name}")
-    options: dict[str, Any] = {"macro_block_size": 2} if out.suffix == ".mp4" else {"loop": 0}
-    speed = {"fps": rate} if out.suffix == ".mp4" else {"duration": 1000 / rate}
+    height, width = _size(*first.shape[:2])
+    # H.264 needs even sides
+    edges = (0, height % 2), (0, width % 2), (0, 0)
+    temporary = out.with_name(f".tmp-{secrets.token_hex(4)}{out.suffix}")
+    every = math.ceil(rate / GIF_RATE) if out.suffix == ".gif" else 1
+    options: dict[str, Any] = {"duration": 1000 * every / rate, "loop": 0}
+    if out.suffix == ".mp4":
+        options = {"fps": rate, "macro_block_size": 2}
     try:
-        with imageio.get_writer(temporary, **speed, **options) as writer:
-            for picture in chain([first], pictures):
-                writer.append_data(_enlarged(picture))
+        with imageio.get_writer(temporary, **options) as writer:
+            for picture in islice(chain([first], pictures), 0, None, every):
+                writer.append_data(np.pad(fit(picture, height, width), edges))
         temporary.replace(out)
     except OSError as error:
-        raise InputError(f"Cannot write {out}: {error}.") from None
+        raise InputError(f"Cannot write {out}: {error.strerror or 'the program ffmpeg failed'}.") from None
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _enlarged(picture: Picture) -> Picture:
-    """Repeat pixels by a whole factor, so that the shorter side has about MIN_PIXELS."""
-    times = max(1, MIN_PIXELS // min(picture.shape[:2]))
-    return picture.repeat(times, axis=0).repeat(times, axis=1)
+def _size(height: int, width: int) -> tuple[int, int]:
+    """Enlarge by a whole factor: the shorter side to about MIN_PIXELS, the longer one to at most MAX_PIXELS."""
+    times = max(1, min(MIN_PIXELS // min(height, width), MAX_PIXELS // max(height, width)))
+    return height * times, width * times

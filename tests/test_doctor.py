@@ -15,7 +15,12 @@ Usage = namedtuple("Usage", "total used free")
 
 
 @pytest.mark.parametrize(
-    ("status", "advice"), [(doctor.native.NO_COMPILER, "Install gcc"), ("switched off", "is slower on Atari.")]
+    ("status", "advice"),
+    [
+        (doctor.native.NO_COMPILER, "Install gcc"),
+        ("switched off", "is slower on Atari."),
+        ("cannot cache the library: /x belongs to another user", "XDG_CACHE_HOME"),
+    ],
 )
 def test_without_the_compiled_part_training_is_slower(monkeypatch, status, advice):
     monkeypatch.setattr(doctor.native, "load", lambda: None)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from asyncrl.cli import doctor, play, report, runs, sweep, train
+from asyncrl.cli import doctor, mistakes, play, report, runs, sweep, train
 from asyncrl.cli.options import print_error
 from asyncrl.errors import UNWRITABLE, Exit, InputError
 from asyncrl.store import provenance
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except InputError as error:
         code = print_error(str(error), error.code)
     except typer.TyperException as error:  # an unknown option or command, or a bad value
-        code = print_error(error.format_message(), Exit.BAD_INPUT)
+        code = print_error(mistakes.explain(error), Exit.BAD_INPUT)
     except OSError as error:
         if error.errno not in UNWRITABLE:
             raise

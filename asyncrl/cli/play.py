@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from asyncrl.cli.options import DEFAULT_RESULTS, AsJson, CheckpointName, Results, RunName, print_json
+from asyncrl.setting_types import MAX_SEED
 from asyncrl.store import runs
 from asyncrl.terminal import rendering
 
@@ -17,8 +18,8 @@ commands = typer.Typer()
 def evaluate(
     run: RunName = "last",
     which: CheckpointName = "last",
-    episodes: Annotated[int, typer.Option(min=1, help="Whole episodes, with unclipped rewards.")] = 30,
-    seed: Annotated[int, typer.Option(min=0, help="The seed of environments and actions.")] = 1,
+    episodes: Annotated[int, typer.Option(min=1, max=100_000, help="Whole episodes, with unclipped rewards.")] = 30,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="The seed of environments and actions.")] = 1,
     results: Results = DEFAULT_RESULTS,
     as_json: AsJson = False,
 ) -> None:
@@ -41,8 +42,8 @@ def record(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="An .mp4 or .gif file. \\[default: RUN/<checkpoint>.mp4]")
     ] = None,
-    episodes: Annotated[int, typer.Option(min=1, help="Episodes, one after another.")] = 1,
-    max_seconds: Annotated[float | None, typer.Option(min=1, help="Cut the video at this length.")] = None,
+    episodes: Annotated[int, typer.Option(min=1, max=100_000, help="Episodes, one after another.")] = 1,
+    max_seconds: Annotated[float | None, typer.Option(min=1, max=86_400, help="Cut the video at this length.")] = None,
     results: Results = DEFAULT_RESULTS,
 ) -> None:
     """Make a video of a run's agent."""

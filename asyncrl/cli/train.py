@@ -113,12 +113,13 @@ def run(
     if seeds is not None and not dry_run:
         _train_seeds(table, resolved, seeds, results, name, seed)
         return
+    printed = configuration.with_periods(resolved)
     if not dry_run:
         train(resolved, lambda show: experiment.train(resolved, results, name, show, spec))
     elif as_json:
-        print_json(resolved.model_dump(mode="json"))
+        print_json(printed.model_dump(mode="json"))
     else:
-        print(configuration.to_toml(resolved))
+        print(configuration.to_toml(printed))
 
 
 @commands.command(epilog="Example: asyncrl resume last --frames 20M")

@@ -23,6 +23,9 @@ AnyEnv: TypeAlias = gymnasium.Env[Any, Any]
 
 def build(named: Registered | Factory, **options: Any) -> AnyEnv:
     """Build one environment; raise InputError with the reason if that fails."""
+    if not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
+        # SDL, which environments draw with, would print that it finds no screen
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     name = named.id if isinstance(named, Registered) else f"{named.module}:{named.attribute}"
     factory = _maker(named.id) if isinstance(named, Registered) else load(named)
     with user_code(f"Cannot make {name}"):

@@ -6,30 +6,33 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from asyncrl import config
 from asyncrl.envs.atari import SEEDS, SKIP, AtariEnvironments, open_emulators
 from asyncrl.envs.base import Array, Environments, Spec, Step
 from asyncrl.envs.gym import AnyEnv, GymEnvironments, build, load
+from asyncrl.envs.pictures import Picture, PictureConverter, frames_per_second
 from asyncrl.envs.registry import Factory, Registered, Rom, parse_name
 from asyncrl.errors import InputError
+
+MAX_REASON = 200  # characters of an error's text in a message
 
 
 class RenderedEnvironments(Environments, Protocol):
     """One environment (B = 1) that renders pictures."""
 
     # playback rate of the pictures, one per step
-    frames_per_second: int
+    frames_per_second: float
 
-    def frame(self) -> NDArray[np.uint8]:
+    def frame(self) -> Picture:
         """Return a picture ``[H, W, 3]`` of the current state; raise InputError if rendering fails."""
         ...
 
 
 def make_rendered(env: str, atari: config.Atari) -> RenderedEnvironments:
     """Build one environment that renders; raise InputError if it cannot render, or as ``make`` does."""
-    # without a sound card pygame prints warnings
+    # pictures are drawn in memory: a search for a screen and a sound card would print warnings
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
     named = parse_name(env)
     if isinstance(named, Rom):
@@ -40,7 +43,7 @@ def make_rendered(env: str, atari: config.Atari) -> RenderedEnvironments:
 class RenderedAtari:
     """A game, and a second emulator with the same seeds and actions that outputs colour frames of the same game."""
 
-    frames_per_second = 60 // SKIP
+    frames_per_second = 60 / SKIP
     num_envs = 1
 
     def __init__(self, rom: str, atari: config.Atari) -> None:
@@ -60,9 +63,9 @@ class RenderedAtari:
         self._frame, *_ = self._colour.step(action)
         return self._game.step(action)
 
-    def frame(self) -> NDArray[np.uint8]:
+    def frame(self) -> Picture:
         """Return ``[210, 160, 3]``."""
-        return cast(NDArray[np.uint8], self._frame[0, 0])
+        return cast(Picture, self._frame[0, 0])
 
     def close(self) -> None:
         """Free the emulators."""
@@ -77,18 +80,17 @@ class RenderedGym(GymEnvironments):
         """Wrap an environment that was built with ``render_mode="rgb_array"``."""
         super().__init__(name, [env])
         self._name, self._env = name, env
-        self.frames_per_second = int(env.metadata.get("render_fps") or 30)
+        self._converter = PictureConverter()
+        self.frames_per_second = frames_per_second(getattr(env, "metadata", None))
 
-    def frame(self) -> NDArray[np.uint8]:
+    def frame(self) -> Picture:
         """Return ``[H, W, 3]``."""
         try:
-            picture = np.asarray(self._env.render())
+            return self._converter.convert(self._env.render())
         # a missing extra, such as pygame, raises only here
         except Exception as error:
-            raise InputError(f"{self._name} cannot be rendered: {error}") from error
-        if picture.ndim != 3 or picture.shape[-1] != 3:
-            raise InputError(f"{self._name} cannot be rendered: render() returned {picture.shape}, not [H, W, 3].")
-        return picture.astype(np.uint8, copy=False)
+            reason = " ".join(str(error).split())[:MAX_REASON] or type(error).__name__
+            raise InputError(f"{self._name} cannot be rendered: {reason}") from error
 
 
 def _build_rendering(env: str, named: Registered | Factory) -> AnyEnv:
@@ -97,12 +99,16 @@ def _build_rendering(env: str, named: Registered | Factory) -> AnyEnv:
     if isinstance(named, Factory) and not _accepts(load(named), "render_mode"):
         options = {}
     built = build(named, **options)
-    if "rgb_array" not in built.metadata.get("render_modes", ()) or built.render_mode != "rgb_array":
+    if getattr(built, "render_mode", None) != "rgb_array":
         built.close()
         raise InputError(f"{env} cannot be rendered: it has no render_mode 'rgb_array'.")
     return built
 
 
 def _accepts(factory: Callable[..., Any], keyword: str) -> bool:
-    parameters = inspect.signature(factory).parameters
+    try:
+        parameters = inspect.signature(factory).parameters
+    # some callables, such as those of C, have no signature
+    except (TypeError, ValueError):
+        return False
     return keyword in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())

@@ -2,7 +2,7 @@
 
 The fast path is optional: without the library, torch computes the same results up to rounding. ``ASYNCRL_NATIVE=0``
 switches it off, ``CC`` selects the compiler. docs/kernels.md describes the design. Other packages use ``load``,
-``status``, ``NO_COMPILER`` and ``pointer`` only.
+``status``, ``NO_COMPILER``, ``NO_CACHE`` and ``pointer`` only.
 """
 
 import ctypes
@@ -11,20 +11,35 @@ import os
 import platform
 import shlex
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from asyncrl.kernels.library_file import LibraryFile, cache_directory, load_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SOURCE = Path(__file__).with_suffix(".c")
 FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fPIC", "-shared", "-w")
-COMPILE_SECONDS = 120
-IN_USE, NO_COMPILER = "compiled for this machine", "no C compiler"
+FUNCTIONS = ("rmsprop", "nips_forward", "nips_backward", "nature_forward", "nature_backward")
+COMPILE_SECONDS = 60  # a build takes one or two
+MAX_OUTPUT = 1 << 16  # bytes of a compiler's messages that are kept
+MAX_REASON = 200  # characters
+IN_USE, NO_COMPILER, NO_CACHE = "compiled for this machine", "no C compiler", "cannot cache the library"
+# a file that is no library may kill the process that loads it, so that a child loads a new one first
+TRIAL = "import ctypes, sys; library = ctypes.CDLL(sys.argv[1]); [getattr(library, name) for name in sys.argv[2:]]"
+
+
+class BuildError(Exception):
+    """The compiler made no library that can be used. Its text is one line."""
 
 
 def load() -> ctypes.CDLL | None:
@@ -52,44 +67,76 @@ def pointers(tensors: "Sequence[Tensor]") -> "ctypes.Array[ctypes.c_void_p]":
 def _load_once() -> tuple[ctypes.CDLL | None, str]:
     if os.environ.get("ASYNCRL_NATIVE") == "0":
         return None, "switched off by ASYNCRL_NATIVE=0"
-    compiler = shlex.split(os.environ.get("CC") or "cc")
-    if shutil.which(compiler[0]) is None:
-        return None, NO_COMPILER
     try:
-        built = _cache_directory() / f"native-{_build_key(compiler)}.so"
-        if not built.exists():
-            _build(compiler, built)
-        try:
-            return ctypes.CDLL(str(built)), IN_USE
-        # the cached file is damaged
-        except OSError:
-            _build(compiler, built)
-            return ctypes.CDLL(str(built)), IN_USE
-    except subprocess.CalledProcessError as error:
-        lines = [line for line in error.stderr.splitlines() if "error" in line] or [f"{compiler[0]} failed"]
-        return None, lines[0]
-    # Path.home raises RuntimeError if there is no home directory
-    except (OSError, RuntimeError, ValueError, subprocess.SubprocessError) as error:
-        return None, str(error)
+        compiler = shlex.split(os.environ.get("CC") or "cc")
+        if not compiler:
+            return None, "CC is blank: it names no compiler"
+        if shutil.which(compiler[0]) is None:
+            return None, NO_COMPILER
+        return _load(compiler), IN_USE
+    # the library is optional: no fault of its build or its file may end a command
+    except Exception as error:
+        reason = "".join(character if character.isprintable() else " " for character in str(error))
+        return None, " ".join(reason.split())[:MAX_REASON] or type(error).__name__
 
 
-def _cache_directory() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "asyncrl"
+def _load(compiler: Sequence[str]) -> ctypes.CDLL:
+    try:
+        with LibraryFile(cache_directory(), f"native-{_build_key(compiler)}.so") as file:
+            library = file.read()
+            if library is None:
+                library = _build(compiler, file.directory)
+                file.replace(library)
+    except OSError as error:
+        raise BuildError(f"{NO_CACHE}: {error}") from error
+    return load_bytes(library)
 
 
-def _build(compiler: Sequence[str], built: Path) -> None:
-    """Compile to a temporary file and rename it, so that concurrent builds are safe and no partial file is loaded."""
-    built.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=built.parent) as folder:
-        temporary = Path(folder, built.name)
-        command = [*compiler, *FLAGS, "-o", str(temporary), str(SOURCE), "-lm"]
-        # compiler messages in English
-        variables = os.environ | {"LC_ALL": "C"}
-        options: dict[str, Any] = {"capture_output": True, "text": True, "errors": "replace", "check": True}
-        subprocess.run(command, env=variables, timeout=COMPILE_SECONDS, **options)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(built)
+def _build(compiler: Sequence[str], directory: Path) -> bytes:
+    """Compile in a temporary folder of a directory, and return the library."""
+    with tempfile.TemporaryDirectory(dir=directory) as folder:
+        built = Path(folder, "native.so")
+        code, output = _run([*compiler, *FLAGS, "-o", str(built), str(SOURCE), "-lm"])
+        if code:
+            errors = [line for line in output.splitlines() if "error" in line]
+            raise BuildError(errors[0] if errors else f"{compiler[0]} failed")
+        if not built.is_file():
+            raise BuildError(f"{compiler[0]} wrote no library")
+        if _run([sys.executable, "-I", "-S", "-c", TRIAL, str(built), *FUNCTIONS])[0]:
+            raise BuildError(f"{compiler[0]} wrote a library that cannot be loaded")
+        return built.read_bytes()
+
+
+def _run(command: Sequence[str]) -> tuple[int, str]:
+    """Run a command; return its exit code and the beginning of its messages. Raise BuildError if it takes too long."""
+    # compiler messages in English; a session of its own, so that its children can be killed too
+    options: dict[str, Any] = {"env": os.environ | {"LC_ALL": "C"}, "start_new_session": True}
+    try:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **options
+        )
+    except OSError as error:
+        raise BuildError(f"cannot start {command[0]}: {error.strerror}") from error
+    kept = bytearray()
+
+    def read() -> None:
+        assert process.stderr is not None
+        while data := os.read(process.stderr.fileno(), MAX_OUTPUT):
+            kept.extend(data[: MAX_OUTPUT - len(kept)])
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        code = process.wait(COMPILE_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise BuildError(f"{command[0]} took longer than {COMPILE_SECONDS} s") from None
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        # a process that left the session may keep the pipe open
+        reader.join(1.0)
+    return code, bytes(kept).decode(errors="replace")
 
 
 def _build_key(compiler: Sequence[str]) -> str:

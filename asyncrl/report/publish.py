@@ -18,7 +18,9 @@ from asyncrl.report import plot, plot_pool
 from asyncrl.report.columns import ReportTable
 from asyncrl.report.figures import Figure
 from asyncrl.report.gather import Report
+from asyncrl.store.atomic import replace_file
 from asyncrl.store.document import DOCUMENT
+from asyncrl.system.files import open_regular, read_regular
 from asyncrl.text import printable
 
 PAGE, TITLE_TAG = "report.html", b"<title>asyncrl: runs compared</title>"
@@ -45,6 +47,13 @@ class Video(NamedTuple):
     data: str  # base64
 
 
+class Videos(NamedTuple):
+    """The videos of a page."""
+
+    shown: list[Video]
+    left_out: int  # files that are too large, or no regular files
+
+
 def publish(report: Report, processes: int = 1) -> Path:
     """Write ``report.html``, ``report.md``, ``figures/`` and ``tables/``; return the page.
 
@@ -69,22 +78,29 @@ def publish(report: Report, processes: int = 1) -> Path:
                 file = out / "tables" / f"{section.table.name}.csv"
                 file.write_text(csv_text(section.table.data), encoding="utf-8")
         page = out / PAGE
-        page.write_text(_html(report, drawn), encoding="utf-8")
-        (out / "report.md").write_text(_markdown(report, drawn), encoding="utf-8")
+        replace_file(page, _html(report, drawn).encode())
+        replace_file(out / "report.md", _markdown(report, drawn).encode())
     except OSError as error:
         raise InputError(f"Cannot write to {out}: {error.strerror or error}.") from None
     return page
 
 
 def _remove_old_files(out: Path) -> None:
-    """Remove figures and tables of an earlier report, which the new one may lack; leave other files."""
-    page = out / PAGE
-    if not page.is_file():
-        return
-    with page.open("rb") as file:
-        is_report = TITLE_TAG in file.read(1000)
-    for old in (path for pattern in REPORT_FILES for path in out.glob(pattern) if is_report):
-        old.unlink()
+    """Remove figures and tables of an earlier report, which the new one may lack; leave other files.
+
+    Links are removed too: what is written through them would replace files elsewhere.
+    """
+    for place in (out / "figures", out / "tables"):
+        if place.is_symlink():
+            raise InputError(f"{place} is a link; remove it, or choose another directory with --out.")
+    try:
+        with open_regular(out / PAGE) as file:
+            is_report = TITLE_TAG in file.read(1000)
+    except OSError:
+        is_report = False
+    for old in (path for pattern in REPORT_FILES for path in out.glob(pattern)):
+        if is_report or not old.is_file() or old.is_symlink():
+            old.unlink()
 
 
 def _draw(report: Report, out: Path, processes: int) -> dict[str, list[DrawnPanel]]:
@@ -131,7 +147,12 @@ def _html(report: Report, drawn: dict[str, list[DrawnPanel]]) -> str:
     environment.filters["csv"] = _csv_data_url
     template = environment.from_string(folder.joinpath("template.html.jinja").read_text(encoding="utf-8"))
     return template.render(
-        report=report, drawn=drawn, panels=MAX_PANELS, panel_count=_panel_count, videos=list(_videos(report))
+        report=report,
+        drawn=drawn,
+        panels=MAX_PANELS,
+        panel_count=_panel_count,
+        videos=_videos(report),
+        video_bytes=MAX_VIDEO_BYTES,
     )
 
 
@@ -150,16 +171,33 @@ def _csv_data_url(data: pd.DataFrame) -> str:
     return f"data:text/csv;base64,{base64.b64encode(text.encode()).decode()}"
 
 
-def _videos(report: Report) -> Iterator[Video]:
-    """Yield recorded episodes of the best runs, skipping large files."""
-    found = 0
+def _videos(report: Report) -> Videos:
+    """Read recorded episodes of the best runs.
+
+    A run may come from other people: a link in it may lead to any file of the reader, and a FIFO never ends.
+    """
+    shown: list[Video] = []
+    left_out = 0
     for run, row in report.runs.sort_values("final", ascending=False).iterrows():
         # A path that is not UTF-8 is escaped in the table, so that it leads nowhere.
-        for file in sorted(Path(report.comparison.runs.at[run, "path"]).glob("*")):
-            if found < MAX_VIDEOS and file.suffix in MEDIA_TYPES and file.stat().st_size <= MAX_VIDEO_BYTES:
-                found += 1
-                title = f"{row['task']}, {row['label']}: {file.stem} of {run}"
-                yield Video(title, MEDIA_TYPES[file.suffix], base64.b64encode(file.read_bytes()).decode())
+        for file in _video_files(Path(report.comparison.runs.at[run, "path"])):
+            if len(shown) == MAX_VIDEOS:
+                return Videos(shown, left_out)
+            try:
+                data = read_regular(file, MAX_VIDEO_BYTES)
+            except OSError:
+                left_out += 1
+                continue
+            title = f"{row['task']}, {row['label']}: {file.stem} of {run}"
+            shown.append(Video(title, MEDIA_TYPES[file.suffix], base64.b64encode(data).decode()))
+    return Videos(shown, left_out)
+
+
+def _video_files(run: Path) -> list[Path]:
+    try:
+        return sorted(file for file in run.iterdir() if file.suffix in MEDIA_TYPES)
+    except OSError:
+        return []
 
 
 def _markdown(report: Report, drawn: dict[str, list[DrawnPanel]]) -> str:

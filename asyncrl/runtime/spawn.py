@@ -3,15 +3,17 @@
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
 
-from asyncrl.errors import STOPS
+from asyncrl.errors import STOPS, InputError
 from asyncrl.kernels import native
 from asyncrl.system.child_process import DeferredCall, block_signals, run_deferred
+from asyncrl.system.main_guard import is_unguarded
 
 CONTEXT = multiprocessing.get_context("spawn")  # a forked torch deadlocks in its thread pools
 JOIN_SECONDS = 5.0  # for a process that has sent all events, for instance to close its environments
@@ -21,6 +23,36 @@ LIBRARY_VARIABLES = {
     "THP_MEM_ALLOC_ENABLE": "1",  # torch's large tensors in huge pages: θ′ is read as a whole at every step
 }
 PARENT_SIGNALS = tuple(STOPS)  # signals that only the parent acts on
+NAME = "asyncrl-"  # the names of this package's processes begin with this
+NO_MAIN_GUARD = 78  # exit code of a child that was about to train again
+GUARD_ADVICE = 'trains when it is imported, as every worker does: put the training under if __name__ == "__main__":'
+
+
+def require_main_guard() -> None:
+    """Refuse to train in a script whose import trains, before anything is written.
+
+    Where that could not be seen in the script, a process of this package imports it, and would start the training that
+    it is a part of. It ends here.
+
+    Raises:
+        SystemExit: in a process of this package; its parent reports the exit code.
+        InputError: in another process.
+    """
+    process = multiprocessing.current_process()
+    # Python sets this while a spawned process imports the main module, and starts no process then
+    if getattr(process, "_inheriting", False):
+        if process.name.startswith(NAME):
+            sys.exit(NO_MAIN_GUARD)
+        raise InputError(f"{sys.argv[0]} {GUARD_ADVICE}")
+    if is_unguarded():
+        raise InputError(f"{sys.argv[0]} {GUARD_ADVICE}")
+
+
+def describe_exit(code: int) -> str:
+    """Say how a process ended that should not have ended."""
+    if code == NO_MAIN_GUARD:
+        return f"could not start, since {sys.argv[0]} {GUARD_ADVICE}"
+    return "exited unexpectedly " + (f"(signal {-code})" if code < 0 else f"(exit code {code})")
 
 
 def start(target: Callable[..., None], args: tuple[Any, ...], name: str, threads: int) -> BaseProcess:

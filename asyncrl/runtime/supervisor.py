@@ -12,7 +12,7 @@ from asyncrl.runtime.control import Control
 from asyncrl.runtime.job import Job
 from asyncrl.runtime.parameters import SharedParameters
 from asyncrl.runtime.process import PARKED_SECONDS
-from asyncrl.runtime.spawn import CONTEXT, JOIN_SECONDS, start
+from asyncrl.runtime.spawn import CONTEXT, JOIN_SECONDS, NO_MAIN_GUARD, describe_exit, start
 from asyncrl.runtime.worker_slot import CLOSE_SECONDS, PipeReader, WorkerSlot
 
 POLL_SECONDS = 0.1
@@ -168,7 +168,7 @@ class ProcessPool:
         if slot.hung_seconds is not None:
             how = f"hung: it finished no rollout for {slot.hung_seconds:.0f} seconds"
         elif code:
-            how = "exited unexpectedly " + (f"(signal {-code})" if code < 0 else f"(exit code {code})")
+            how = describe_exit(code)
         else:
             how = "exited with code 0 before the budget was reached"
         yield self._handle_failure(slot, slot.incident(how), may_be_external=slot.hung_seconds is None)
@@ -193,6 +193,7 @@ class ProcessPool:
         window = max(RECENT_SECONDS, (restarts + 2) * slot.patience(self.job.hang_seconds))
         failures = slot.count_failure(now, window)
         cannot_recover = not may_be_external and self._parameters.T == 0  # an error before any step would occur again
+        cannot_recover = cannot_recover or slot.process.exitcode == NO_MAIN_GUARD
         if failures > restarts or cannot_recover:
             return incident
         slot.restart_at = now + min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (failures - 1))

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from asyncrl.config import field_names, flatten, parse_frames
+from asyncrl.config import field_names, flatten
 from asyncrl.envs.names import game_key
 from asyncrl.errors import InputError, nearest
+from asyncrl.setting_types import parse_frames
 from asyncrl.store.document import Status
 from asyncrl.store.runs import current_document, list_runs
 

@@ -4,6 +4,7 @@ import math
 import os
 import resource
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -48,6 +49,28 @@ def processors(threads: int) -> Check:
         advice = f"{threads} threads take turns on {usable} cores: this works, but is no faster than {usable} threads."
         return Check("cores", "warn", found, advice)
     return Check("cores", "ok", found)
+
+
+def memory(needed: int, settings: str) -> Check:
+    """Check that memory has room for the needed bytes, which the named settings decide; a larger need is a failure."""
+    free = _available_memory()
+    if free is None:
+        return Check("memory", "ok", f"a run needs {size(needed)}")
+    found = f"{size(free)} available, a run needs {size(needed)}"
+    verdict: Verdict = "fail" if free < needed else "ok"
+    return Check("memory", verdict, found, "" if verdict == "ok" else f"Reduce {settings}.")
+
+
+def _available_memory() -> int | None:
+    """Return the bytes that this process and its children may still take; None where that is not known."""
+    free: list[int] = []
+    with suppress(OSError, ValueError, IndexError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    with suppress(OSError, ValueError):
+        # the limit of a container; "max", which is no number, without one
+        free.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(free, default=None)
 
 
 def shared_memory(needed: int, path: Path = SHM) -> Check:

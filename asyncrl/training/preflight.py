@@ -34,7 +34,12 @@ def check_spaces(run: Path, document: Mapping[str, Any], config: RunConfig, spec
         )
 
 
-def check(job: Job, parameters: int, num_envs: int, place: Path, keep: int, saved: int = 0) -> None:
+PROCESS = 64 << 20  # bytes of its own that a worker process takes, at least
+
+
+def check(
+    job: Job, parameters: int, num_envs: int, place: Path, keep: int, saved: int = 0, observation: int = 0
+) -> None:
     """Check that a run fits on this machine; many more workers than cores are a warning.
 
     Args:
@@ -44,6 +49,7 @@ def check(job: Job, parameters: int, num_envs: int, place: Path, keep: int, save
         place: the directory it will be written to.
         keep: how many checkpoints it keeps, besides the one that it is writing.
         saved: how many there are already.
+        observation: numbers in one observation.
 
     Raises:
         InputError: it does not fit: one line for each resource that is too small.
@@ -52,7 +58,10 @@ def check(job: Job, parameters: int, num_envs: int, place: Path, keep: int, save
     vectors = SharedParameters.size(parameters, job.workers, job.optimizer, has_target, has_average)
     shared = vectors + Control.size(job.workers)
     checkpoint = vectors + STATE_OF_AN_ENVIRONMENT * num_envs
+    # the observations of a rollout, and the network's input in float32
+    rollouts = num_envs * (job.t_max + 1) * observation * 8
     checks = (
+        machine.memory(shared + rollouts + PROCESS * job.workers, "threads, envs_per_thread or t_max"),
         machine.shared_memory(shared),
         machine.open_files(job.workers),
         machine.disk(place, max(1, keep + 1 - saved) * checkpoint),

@@ -46,16 +46,6 @@ def test_load_in_two_processes_builds_once(in_new_process):
 
 
 @compiled
-@pytest.mark.parametrize("damage", [b"", b"not a library"])
-def test_load_of_a_damaged_file_builds_again(in_new_process, damage):
-    in_new_process()
-    ((file, _),) = in_new_process.built()
-    file.write_bytes(damage)
-    assert in_new_process() == f"True {native.IN_USE}"
-    assert len(file.read_bytes()) > 1_000
-
-
-@compiled
 def test_load_in_concurrent_processes_leaves_one_file(in_new_process):
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda _: in_new_process(), range(4))) == [f"True {native.IN_USE}"] * 4

@@ -1,0 +1,56 @@
+"""Types of settings: what is read as a number of frames, and the bounds of numbers.
+
+Types are strict: a bool or a text is no number, and 1.0 is no integer. An integer that memory, files or time depend on
+has an upper bound, beyond which no run would ever make a step.
+"""
+
+import math
+import re
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+MAX_COUNT = 10**15  # frames, steps, updates: sums of a few still fit into 64 bits
+MAX_SEED = 2**63 - 1
+MAX_SECONDS = 1e9
+UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}
+
+
+def parse_frames(value: object) -> object:
+    """Convert ``10M``, ``4e6``, ``500k`` or ``1_000`` to a number; return other values as they are."""
+    if isinstance(value, str):
+        match = re.fullmatch(r"([+-]?\d[\d_]*(?:\.\d+)?(?:e\d{1,3})?)([kMG]?)", value.strip(), re.IGNORECASE | re.ASCII)
+        if match is None:
+            return value
+        value = float(match[1].replace("_", "")) * UNITS[match[2].lower()]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _frames(value: object) -> object:
+    number = parse_frames(value)
+    if isinstance(number, str):
+        raise ValueError("should be a number of frames, such as 10M, 4e6, 500k or 10_000")
+    if isinstance(number, float) and not math.isfinite(number):
+        raise ValueError("should be a finite number")
+    return number
+
+
+def parse_none(value: object) -> object:
+    """Convert the text ``none`` to None, which TOML cannot write."""
+    return None if value == "none" else value
+
+
+Frames = Annotated[int, BeforeValidator(_frames), Field(le=MAX_COUNT)]
+OptionalFrames = Annotated[Annotated[Frames, Field(gt=0)] | None, BeforeValidator(parse_none)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0.01, le=MAX_SECONDS)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+# TOML and JSON have lists; their items are as strict as all settings
+Fractions = Annotated[tuple[Annotated[Fraction, Field(strict=True)], ...], Field(strict=False, max_length=1024)]
+
+
+class Section(BaseModel):
+    """A frozen group of settings that refuses unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
