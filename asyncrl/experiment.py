@@ -28,8 +28,9 @@ from asyncrl.runtime.parameters import SharedParameters
 from asyncrl.runtime.supervisor import ProcessPool
 from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store import provenance, rows, runs
-from asyncrl.store.document import FORMAT, read_document
+from asyncrl.store.document import FORMAT, RunDocument
 from asyncrl.store.rows import Writer
+from asyncrl.store.settings import config_of, final_exploration
 from asyncrl.training import checkpointing, job_builder, preflight
 from asyncrl.training.metrics import evaluation_row
 from asyncrl.training.progress import Progress, ShowProgress
@@ -129,14 +130,14 @@ def resume(run: Path, frames: int | None = None, show: ShowProgress = ignore) ->
         InputError: nothing is left to do, the machine is too small, or another process trains it.
         RunFailed, Stopped: as in train.
     """
-    read_document(run)  # raises where this is no run, before anything is written
+    runs.open_document(run)  # raises if this is no run or a damaged one, before anything is written
     with runs.hold(run):
         return _resume(run, frames, show)
 
 
 def _resume(run: Path, frames: int | None, show: ShowProgress) -> Path:
-    document = read_document(run)
-    config = _config_of(run, document)
+    document = runs.open_document(run)
+    config = config_of(run)
     old_budget = config.frames
     if frames is not None:
         config = configuration.build(config.model_dump() | {"frames": frames})
@@ -147,8 +148,8 @@ def _resume(run: Path, frames: int | None, show: ShowProgress) -> Path:
         raise InputError(f"{run.name} has done {done:,} of {asked:,} frames; give it more with --frames.")
     _refuse_changes(run, configuration.build(saved.meta["config"]), config)
     plan = job_builder.worker_layout(config)
-    final = tuple(document["exploration"] or (0.0,) * (plan.workers * plan.envs))
-    sessions = int(document["sessions"]) + 1
+    final = final_exploration(run, plan.workers * plan.envs)
+    sessions = RunDocument.model_validate(document).sessions + 1
     job = job_builder.make_job(config, spec, final, sessions)
     preflight.check(job, len(saved.tensors["theta"]), len(final), run, config.checkpoints.keep, checkpoints.count(run))
     if config.frames != old_budget and config.optimizer.anneal and config.optimizer.anneal_frames is None:
@@ -164,6 +165,7 @@ def _resume(run: Path, frames: int | None, show: ShowProgress) -> Path:
     parameters = _allocate(job, saved.tensors["theta"])
     parameters.restore(saved.tensors)
     document |= {"config": config.model_dump(mode="json"), "sessions": sessions}
+    document |= {"frames_per_step": spec.frames_per_step, "protocol": _protocol(config, document)}
     document |= saved.meta["counts"] | saved.meta.get("health", {})
     states = checkpointing.states(saved)
     return _make_session(run, config, spec, job, parameters, document, show, states).run()
@@ -178,13 +180,13 @@ def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) 
         episodes: how many; they all count.
         seed: of the episodes' starts and of the actions.
     """
-    document = read_document(run)
-    config = _config_of(run, document)
+    config = config_of(run)
+    protocol = _protocol(config, runs.open_document(run))
     spec = environments.describe(config.env, config.atari)
     saved = checkpoints.load(run, which)
     evaluation = job_builder.make_evaluation(config, spec, episodes, seed, LATER_EPISODES)
     result = evaluate_weights(evaluation, saved.evaluation_weights, saved.step)
-    row: dict[str, Any] = saved.meta["counts"] | evaluation_row(result, document["protocol"], "eval") | {"seed": seed}
+    row: dict[str, Any] = saved.meta["counts"] | evaluation_row(result, protocol, "eval") | {"seed": seed}
     with Writer(run) as writer:
         writer.append("evaluations", row)
     return row
@@ -192,7 +194,7 @@ def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) 
 
 def play(run: Path, which: str = "last", seed: int = 1) -> Iterator[tuple[NDArray[np.uint8], float]]:
     """Play one episode with a checkpoint's weights, yielding each picture ``[H, W, 3]`` and the score so far."""
-    config = _config_of(run, read_document(run))
+    config = config_of(run)
     spec = environments.describe(config.env, config.atari)
     saved = checkpoints.load(run, which)
     rendered = make_rendered(config.env, config.atari)
@@ -217,13 +219,11 @@ def _refuse_changes(run: Path, before: RunConfig, now: RunConfig) -> None:
         raise InputError(f"{run.name} was trained with other settings than its run.json has: {told}. Set them back.")
 
 
+def _protocol(config: RunConfig, document: Mapping[str, Any]) -> str:
+    """Return the protocol of evaluations in run.json, or of the settings where run.json has none."""
+    return document.get("protocol") or environments.protocol_name(config.env, config.atari)
+
+
 def _training_evaluation(config: RunConfig, spec: Spec) -> EvaluationSpec | None:
     episodes = config.evaluation.episodes
     return job_builder.make_evaluation(config, spec, episodes, config.seed, TRAINING_EPISODES) if episodes else None
-
-
-def _config_of(run: Path, document: Mapping[str, Any]) -> RunConfig:
-    try:
-        return configuration.build(document["config"])
-    except (InputError, KeyError) as error:
-        raise InputError(f"The configuration in {run / 'run.json'} cannot be read: {error}") from None

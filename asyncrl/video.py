@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asyncrl import config as configuration
 from asyncrl import experiment
 from asyncrl.envs.render import make_rendered
 from asyncrl.errors import InputError
-from asyncrl.store.document import RunDocument, read_document
+from asyncrl.store.settings import config_of
 
 Picture = NDArray[np.uint8]
 
@@ -53,7 +52,7 @@ def _pictures(run: Path, which: str, episodes: int, scores: list[float]) -> Iter
 
 def frames_per_second(run: Path) -> int:
     """Return the rate at which the environment of a run is shown: its ``render_fps``; on Atari 60 / frame skip."""
-    config = configuration.build(RunDocument.model_validate(read_document(run)).config)
+    config = config_of(run)
     rendered = make_rendered(config.env, config.atari)
     rendered.close()
     return rendered.frames_per_second

@@ -118,7 +118,7 @@ def best(run: Path) -> Best | None:
         entries = read_object(_folder(run) / BEST)
         return Best(int(entries["step"]), float(entries["score"]))
     # No checkpoint is marked, or the mark is damaged.
-    except (FileNotFoundError, KeyError, TypeError, ValueError, OverflowError):
+    except (OSError, KeyError, TypeError, ValueError, OverflowError):
         return None
 
 

@@ -57,12 +57,16 @@ def test_row_with_wrong_types_leaves_other_rows_intact(tmp_path):
     assert problem_texts(store, "odd") == ["excluded: 1 damaged row of evaluations.jsonl"]
 
 
-@pytest.mark.parametrize("config", [None, [], 3, "x"])
-def test_document_with_wrong_types_gives_a_run_without_settings(tmp_path, config):
+@pytest.mark.parametrize("config", [[], 3, "x"])
+def test_document_with_wrong_types_gives_a_damaged_run_without_rows(tmp_path, config):
     run = write(tmp_path, "odd", [1.0])
+    write(tmp_path, "sound", [1.0])
     document = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(document | {"config": config, "provenance": config, "seconds": config}))
-    assert load(Selection(tmp_path, where="status=finished")).runs["algo"].isna().all()
+    store = load(Selection(tmp_path))
+    assert store.runs["status"].to_dict() == {"odd": "damaged", "sound": "finished"}
+    assert set(store.evaluations["run"]) == {"sound"}
+    assert ["config should be a table" in text for text in problem_texts(store, "odd")] == [True]
 
 
 def test_incomplete_last_row_is_a_problem_of_finished_runs_only(tmp_path):
