@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.json
 
-from asyncrl.store.columns import MAX_COUNT, is_number
+from asyncrl.store.columns import is_number
+from asyncrl.store.document import MAX_COUNT
 from asyncrl.store.rows import MAX_FILE_BYTES, read_row_file, valid_rows
 from asyncrl.system.files import read_regular
 

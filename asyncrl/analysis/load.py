@@ -15,6 +15,7 @@ from asyncrl.analysis.reference_data import game
 from asyncrl.analysis.selection import SelectedRun, Selection, select_runs
 from asyncrl.envs.names import atari_protocol
 from asyncrl.errors import InputError
+from asyncrl.store.columns import is_number
 from asyncrl.store.document import PROGRESS_COLUMNS, Status
 from asyncrl.text import counted
 
@@ -133,12 +134,12 @@ def _text_or_bool(value: object) -> object:
 
 def _number(value: object) -> float:
     """Return a number, or NaN for any other value."""
-    return float(value) if cache.is_number(value) else math.nan
+    return float(value) if is_number(value) else math.nan
 
 
 def _integer(value: object) -> int | None:
     """Return an integer without rounding, or None for any other value."""
-    return value if cache.is_number(value) and isinstance(value, int) else None
+    return value if is_number(value) and isinstance(value, int) else None
 
 
 def _mapping(table: Mapping[str, Any], name: str) -> Mapping[str, Any]:
