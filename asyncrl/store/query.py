@@ -2,6 +2,7 @@
 
 import json
 import operator
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from asyncrl.config import field_names, flatten, parse_frames
 from asyncrl.envs.names import game_key
 from asyncrl.errors import InputError, nearest
+from asyncrl.store.document import Status
 from asyncrl.store.runs import document_or_damage, list_runs, runs_without_document
 
 RunFilter = Callable[[Path, Mapping[str, Any]], bool]  # takes a run and its document
@@ -37,6 +39,9 @@ def select(root: Path, where: str | None = None) -> list[tuple[Path, dict[str, A
     fulfils, selected = parse_where(where), []
     for run in [*list_runs(root), *runs_without_document(root)]:
         document = document_or_damage(run)
+        # A run that was removed in this moment is not a damaged one.
+        if document.get("status") == Status.DAMAGED and not os.path.isdir(run):
+            continue
         if fulfils(run, document):
             selected.append((run, document))
     return selected
