@@ -8,6 +8,7 @@ from asyncrl.store.document import PROGRESS_COLUMNS, RunDocument, Status, read_d
 
 PUBLISHED = sorted((Path(__file__).parents[2] / "results" / "published").glob("*/run.json"))
 DAMAGED = [b"", b"{", b"[]", b"3", b"\xff\xfe", b"[" * 100_000, b'{"format": "1"}', b"{}", b"\x80\x04."]
+DAMAGED += [b'{"format": 1, "x": ' + b'{"a":' * 50 + b"1" + b"}" * 51, b'{"format": 1, "x": ' + b"1" * 5_000 + b"}"]
 
 
 @pytest.mark.parametrize("text", DAMAGED, ids=range(len(DAMAGED)))
