@@ -6,6 +6,7 @@ import pytest
 
 from asyncrl.analysis.load import load
 from asyncrl.analysis.selection import Selection
+from asyncrl.report.gather import Request, gather
 from asyncrl.store.runs import hold
 from tests.analysis.stores import lines, stamp, straight, write
 
@@ -89,3 +90,15 @@ def test_misplaced_row_leaves_other_rows_intact(tmp_path):
     store = load(Selection(tmp_path))
     assert list(store.evaluations["mean"]) == [*straight(0, 10), 9.0]
     assert len(store.metrics) == 11
+
+
+@pytest.mark.parametrize("column", ["seconds", "frames", "updates"])
+def test_report_evaluations_that_go_backwards_leave_other_runs_their_curves(tmp_path, column):
+    for seed in (1, 2):
+        write(tmp_path, f"run{seed}", straight(0, 10), seed=seed)
+    rows = [json.loads(line) for line in (tmp_path / "run1" / "evaluations.jsonl").read_text().splitlines()]
+    rows[-1] |= {"frames": 4, "steps": 1} if column == "frames" else {column: 1}
+    lines(tmp_path / "run1", "evaluations", rows)
+    request = Request(Selection(tmp_path), tmp_path / "report")
+    found = gather(request)
+    assert "run2" in found.runs.index

@@ -144,14 +144,13 @@ def check_commands_on_run(asyncrl, root, name):
     for arguments in (
         ("show", name),
         ("show", name, "--json"),
-        ("report", GOOD, name, "--out", root / "pair"),
+        ("export", GOOD, name, "--out", root / "pair"),
         ("eval", name, "--episodes", 1),
         ("record", name, "--out", root / "video.gif", "--max-seconds", 1),
         ("resume", name, "--frames", 400),
     ):
-        if arguments[0] != "report":
-            code, _, err = asyncrl(*arguments, "--results", root)
-            assert_reported(code, err)
+        code, _, err = asyncrl(*arguments, "--results", root)
+        assert_reported(code, err)
     assert asyncrl("show", GOOD, "--results", root)[0] == 0
 
 
