@@ -31,8 +31,9 @@ from asyncrl.runtime.spawn import require_main_guard
 from asyncrl.runtime.supervisor import ProcessPool
 from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store import provenance, rows, runs
-from asyncrl.store.document import FORMAT, Status, read_document
+from asyncrl.store.document import FORMAT, RunDocument, Status
 from asyncrl.store.rows import Writer
+from asyncrl.store.settings import config_of, final_exploration
 from asyncrl.training import checkpointing, job_builder, preflight
 from asyncrl.training.metrics import evaluation_row
 from asyncrl.training.progress import Progress, ShowProgress
@@ -139,13 +140,13 @@ def resume(run: Path, frames: int | None = None, show: ShowProgress = ignore) ->
         RunFailed, Stopped: as in train.
     """
     require_main_guard()
-    read_document(run)  # raises where this is no run, before anything is written
+    runs.open_document(run)  # raises if this is no run or a damaged one, before anything is written
     with runs.hold(run):
         return _resume(run, frames, show)
 
 
 def _resume(run: Path, frames: int | None, show: ShowProgress) -> Path:
-    document = read_document(run)
+    document = runs.open_document(run)
     config, spec = _reopen(run, document)
     old_budget = config.frames
     if frames is not None:
@@ -157,8 +158,8 @@ def _resume(run: Path, frames: int | None, show: ShowProgress) -> Path:
         raise InputError(f"{run.name} has done {done:,} of {asked:,} frames; give it more with --frames.")
     _refuse_changes(run, configuration.build(saved.meta["config"]), config)
     plan = job_builder.worker_layout(config)
-    final = tuple(document["exploration"] or (0.0,) * (plan.workers * plan.envs))
-    sessions = int(document["sessions"]) + 1
+    final = final_exploration(run, plan.workers * plan.envs)
+    sessions = RunDocument.model_validate(document).sessions + 1
     job = job_builder.make_job(config, spec, final, sessions)
     parts = checkpoints.count(run), math.prod(spec.obs_shape)
     preflight.check(job, len(saved.tensors["theta"]), len(final), run, config.checkpoints.keep, *parts)
@@ -175,6 +176,7 @@ def _resume(run: Path, frames: int | None, show: ShowProgress) -> Path:
     parameters = _allocate(job, saved.tensors["theta"])
     parameters.restore(saved.tensors)
     document |= {"config": config.model_dump(mode="json"), "sessions": sessions}
+    document |= {"frames_per_step": spec.frames_per_step, "protocol": _protocol(config, document)}
     document |= saved.meta["counts"] | saved.meta.get("health", {})
     states = checkpointing.states(saved)
     return _make_session(run, config, spec, job, parameters, document, show, states).run()
@@ -189,13 +191,14 @@ def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) 
         episodes: how many; they all count.
         seed: of the episodes' starts and of the actions.
     """
-    document = read_document(run)
+    document = runs.open_document(run)
     config, spec = _reopen(run, document)
+    protocol = _protocol(config, document)
     saved = checkpoints.load(run, which)
     evaluation = job_builder.make_evaluation(config, spec, episodes, seed, LATER_EPISODES)
     with played_by_user(config.env):
         result = evaluate_weights(evaluation, saved.evaluation_weights, saved.step)
-    row: dict[str, Any] = saved.meta["counts"] | evaluation_row(result, document["protocol"], "eval") | {"seed": seed}
+    row: dict[str, Any] = saved.meta["counts"] | evaluation_row(result, protocol, "eval") | {"seed": seed}
     with Writer(run) as writer:
         writer.append("evaluations", row)
     return row
@@ -203,7 +206,7 @@ def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) 
 
 def play(run: Path, which: str = "last", seed: int = 1) -> Iterator[tuple[NDArray[np.uint8], float]]:
     """Play one episode with a checkpoint's weights, yielding each picture ``[H, W, 3]`` and the score so far."""
-    config, spec = _reopen(run, read_document(run))
+    config, spec = _reopen(run, runs.open_document(run))
     saved = checkpoints.load(run, which)
     rendered = make_rendered(config.env, config.atari)
     evaluation = job_builder.make_evaluation(config, spec, 1, seed, LATER_EPISODES)
@@ -228,6 +231,11 @@ def _refuse_changes(run: Path, before: RunConfig, now: RunConfig) -> None:
         raise InputError(f"{run.name} was trained with other settings than its run.json has: {told}. Set them back.")
 
 
+def _protocol(config: RunConfig, document: Mapping[str, Any]) -> str:
+    """Return the protocol of evaluations in run.json, or of the settings where run.json has none."""
+    return document.get("protocol") or environments.protocol_name(config.env, config.atari)
+
+
 def _training_evaluation(config: RunConfig, spec: Spec) -> EvaluationSpec | None:
     episodes = config.evaluation.episodes
     return job_builder.make_evaluation(config, spec, episodes, config.seed, TRAINING_EPISODES) if episodes else None
@@ -235,10 +243,7 @@ def _training_evaluation(config: RunConfig, spec: Spec) -> EvaluationSpec | None
 
 def _reopen(run: Path, document: Mapping[str, Any]) -> tuple[RunConfig, Spec]:
     """Return a run's settings and the spaces of its environment; raise InputError where they do not belong together."""
-    try:
-        config = configuration.build(document["config"])
-    except (InputError, KeyError) as error:
-        raise InputError(f"The configuration in {run / 'run.json'} cannot be read: {error}") from None
+    config = config_of(run)
     spec = environments.describe(config.env, config.atari)
     preflight.check_spaces(run, document, config, spec)
     return config, spec

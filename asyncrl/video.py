@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from asyncrl import config as configuration
 from asyncrl import experiment
 from asyncrl.envs.pictures import Picture, fit
 from asyncrl.envs.render import make_rendered
 from asyncrl.errors import InputError
-from asyncrl.store.document import RunDocument, read_document
+from asyncrl.store.settings import config_of
 
 MAX_SECONDS = 86_400  # the longest video
 MIN_PIXELS = 400  # of the shorter side, below which pictures are enlarged by a whole factor
@@ -56,7 +55,7 @@ def _pictures(run: Path, which: str, episodes: int, scores: list[float]) -> Iter
 
 def frames_per_second(run: Path) -> float:
     """Return the rate at which the environment of a run is shown: its ``render_fps``; on Atari 60 / frame skip."""
-    config = configuration.build(RunDocument.model_validate(read_document(run)).config)
+    config = config_of(run)
     rendered = make_rendered(config.env, config.atari)
     rendered.close()
     return rendered.frames_per_second

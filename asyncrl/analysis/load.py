@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 
 from asyncrl.analysis import cache
 from asyncrl.analysis.reference_data import game
-from asyncrl.analysis.selection import SelectedRun, Selection, runs_without_document, select_runs
+from asyncrl.analysis.selection import SelectedRun, Selection, select_runs
 from asyncrl.envs.names import atari_protocol
 from asyncrl.errors import InputError
+from asyncrl.store.columns import is_number
 from asyncrl.store.document import PROGRESS_COLUMNS, Status
 from asyncrl.text import counted, one_line, printable
 
@@ -63,10 +64,7 @@ def load(selection: Selection, tables: Sequence[str] = TABLES, max_metric_rows: 
         InputError: a name or a condition of the selection is invalid.
     """
     selected = _by_name(select_runs(selection))
-    problems = [
-        {"run": printable(path.name), "kind": "damaged", "text": "run.json is missing"}
-        for path in ([] if selection.names else runs_without_document(selection.results))
-    ]
+    problems: list[Problem] = []
     runs = pd.DataFrame([_run_row(run, problems) for run in selected.values()] or None, columns=_columns(selected))
     runs = runs.set_index("id", drop=False).rename_axis(None)
     # as floats, the seeds 2**60 and 2**60 + 1 would be equal
@@ -140,12 +138,12 @@ def _text_or_bool(value: object) -> object:
 
 def _number(value: object) -> float:
     """Return a number, or NaN for any other value."""
-    return float(value) if cache.is_number(value) else math.nan
+    return float(value) if is_number(value) else math.nan
 
 
 def _integer(value: object) -> int | None:
     """Return an integer without rounding, or None for any other value."""
-    return value if cache.is_number(value) and isinstance(value, int) else None
+    return value if is_number(value) and isinstance(value, int) else None
 
 
 def _mapping(table: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -185,7 +183,12 @@ def _read_table(
         status = runs.at[run, "status"]
         if status == Status.DAMAGED:
             continue
-        found = cache.cached_rows(path, name, status == Status.FINISHED)
+        try:
+            found = cache.cached_rows(path, name, status == Status.FINISHED)
+        # The file was replaced after the run was selected.
+        except InputError as error:
+            problems.append({"run": run, "kind": "damaged", "text": str(error)})
+            continue
         if found.damaged:
             text = f"excluded: {counted(found.damaged, 'damaged row')} of {name}.jsonl"
             problems.append({"run": run, "kind": "rows", "text": text})

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 
 from asyncrl.errors import InputError
 from asyncrl.store import query, runs
-from asyncrl.store.document import DOCUMENT
-from asyncrl.store.runs import LOCK
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,8 @@ def select_runs(selection: Selection) -> list[SelectedRun]:
     wanted = [runs.find(selection.results, name) for name in selection.names]
     sets = [_parse_set(text) for text in selection.compare]
     matches = query.parse_where(selection.where)
-    named = {path.resolve(): (path, runs.current_document(path)) for path in wanted}  # a path may lead to another store
+    # a path may lead to another store
+    named = {path.resolve(): (path, runs.document_or_damage(path)) for path in wanted}
     found = [pair for pair in (named.values() if wanted else query.select(selection.results)) if matches(*pair)]
     if not sets:
         return [SelectedRun(path, document, None) for path, document in found]
@@ -64,12 +63,3 @@ def _parse_set(text: str) -> tuple[str, query.RunFilter]:
     if not (label and colon and where):
         raise InputError(f"--compare takes 'LABEL: CONDITIONS', such as 'many threads: threads>=8'; got {text!r}.")
     return label, query.parse_where(where)
-
-
-def runs_without_document(results: Path) -> list[Path]:
-    """Return directories of runs without ``run.json``: the run crashed before writing it, or it was deleted."""
-    if not results.is_dir():
-        return []
-    folders = [path for path in sorted(results.iterdir()) if path.is_dir() and not (path / DOCUMENT).exists()]
-    folders = [path for path in folders if not runs.is_sweep(path)]
-    return [path for path in folders if (path / LOCK).exists() or any(path.glob("*.jsonl"))]

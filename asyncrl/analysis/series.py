@@ -109,7 +109,7 @@ def _averaged(panel: object, series: object, runs: list[Curve], statistic: str) 
     if not runs:
         return []
     start, end = max(x[0] for x, _ in runs), min(x[-1] for x, _ in runs)
-    if start > end:
+    if start > end and len(runs) > 1:
         alone = [(f"{series}, run {i} of {len(runs)}", [run]) for i, run in enumerate(runs, 1)]
         return [each for name, run in alone for each in _averaged(panel, name, run, "one run")]
     grid = runs[0][0] if len(runs) == 1 else np.linspace(start, end, POINTS) if start < end else np.array([end])

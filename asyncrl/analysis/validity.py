@@ -164,8 +164,14 @@ def _repeated_runs(runs: pd.DataFrame, evaluations: pd.DataFrame, problems: Prob
 
 def _runs_with_wrong_clock(store: RunTables, runs: pd.DataFrame, problems: Problems) -> set[str]:
     """Return runs whose seconds decrease, or do not match their frames per second."""
-    wrong = set()
-    for run, rows in store.metrics[store.metrics["run"].isin(runs.index)].groupby("run", observed=True):
+    evaluations = store.evaluations[store.evaluations["kind"] == "training"]
+    wrong = {run for run, rows in evaluations.groupby("run", observed=True) if (np.diff(rows["seconds"]) < 0).any()}
+    wrong = wrong.intersection(runs.index)
+    text = "excluded from everything by time: seconds of its evaluations decrease"
+    problems.extend((run, "clock", text) for run in sorted(wrong))
+    for run, rows in store.metrics[store.metrics["run"].isin(runs.index.difference(wrong))].groupby(
+        "run", observed=True
+    ):
         frames, seconds = (rows[name].to_numpy(float) for name in ("frames", "seconds"))
         rate = frames[-1] / seconds[-1] if seconds[-1] > 0 else np.inf
         measured = np.median(rows["frames_per_second"])

@@ -19,6 +19,7 @@ def list_runs(where: Where = None, results: Results = DEFAULT_RESULTS, as_json: 
         print_json(found)
     elif found:
         console.print(rendering.runs_table(found, console.width))
+        console.print(rendering.damage_text(found), highlight=False, soft_wrap=True, end="")
     else:
         console.print(no_runs_text(results, where))
 

@@ -13,7 +13,7 @@ from asyncrl.cli.options import DEFAULT_RESULTS, Results, RunName, print_error, 
 from asyncrl.config import ALGOS, NETWORKS, PRESETS, RunConfig
 from asyncrl.errors import InputError, RunFailed, Stopped
 from asyncrl.store import runs, summary
-from asyncrl.store.document import RunDocument, read_document
+from asyncrl.store.settings import config_of
 from asyncrl.terminal import live, rendering
 from asyncrl.training.progress import ShowProgress
 
@@ -126,8 +126,9 @@ def run(
 def resume(run: RunName = "last", frames: NewFrames = None, results: Results = DEFAULT_RESULTS) -> None:
     """Continue a run from its last checkpoint."""
     path = runs.find(results, run)
-    document = RunDocument.model_validate(read_document(path))
-    config = configuration.build(document.config | ({"frames": frames} if frames else {}))
+    config = config_of(path)
+    if frames:
+        config = configuration.build(config.model_dump() | {"frames": frames})
     from asyncrl import experiment
 
     budget = config.frames if frames else None

@@ -1,6 +1,5 @@
 """Atomic, durable writes: a file is written whole and synced, and only then gets its name."""
 
-import json
 import math
 import os
 import secrets
@@ -8,8 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from asyncrl.store.json_text import parse
+from asyncrl.system.files import read_regular
 from asyncrl.text import printable
 
+MAX_OBJECT_BYTES = 16 << 20  # of a file with one JSON object
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -43,10 +45,7 @@ def restored(value: Any) -> Any:
 
 def read_object(path: Path) -> dict[str, Any]:
     """Read a file with one JSON object; raise OSError if it cannot be read, ValueError if it has no object."""
-    try:
-        table = json.loads(path.read_bytes())
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+    table = parse(read_regular(path, MAX_OBJECT_BYTES))
     if not isinstance(table, dict):
         raise ValueError("it is not a table")
     return table

@@ -122,7 +122,7 @@ def best(run: Path) -> Best | None:
         found = Best(int(entries["step"]), float(entries["score"]))
         return found if isfinite(found.score) else None
     # No checkpoint is marked, or the mark is damaged.
-    except (FileNotFoundError, KeyError, TypeError, ValueError, OverflowError):
+    except (OSError, KeyError, TypeError, ValueError, OverflowError):
         return None
 
 

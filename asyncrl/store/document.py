@@ -1,25 +1,43 @@
 """The document of a run, ``run.json``: its fields, their types and defaults, and how it is read."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    field_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from asyncrl import config as configuration
 from asyncrl.errors import InputError
 from asyncrl.store.atomic import read_object
 
 FORMAT = 1  # of run.json and of the row files beside it
 DOCUMENT = "run.json"
 PROGRESS_COLUMNS = ("frames", "steps", "updates", "seconds")  # of every row, and fields of run.json
+MAX_COUNT = 2**62  # larger numbers are damage
+MAX_TEXT = 1_000  # characters of a name or a setting; a longer one is damage
+MAX_LONG_TEXT = 20_000  # characters of a reason or a traceback; a longer one is cut
+MAX_SHOWN = 60  # characters of a wrong value in a message
+KINDS = {  # of what a field should be, by the type of pydantic's error
+    **dict.fromkeys(("dict_type", "model_type"), "be a table"),
+    "tuple_type": "be a list",
+    "string_type": "be a text",
+    "bool_type": "be true or false",
+    "int_type": "be a whole number",
+    "float_type": "be a number",
+}
+
+Count = Annotated[int, Field(strict=True, ge=0, le=MAX_COUNT)]
+PositiveCount = Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT)]
+Number = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+Flag = Annotated[bool, Field(strict=True)]
+ShortText = Annotated[str, Field(strict=True, max_length=MAX_TEXT)]
+LongText = Annotated[str, Field(strict=True), AfterValidator(lambda text: shortened(text, MAX_LONG_TEXT))]
+
+
+def shortened(text: str, length: int) -> str:
+    """Return a text, or its beginning and an ellipsis if it has more characters."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 class Status(StrEnum):
@@ -30,64 +48,131 @@ class Status(StrEnum):
     INTERRUPTED = "interrupted"  # by a signal
     FAILED = "failed"
     CRASHED = "crashed"  # run.json has "running", but the process is gone
-    DAMAGED = "damaged"  # run.json cannot be read
+    DAMAGED = "damaged"  # a file of the run cannot be read
 
 
-class Lenient(BaseModel):
-    """Keeps unknown fields, as of a newer version, and takes the default for a value of the wrong type."""
+class Fields(BaseModel):
+    """Keeps unknown fields, as of a newer version; null, as NaN is written, stands for the default."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    @field_validator("*", mode="wrap")
+    @model_validator(mode="before")
     @classmethod
-    def _use_default_if_invalid(
-        cls, value: object, validate: ValidatorFunctionWrapHandler, info: ValidationInfo
-    ) -> object:
-        try:
-            return validate(value)
-        except ValidationError:
-            return cls.model_fields[info.field_name or ""].get_default(call_default_factory=True)
+    def _use_default_for_null(cls, table: object) -> object:
+        if not isinstance(table, Mapping):
+            return table
+        missing = [name for name in cls.model_fields if table.get(name, 0) is None]
+        return {**table, **{name: cls.model_fields[name].get_default() for name in missing}}
 
 
-class Provenance(Lenient):
+class Provenance(Fields):
     """The code and the machine of a run, as ``provenance.collect`` returns them; None where unknown."""
 
-    versions: dict[str, str | None] = {}
-    commit: str | None = None
-    dirty: bool | None = None  # whether the package differs from that commit
-    platform: str | None = None
-    cpu: str | None = None
-    cores: int | None = None
-    usable_cores: int | None = None
-    compiled: bool | None = None
-    program: str | None = None
-    started: str | None = None  # ISO 8601
+    versions: dict[str, ShortText | None] = {}
+    commit: ShortText | None = None
+    dirty: Flag | None = None  # whether the package differs from that commit
+    platform: ShortText | None = None
+    cpu: ShortText | None = None
+    cores: Count | None = None
+    usable_cores: Count | None = None
+    compiled: Flag | None = None
+    program: ShortText | None = None
+    started: ShortText | None = None  # ISO 8601
 
 
-class RunDocument(Lenient):
+class Failure(Fields):
+    """The incident that ended a run: a row of failures.jsonl."""
+
+    reason: LongText | None = None
+    traceback: LongText | None = None
+
+
+class RunDocument(Fields):
     """The fields of ``run.json``, in the order in which they are written."""
 
-    format: int = FORMAT
-    id: str | None = None
+    format: PositiveCount = FORMAT
+    id: ShortText | None = None
     config: dict[str, Any] = {}
     provenance: Provenance = Provenance()
-    started: str | None = None  # ISO 8601
-    protocol: str | None = None  # of evaluations
-    spaces: str | None = None  # of the environment, in words
-    exploration: tuple[float, ...] | None = None  # final ε of each environment; None for a policy method
-    parameters: int = 0  # of the network
-    frames_per_step: int = 1
-    sessions: int = 0  # how often the run was resumed
+    started: ShortText | None = None  # ISO 8601
+    protocol: ShortText | None = None  # of evaluations
+    spaces: LongText | None = None  # of the environment, in words
+    # final ε of each environment; None for a policy method
+    exploration: tuple[Annotated[Number, Field(le=1)], ...] | None = None
+    parameters: Count = 0  # of the network
+    frames_per_step: PositiveCount = 1
+    sessions: Annotated[Count, Field(lt=2**31)] = 0  # how often the run was resumed
     tags: dict[str, Any] = {}  # the sweep, cell and trial that the run belongs to
-    status: Annotated[Status | str | None, Field(union_mode="left_to_right")] = None
-    reason: str | None = None  # of the status
-    failure: dict[str, Any] | None = None
-    frames: int = 0
-    steps: int = 0
-    updates: int = 0
-    seconds: float = 0.0  # of training
-    skipped: int = 0  # updates whose gradient was not finite
-    restarts: int = 0  # of worker processes
+    status: Status | ShortText | None = Field(None, union_mode="left_to_right")
+    reason: LongText | None = None  # of the status
+    failure: Failure | None = None
+    frames: Count = 0
+    steps: Count = 0
+    updates: Count = 0
+    seconds: Annotated[Number, Field(le=MAX_COUNT)] = 0.0  # of training
+    skipped: Count = 0  # updates whose gradient was not finite
+    restarts: Count = 0  # of worker processes
+
+    @field_validator("config")
+    @classmethod
+    def _check_config(cls, config: dict[str, Any]) -> dict[str, Any]:
+        """Refuse wrong values, and convert those in another form, such as ``"10M"``; keep settings of other versions.
+
+        A setting of another version is one that this version does not know, or a choice that it does not know.
+        """
+        for name, value in configuration.flatten(config).items():
+            _check_size(name, value)
+        known = config
+        try:
+            configuration.RunConfig.model_validate(config)
+        except ValidationError as error:
+            for each in error.errors():
+                if not _is_of_another_version(each):
+                    raise ValueError(_explain(each)) from None
+                known = _without(known, each["loc"])
+        valid = configuration.RunConfig.model_validate(known)
+        return configuration.merge(config, valid.model_dump(mode="json", exclude_unset=True))
+
+
+def _check_size(name: str, value: object) -> None:
+    for inner in _leaves(value):
+        if isinstance(inner, str) and len(inner) > MAX_TEXT:
+            raise ValueError(f"{shortened(name, MAX_SHOWN)} has {len(inner):,} characters")
+        # As a float it would be infinite, or an error.
+        if isinstance(inner, int | float) and not abs(inner) < 1e300:
+            raise ValueError(f"{shortened(name, MAX_SHOWN)} is a number that is too large")
+
+
+def _leaves(value: object) -> Iterator[object]:
+    if isinstance(value, Mapping):
+        value = [*value, *value.values()]
+    if not isinstance(value, list):
+        yield value
+        return
+    for inner in value:
+        yield from _leaves(inner)
+
+
+def _is_of_another_version(error: Any) -> bool:
+    is_unknown_choice = error["type"] == "literal_error" and isinstance(error["input"], str)
+    return error["type"] == "extra_forbidden" or is_unknown_choice
+
+
+def _without(table: Mapping[str, Any], place: Sequence[Any]) -> dict[str, Any]:
+    """Return a copy of a nested table without one entry."""
+    name, *inner = place
+    if inner and isinstance(table.get(name), Mapping):
+        return {**table, name: _without(table[name], inner)}
+    return {key: value for key, value in table.items() if key != name}
+
+
+def _explain(error: Any) -> str:
+    """Return what is wrong with a field, as part of a sentence that begins with its name."""
+    place = ".".join(str(part) for part in error["loc"] if not str(part).endswith("]"))
+    if error["type"] == "value_error":
+        return f"{place}.{error['ctx']['error']}"
+    what = KINDS.get(error["type"], error["msg"].removeprefix("Input should "))
+    return f"{place} should {what}; it is {shortened(repr(error['input']), MAX_SHOWN)}"
 
 
 def read_document(run: Path) -> dict[str, Any]:
@@ -104,5 +189,15 @@ def read_document(run: Path) -> dict[str, Any]:
     if not isinstance(version, int):
         raise InputError(f"{run / DOCUMENT} is damaged: it has no format number.")
     if version > FORMAT:
-        raise InputError(f"{run} was written by a newer asyncrl (format {version}; this one reads up to {FORMAT}).")
+        formats = f"format {shortened(str(version), 20)}; this one reads up to {FORMAT}"
+        raise InputError(f"{run} was written by a newer asyncrl ({formats}).")
     return document
+
+
+def valid_document(run: Path) -> dict[str, Any]:
+    """Return the fields of ``run.json``, each of its type in ``RunDocument``; raise InputError as ``read_document``."""
+    fields = read_document(run)
+    try:
+        return RunDocument.model_validate(fields).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        raise InputError(f"{run / DOCUMENT} is damaged: {_explain(error.errors()[0])}.") from None

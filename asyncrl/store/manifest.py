@@ -10,9 +10,11 @@ from typing import Any
 from asyncrl.errors import Exit, InputError
 from asyncrl.store.atomic import read_object, sync_directory, write_synced
 from asyncrl.store.provenance import versions
+from asyncrl.system.files import read_regular
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+MAX_FILE_BYTES = 4 << 30  # of one file, which is read as a whole
 
 
 class CheckpointError(InputError):
@@ -61,14 +63,14 @@ def read(path: Path, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, by
         if manifest["format"] > FORMAT:
             formats = f"format {manifest['format']}; this one reads up to {FORMAT}"
             raise CheckpointError(f"The checkpoint {path} was written by a newer asyncrl ({formats}).")
-        files = {name: (path / name).read_bytes() for name in names}
+        files = {name: read_regular(path / name, MAX_FILE_BYTES) for name in names}
         for name, data in files.items():
             if sha256(data).hexdigest() != manifest["sha256"][name]:
                 raise DamagedError(f"The checkpoint {path} is damaged: {name} has changed.")
     except OSError as error:
         missing = Path(error.filename).name if error.filename else "a file"
         raise DamagedError(f"The checkpoint {path} is damaged: {missing}: {error.strerror}.") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise DamagedError(f"The checkpoint {path} is damaged: {MANIFEST} has no valid entries.") from None
     return manifest, files
 

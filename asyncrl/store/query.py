@@ -2,6 +2,7 @@
 
 import json
 import operator
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from asyncrl.envs.names import game_key
 from asyncrl.errors import InputError, nearest
 from asyncrl.setting_types import parse_frames
 from asyncrl.store.document import Status
-from asyncrl.store.runs import current_document, list_runs
+from asyncrl.store.runs import document_or_damage, list_runs, runs_without_document
 
 RunFilter = Callable[[Path, Mapping[str, Any]], bool]  # takes a run and its document
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -30,18 +31,18 @@ EQUALITIES = ("=", "==", "!=")  # the operators that take text, too
 def select(root: Path, where: str | None = None) -> list[tuple[Path, dict[str, Any]]]:
     """Return the runs that fulfil the conditions, with their documents; the last started first.
 
-    The document of a damaged run holds the status ``damaged`` and the reason.
+    The document of a damaged run holds the status ``damaged`` and the reason. Runs without run.json are at the end.
 
     Args:
         root: the directory of runs.
         where: conditions on settings, ``id`` and ``status``, such as ``algo=a3c and optimizer.lr>=1e-4``; None: all.
     """
     fulfils, selected = parse_where(where), []
-    for run in list_runs(root):
-        try:
-            document = current_document(run)
-        except InputError as error:
-            document = {"status": Status.DAMAGED, "reason": str(error)}
+    for run in [*list_runs(root), *runs_without_document(root)]:
+        document = document_or_damage(run)
+        # A run that was removed in this moment is not a damaged one.
+        if document.get("status") == Status.DAMAGED and not os.path.isdir(run):
+            continue
         if fulfils(run, document):
             selected.append((run, document))
     return selected
@@ -52,9 +53,7 @@ def parse_where(where: str | None) -> RunFilter:
     conditions = [_parse_condition(text) for text in re.split(r"\s+and\s+", where.strip())] if where else []
 
     def fulfils(run: Path, document: Mapping[str, Any]) -> bool:
-        config = document.get("config")
-        settings = flatten(config if isinstance(config, Mapping) else {})
-        values = settings | {"id": run.name, "status": document.get("status")}
+        values = flatten(document.get("config", {})) | {"id": run.name, "status": document.get("status")}
         return all(condition(values) for condition in conditions)
 
     return fulfils

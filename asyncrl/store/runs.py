@@ -11,14 +11,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 from asyncrl.errors import InputError, nearest
-from asyncrl.store.document import DOCUMENT, Status, read_document
+from asyncrl.store.document import DOCUMENT, Status, read_document, valid_document
+from asyncrl.store.rows import check_row_files, row_files
+from asyncrl.system.files import open_regular
 
 LOCK = "lock"
 DECLARATION = "sweep.toml"  # marks the directory of a sweep, whose runs are the directories in it
 LOCK_PATIENCE = 0.25  # seconds; is_held holds a shared lock for an instant
+MAX_OWNER_BYTES = 300  # of the text in a lock
 QUIET_SECONDS = 600  # without a new row, after which a run on another machine counts as crashed
 CRASHED = "its process is gone, and left no reason; asyncrl resume continues it"
 
@@ -62,15 +65,14 @@ def hold(run: Path) -> Iterator[None]:
         InputError: another process holds it (the message names that process), or the lock cannot be written.
     """
     try:
-        file = (run / LOCK).open("a+")
+        file = open_regular(run / LOCK, flags=os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise InputError(f"Cannot write to {run}: {error.strerror}.") from None
     with file:
         try:
             _lock(file)
         except BlockingIOError:
-            file.seek(0)
-            raise InputError(f"{run.name} is being trained by {file.read() or 'another process'}.") from None
+            raise InputError(f"{run.name} is being trained by {_owner(file) or 'another process'}.") from None
         file.truncate(0)
         # On a full disk the lock has no owner's name in it, but is held.
         with suppress(OSError):
@@ -78,7 +80,13 @@ def hold(run: Path) -> Iterator[None]:
         yield
 
 
-def _lock(file: TextIO) -> None:
+def _owner(file: BinaryIO) -> str:
+    """Return the process that a lock file names; empty if it has no printable name."""
+    owner = os.pread(file.fileno(), MAX_OWNER_BYTES, 0).decode(errors="replace")
+    return owner if owner.isprintable() else ""
+
+
+def _lock(file: BinaryIO) -> None:
     """Lock a file; retry for LOCK_PATIENCE, because ``is_held`` of another process holds it for an instant."""
     deadline = time.monotonic() + LOCK_PATIENCE
     while True:
@@ -93,7 +101,7 @@ def _lock(file: TextIO) -> None:
 def is_held(run: Path) -> bool:
     """Return whether a process holds the lock of a run at this moment."""
     # OSError: there is no lock file, or the file system has no locks.
-    with suppress(OSError), (run / LOCK).open() as file:
+    with suppress(OSError), open_regular(run / LOCK) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -101,35 +109,79 @@ def is_held(run: Path) -> bool:
     return False
 
 
-def current_document(run: Path) -> dict[str, Any]:
-    """Return ``run.json``, with the status ``crashed`` where it has ``running`` but the process is gone.
+def open_document(run: Path) -> dict[str, Any]:
+    """Return the fields of ``run.json``, each of its type in ``RunDocument``, if all files of the run can be read.
 
     Raises:
-        InputError: as in read_document.
+        InputError: a file of the run is damaged, or this is no run.
     """
-    document = read_document(run)
+    document = valid_document(run)
+    check_row_files(run)
+    return document
+
+
+def current_document(run: Path) -> dict[str, Any]:
+    """Return ``open_document``, with the status ``crashed`` where it has ``running`` but the process is gone.
+
+    Raises:
+        InputError: as in open_document.
+    """
+    document = open_document(run)
     if document.get("status") == Status.RUNNING and not _is_live(run):
         # Read again: the run may have ended in between.
-        document = read_document(run)
+        document = open_document(run)
         if document.get("status") == Status.RUNNING:
             document |= {"status": Status.CRASHED, "reason": CRASHED}
     return document
+
+
+def document_or_damage(run: Path) -> dict[str, Any]:
+    """Return ``current_document``, or for a damaged run only the status ``damaged`` and the reason."""
+    try:
+        return current_document(run)
+    except InputError as error:
+        return {"status": Status.DAMAGED, "reason": str(error)}
 
 
 def _is_live(run: Path) -> bool:
     if is_held(run):
         return True
     # A run on this machine would hold its lock; the lock of another machine may be invisible from here.
-    with suppress(OSError):
-        if (run / LOCK).read_text().endswith(f" on {platform.node()}"):
+    with suppress(OSError), open_regular(run / LOCK) as file:
+        if _owner(file).endswith(f" on {platform.node()}"):
             return False
-    times = [file.stat().st_mtime for file in (run / DOCUMENT, *run.glob("*.jsonl"))]
+    times = [_last_change(file) for file in (run / DOCUMENT, *row_files(run))]
     return time.time() - max(times) < QUIET_SECONDS
+
+
+def _last_change(path: Path) -> float:
+    """Return the time of a file's last change; 0 if it is gone."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def list_runs(root: Path) -> list[Path]:
     """Return the runs in a directory, the last started first; an empty list where there is no such directory."""
-    return sorted((file.parent for file in root.glob(f"*/{DOCUMENT}")), key=_started, reverse=True)
+    return sorted((run for run in _folders(root) if os.path.lexists(run / DOCUMENT)), key=_started, reverse=True)
+
+
+def runs_without_document(root: Path) -> list[Path]:
+    """Return directories of runs without ``run.json``: it was deleted, or the run crashed before writing it."""
+    folders = [run for run in _folders(root) if not os.path.lexists(run / DOCUMENT) and not is_held(run)]
+    return [run for run in sorted(folders) if any(map(os.path.lexists, (run / LOCK, *row_files(run))))]
+
+
+def _folders(root: Path) -> list[Path]:
+    """Return the directories in a directory; raise InputError if it cannot be read."""
+    try:
+        with os.scandir(root) as entries:
+            return [Path(entry) for entry in entries if os.path.isdir(entry)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise InputError(f"Cannot read {root}: {error.strerror}.") from None
 
 
 def is_sweep(path: Path) -> bool:
@@ -145,9 +197,9 @@ def list_sweeps(root: Path) -> list[Path]:
 def _started(run: Path) -> tuple[float, str]:
     try:
         started = datetime.fromisoformat(read_document(run)["started"]).timestamp()
-    except (InputError, KeyError, TypeError, ValueError):
-        # A damaged run is sorted by its last change.
-        started = run.stat().st_mtime
+    # A damaged run is sorted by its last change.
+    except (InputError, KeyError, TypeError, ValueError, OverflowError, OSError):
+        started = _last_change(run)
     return started, run.name
 
 
@@ -157,7 +209,7 @@ def find(root: Path, query: str) -> Path:
     if query == "last" and runs:
         return runs[0]
     for run in (root / query, Path(query)):
-        if query and os.path.isfile(run / DOCUMENT):  # Path.is_file may raise
+        if query and os.path.lexists(run / DOCUMENT):
             return run
     names = [run.name for run in runs]
     matches = [name for name in names if name.startswith(query)]
@@ -166,8 +218,9 @@ def find(root: Path, query: str) -> Path:
         raise InputError(f"{query!r} matches {len(matches)} runs: {shown}. Type more of it.")
     if matches:
         return root / matches[0]
-    if query and os.path.isdir(query):
-        raise InputError(f"{query} is not a run: it has no {DOCUMENT}.")
+    for folder in (root / query, Path(query)):
+        if query and os.path.isdir(folder):
+            raise InputError(f"{folder} is not a run: it has no {DOCUMENT}.")
     if not runs:
         raise InputError(f"There is no run {query!r}: {root} holds none yet.")
     near = nearest(query, names) or nearest(query, (name[: len(query)] for name in names))

@@ -8,8 +8,10 @@ from typing import Any
 
 from asyncrl import floats
 from asyncrl.config import RunConfig, flatten
+from asyncrl.errors import InputError
 from asyncrl.events import RECENT_EPISODES
 from asyncrl.store import query, rows, runs
+from asyncrl.store.columns import COLUMNS
 from asyncrl.store.document import PROGRESS_COLUMNS, RunDocument, Status
 
 Row = dict[str, Any]
@@ -23,25 +25,37 @@ def summaries(root: Path, where: str | None) -> list[Summary]:
 
 
 def _summary(run: Path, document: RunDocument) -> Summary:
-    evaluations = rows.read_rows(run, "evaluations")
+    evaluations: list[Row] = []
+    progress = {name: getattr(document, name) for name in PROGRESS_COLUMNS}
+    if document.status != Status.DAMAGED:
+        try:
+            evaluations, progress = rows.valid_rows(run, "evaluations").rows, _progress(run, document)
+        # The run was removed or damaged in this moment.
+        except InputError as error:
+            document = RunDocument(status=Status.DAMAGED, reason=str(error))
     return {
         "id": run.name,
         "path": str(run),
         **{name: document.config.get(name) for name in ("env", "algo", "threads", "seed")},
-        "frames": _progress(run, document)["frames"],
+        "frames": progress["frames"],
         "budget": document.config.get("frames"),
         "evaluation": evaluations[-1]["mean"] if evaluations else None,
         "status": document.status,
+        "reason": document.reason,
         "started": document.provenance.started,
     }
 
 
 def details(run: Path) -> Details:
-    """Return the fields of run.json, as ``asyncrl show`` prints them, with statistics of the run's rows."""
+    """Return the fields of run.json, as ``asyncrl show`` prints them, with statistics of the run's rows.
+
+    Raises:
+        InputError: the run is damaged.
+    """
     fields = runs.current_document(run)
     document = RunDocument.model_validate(fields)
-    metrics = rows.read_rows(run, "metrics")
-    episodes = rows.read_rows(run, "episodes")
+    found = {name: rows.valid_rows(run, name) for name in COLUMNS}
+    metrics, episodes = found["metrics"].rows, found["episodes"].rows
     return {
         "path": str(run),
         **fields,
@@ -50,9 +64,10 @@ def details(run: Path) -> Details:
         "changed": changed(document.config),
         "metrics": metrics[-1] if metrics else None,
         "profile": _profile(metrics),
-        "evaluations": rows.read_rows(run, "evaluations"),
-        "failures": rows.read_rows(run, "failures"),
-        "learning": learning(_scores(episodes)),
+        "evaluations": found["evaluations"].rows,
+        "failures": found["failures"].rows,
+        "damaged_rows": {f"{name}.jsonl": each.damaged for name, each in found.items() if each.damaged},
+        "learning": learning([row["score"] for row in episodes]),
         "workers": _by_worker(episodes),
     }
 
@@ -67,7 +82,7 @@ def _profile(metrics: list[Row]) -> dict[str, float]:
         done, before = max(0, row["steps"] - before), row["steps"]
         steps += done if phases else 0
         for phase, value in phases.items():
-            totals[phase] += value * done
+            totals[phase] += (value or 0.0) * done
     return {phase: total / steps for phase, total in totals.items() if steps}
 
 
@@ -85,7 +100,7 @@ def _progress(run: Path, document: RunDocument) -> dict[str, Any]:
     checkpoint.
     """
     is_open = document.status in (Status.RUNNING, Status.CRASHED)
-    metrics = rows.read_rows(run, "metrics") if is_open else []
+    metrics = rows.valid_rows(run, "metrics").rows if is_open else []
     return {name: metrics[-1][name] if metrics else getattr(document, name) for name in PROGRESS_COLUMNS}
 
 
@@ -118,13 +133,8 @@ def _by_worker(episodes: list[Row]) -> list[dict[str, Any]]:
     return [{"worker": worker, **_episode_statistics(by_worker[worker])} for worker in sorted(by_worker)]
 
 
-def _scores(episodes: list[Row]) -> list[float]:
-    """Return scores; the first release wrote null for one that was not finite."""
-    return [math.nan if row["score"] is None else row["score"] for row in episodes]
-
-
 def _episode_statistics(episodes: list[Row]) -> dict[str, Any]:
-    scores = _scores(episodes)
+    scores = [row["score"] for row in episodes]
     recent = scores[-RECENT_EPISODES:]
     return {
         "games": len(scores),

@@ -23,6 +23,7 @@ def details_page(details: Details) -> RenderableType:
     blocks = [
         _title(details, document),
         *_reason(document),
+        *_damaged_rows(details),
         *_recovered_failures(details),
         *_changed_settings(details),
         _provenance(document),
@@ -52,9 +53,15 @@ def _title(details: Details, document: RunDocument) -> RenderableType:
 def _reason(document: RunDocument) -> Iterator[RenderableType]:
     """Give the reason for the status, with the last "File …" line of the traceback; run.json has all of it."""
     if document.reason:
-        traceback = (document.failure or {}).get("traceback") or ""
+        traceback = (document.failure.traceback if document.failure else None) or ""
         places = [line for line in traceback.splitlines() if line.lstrip().startswith("File ")]
         yield _block("Why it ended", "\n".join(f"  {line.strip()}" for line in (document.reason, *places[-1:])))
+
+
+def _damaged_rows(details: Details) -> Iterator[RenderableType]:
+    if details["damaged_rows"]:
+        files = ", ".join(f"{damaged} of {name}" for name, damaged in details["damaged_rows"].items())
+        yield _block("Damaged rows, which are left out", f"  {files}")
 
 
 def _recovered_failures(details: Details) -> Iterator[RenderableType]:
@@ -117,7 +124,8 @@ def _evaluations(details: Details) -> Iterator[RenderableType]:
     for row in rows:
         numbers = (score(row[name]) for name in ("mean", "std", "median"))
         mark = Text("best" if row is best else "", "green")
-        grid.add_row(count(row["frames"]), *numbers, str(row["episodes"]), row["protocol"], row["kind"], mark)
+        names = (Text(row[name]) for name in ("protocol", "kind"))
+        grid.add_row(count(row["frames"]), *numbers, str(row["episodes"]), *names, mark)
     yield _block("Evaluations", grid)
 
 

@@ -44,6 +44,12 @@ def runs_table(summaries: Sequence[Summary], width: int) -> RenderableType:
     return table
 
 
+def damage_text(summaries: Sequence[Summary]) -> Text:
+    """Return a line for each damaged run, with the reason; an empty text if there is none."""
+    damaged = [run for run in summaries if run["status"] == Status.DAMAGED]
+    return Text("".join(f"{run['id']}: {' '.join(str(run['reason']).split())}\n" for run in damaged), "red")
+
+
 def outcome(details: Details) -> RenderableType:
     """Return the end of ``asyncrl run``: the scores, the run's directory, and the next commands."""
     path, rows, learning = details["path"], details["evaluations"], details["learning"]
@@ -138,7 +144,7 @@ def date_text(started: str | None) -> str:
 def _parse_time(text: str | None) -> datetime | None:
     try:
         return datetime.fromisoformat(text or "").astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

@@ -7,7 +7,7 @@ from asyncrl.events import Evaluated, Incident
 from asyncrl.runtime.evaluator import EvaluationSpec, Evaluator
 from asyncrl.runtime.protocols import SessionParameters
 from asyncrl.schedules import crossed
-from asyncrl.store.rows import read_rows
+from asyncrl.store.rows import valid_rows
 
 POLL_SECONDS = 0.1
 
@@ -25,7 +25,7 @@ class Evaluations:
         """
         self._spec, self._period = spec, period
         self._evaluator: Evaluator | None = None
-        rows = read_rows(run, "evaluations")  # an evaluation that a kill broke off is due again
+        rows = valid_rows(run, "evaluations").rows  # an evaluation that a kill broke off is due again
         self._last = max((row["steps"] for row in rows if row["kind"] == "training"), default=0)
 
     def start(self) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from asyncrl.analysis.load import load
 from asyncrl.analysis.selection import Selection
+from asyncrl.report.gather import Request, gather
 from asyncrl.store.runs import hold
 from tests.analysis.stores import lines, stamp, straight, write
 
@@ -57,12 +58,16 @@ def test_row_with_wrong_types_leaves_other_rows_intact(tmp_path):
     assert problem_texts(store, "odd") == ["excluded: 1 damaged row of evaluations.jsonl"]
 
 
-@pytest.mark.parametrize("config", [None, [], 3, "x"])
-def test_document_with_wrong_types_gives_a_run_without_settings(tmp_path, config):
+@pytest.mark.parametrize("config", [[], 3, "x"])
+def test_document_with_wrong_types_gives_a_damaged_run_without_rows(tmp_path, config):
     run = write(tmp_path, "odd", [1.0])
+    write(tmp_path, "sound", [1.0])
     document = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(document | {"config": config, "provenance": config, "seconds": config}))
-    assert load(Selection(tmp_path, where="status=finished")).runs["algo"].isna().all()
+    store = load(Selection(tmp_path))
+    assert store.runs["status"].to_dict() == {"odd": "damaged", "sound": "finished"}
+    assert set(store.evaluations["run"]) == {"sound"}
+    assert ["config should be a table" in text for text in problem_texts(store, "odd")] == [True]
 
 
 def test_incomplete_last_row_is_a_problem_of_finished_runs_only(tmp_path):
@@ -85,3 +90,15 @@ def test_misplaced_row_leaves_other_rows_intact(tmp_path):
     store = load(Selection(tmp_path))
     assert list(store.evaluations["mean"]) == [*straight(0, 10), 9.0]
     assert len(store.metrics) == 11
+
+
+@pytest.mark.parametrize("column", ["seconds", "frames", "updates"])
+def test_report_evaluations_that_go_backwards_leave_other_runs_their_curves(tmp_path, column):
+    for seed in (1, 2):
+        write(tmp_path, f"run{seed}", straight(0, 10), seed=seed)
+    rows = [json.loads(line) for line in (tmp_path / "run1" / "evaluations.jsonl").read_text().splitlines()]
+    rows[-1] |= {"frames": 4, "steps": 1} if column == "frames" else {column: 1}
+    lines(tmp_path / "run1", "evaluations", rows)
+    request = Request(Selection(tmp_path), tmp_path / "report")
+    found = gather(request)
+    assert "run2" in found.runs.index

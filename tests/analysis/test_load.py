@@ -84,10 +84,11 @@ def test_live_crashed_and_damaged_runs_are_told_apart_and_named(tmp_path):
     with hold(live):
         store = load(Selection(tmp_path))
     expected = {"live": "running", "crashed": "crashed", "stopped": "interrupted", "broken": "damaged"}
-    assert kinds(store) == expected | {"lost": "damaged"}
+    expected |= {"lost": "damaged"}
+    assert kinds(store) == expected
     assert dict(store.runs["status"]) == expected | {"finished": "finished"}
     assert "resume" in problem_texts(store, "crashed")[0]
-    assert set(store.evaluations["run"]) == set(expected) - {"broken"} | {"finished"}
+    assert set(store.evaluations["run"]) == set(expected) - {"broken", "lost"} | {"finished"}
 
 
 def test_a_live_run_on_another_machine_is_known_by_its_rows(tmp_path):

@@ -4,10 +4,11 @@ from pathlib import Path
 import pytest
 
 from asyncrl.errors import InputError
-from asyncrl.store.document import PROGRESS_COLUMNS, RunDocument, Status, read_document
+from asyncrl.store.document import PROGRESS_COLUMNS, RunDocument, Status, read_document, valid_document
 
 PUBLISHED = sorted((Path(__file__).parents[2] / "results" / "published").glob("*/run.json"))
 DAMAGED = [b"", b"{", b"[]", b"3", b"\xff\xfe", b"[" * 100_000, b'{"format": "1"}', b"{}", b"\x80\x04."]
+DAMAGED += [b'{"format": 1, "x": ' + b'{"a":' * 50 + b"1" + b"}" * 51, b'{"format": 1, "x": ' + b"1" * 5_000 + b"}"]
 
 
 @pytest.mark.parametrize("text", DAMAGED, ids=range(len(DAMAGED)))
@@ -46,11 +47,40 @@ def test_document_without_fields_has_defaults():
     assert [getattr(document, name) for name in PROGRESS_COLUMNS] == [0, 0, 0, 0.0]
 
 
-def test_document_with_values_of_wrong_types_has_their_defaults():
-    fields = {"id": 3, "config": [], "provenance": {"cores": "many", "cpu": "A CPU"}, "frames": "far", "steps": 7}
-    document = RunDocument.model_validate(fields)
-    assert (document.id, document.config, document.frames, document.steps) == (None, {}, 0, 7)
-    assert (document.provenance.cores, document.provenance.cpu) == (None, "A CPU")
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"config": []}, r"config should be a table; it is \[\]"),
+        ({"config": {"optimizer": {"lr": {}}}}, r"config\.optimizer\.lr should be a number; it is {}"),
+        ({"config": {"threads": -5}}, r"config\.threads should be greater than or equal to 1; it is -5"),
+        ({"config": {"new": {"text": "x" * 2000}}}, r"config\.new\.text has 2,000 characters"),
+        ({"status": 3}, r"status should be .*; it is 3"),
+        ({"frames": "far"}, "frames should be a whole number; it is 'far'"),
+        ({"steps": True}, "steps should be a whole number; it is True"),
+        ({"updates": 10**400}, r"updates should be less than or equal to \d+; it is 10{50,60}…"),
+        ({"provenance": {"cores": "many"}}, r"provenance\.cores should be a whole number; it is 'many'"),
+        ({"failure": {"traceback": [1]}}, r"failure\.traceback should be a text; it is \[1\]"),
+        ({"exploration": [0.1, "x"]}, r"exploration\.1 should be a number; it is 'x'"),
+    ],
+)
+def test_valid_document_value_of_wrong_type_is_named(tmp_path, fields, message):
+    (tmp_path / "run.json").write_text(json.dumps({"format": 1} | fields))
+    with pytest.raises(InputError, match=rf"run\.json is damaged: {message}\.") as caught:
+        valid_document(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_valid_document_nulls_have_the_defaults_of_their_fields(tmp_path):
+    nulls = '"seconds": NaN, "steps": null, "config": null, "protocol": null, "provenance": {"cores": null}'
+    (tmp_path / "run.json").write_text(f'{{"format": 1, {nulls}}}')
+    document = valid_document(tmp_path)
+    assert (document["seconds"], document["steps"], document["config"], document["protocol"]) == (0.0, 0, {}, None)
+
+
+def test_valid_document_settings_of_another_version_are_kept_and_the_others_converted(tmp_path):
+    config = {"algo": "ppo", "frames": "10M", "optimizer": {"lr": 1, "new": [1]}, "newer": {"a": {"b": None}}}
+    (tmp_path / "run.json").write_text(json.dumps({"format": 1, "config": config}))
+    assert valid_document(tmp_path)["config"] == config | {"frames": 10_000_000}
 
 
 def test_document_of_a_newer_version_keeps_unknown_fields_and_statuses():
