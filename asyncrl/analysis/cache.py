@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.json
 
+from asyncrl.store.columns import as_float
 from asyncrl.store.document import MAX_COUNT
 from asyncrl.store.rows import MAX_FILE_BYTES, read_row_file, valid_rows
 from asyncrl.system.files import read_regular

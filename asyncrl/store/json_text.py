@@ -17,8 +17,17 @@ def parse(data: bytes) -> Any:
         raise ValueError("it is nested too deeply")
     # Half of a surrogate pair cannot be printed or stored.
     if b"\\ud" in data or b"\\uD" in data:
-        value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
+        value = _escaped(value)
     return value
+
+
+def _escaped(value: Any) -> Any:
+    """Replace halves of surrogate pairs by their escapes."""
+    if isinstance(value, dict):
+        return {_escaped(key): _escaped(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_escaped(inner) for inner in value]
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
 def _is_deep(value: object) -> bool:

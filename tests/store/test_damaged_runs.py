@@ -107,7 +107,7 @@ def test_show_bad_row_is_left_out_and_counted(tmp_path, capsys, bad):
 
 
 def test_valid_rows_optional_column_of_wrong_type_has_its_default(tmp_path):
-    row = {"frames": 4.0, "steps": 1, "worker": 0, "score": None, "length": 1, "completed": 3, "epsilon": "x"}
+    row = {"frames": 4.0, "steps": 1, "worker": 0, "score": 1.5, "length": 1, "completed": 3, "epsilon": "x"}
     (tmp_path / "episodes.jsonl").write_text(json.dumps(row | {"new": [1], "other": 2}) + "\n")
     ((found,), damaged) = valid_rows(tmp_path, "episodes")
     assert damaged == 0

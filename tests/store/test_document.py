@@ -84,8 +84,8 @@ def test_valid_document_settings_of_another_version_are_kept_and_the_others_conv
 
 
 def test_document_of_a_newer_version_keeps_unknown_fields_and_statuses():
-    document = RunDocument.model_validate({"status": "paused", "tags": {"sweep": "s1"}})
-    assert (document.status, document.model_extra) == ("paused", {"tags": {"sweep": "s1"}})
+    document = RunDocument.model_validate({"status": "paused", "later": {"sweep": "s1"}})
+    assert (document.status, document.model_extra) == ("paused", {"later": {"sweep": "s1"}})
 
 
 @pytest.mark.parametrize("status", Status)
