@@ -1,10 +1,16 @@
-"""Atomic, durable writes: a file is written whole and synced, and only then gets its name."""
+"""Atomic, durable writes: a file is written whole and synced, and only then gets its name.
 
+No link is followed: what has the name of a run's file, but is no regular file, is renamed and kept.
+"""
+
+import errno
 import json
 import math
 import os
 import secrets
+import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +28,55 @@ def plain(value: object) -> object:
 
 def read_object(path: Path) -> dict[str, Any]:
     """Read a file with one JSON object; raise OSError if it cannot be read, ValueError if it has no object."""
+    return parse_object(path.read_bytes())
+
+
+def parse_object(data: bytes) -> dict[str, Any]:
+    """Return the one JSON object of a text; raise ValueError if it has none."""
     try:
-        table = json.loads(path.read_bytes())
+        table = json.loads(data)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(table, dict):
         raise ValueError("it is not a table")
     return table
+
+
+def read_regular(path: Path) -> bytes:
+    """Return the contents of a regular file; raise OSError where there is none, or a link, a pipe or a directory."""
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "it is a link", str(path))
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        return file.read()
+
+
+def open_regular(path: Path) -> int:
+    """Open a regular file for reading and appending, and return its descriptor; create it where there is none."""
+    make_room(path)
+    return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+
+
+def is_regular(path: Path) -> bool:
+    """Return whether a path is a regular file, and not a link to one; raise OSError where that cannot be found out."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def make_room(path: Path) -> bool:
+    """Rename what has the name of a file and is no regular file; return whether there was such a thing."""
+    if not os.path.lexists(path) or is_regular(path):
+        return False
+    set_aside(path)
+    return True
+
+
+def set_aside(path: Path) -> None:
+    """Rename a file, a directory or a link that is in the place of another: it may be somebody's."""
+    path.rename(path.with_name(f"{path.name}.set-aside-{secrets.token_hex(4)}"))
 
 
 def write_synced(path: Path, data: bytes) -> None:
@@ -50,11 +98,13 @@ def sync_directory(path: Path) -> None:
 
 def replace_file(path: Path, data: bytes) -> None:
     """Replace a file in one step: a reader finds the whole old or the whole new contents, even after a crash."""
+    make_room(path)
     temporary = path.with_name(f".tmp-{secrets.token_hex(4)}")
     try:
         write_synced(temporary, data)
         temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise
     sync_directory(path.parent)

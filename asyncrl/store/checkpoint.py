@@ -122,6 +122,11 @@ def best(run: Path) -> Best | None:
         return None
 
 
+def exists(run: Path, step: int) -> bool:
+    """Return whether there is a checkpoint of a step, valid or not."""
+    return any(_step(path) == step for path in _paths(run))
+
+
 def count(run: Path) -> int:
     """Return how many checkpoints there are, valid or not."""
     return len(_paths(run))

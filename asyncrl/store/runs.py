@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from asyncrl.errors import InputError, nearest
+from asyncrl.store.atomic import open_regular
 from asyncrl.store.document import DOCUMENT, Status, read_document
 
 LOCK = "lock"
@@ -55,7 +56,7 @@ def hold(run: Path) -> Iterator[None]:
         InputError: another process holds it (the message names that process), or the lock cannot be written.
     """
     try:
-        file = (run / LOCK).open("a+")
+        file = os.fdopen(open_regular(run / LOCK), "a+")
     except OSError as error:
         raise InputError(f"Cannot write to {run}: {error.strerror}.") from None
     with file:

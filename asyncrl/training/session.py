@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from asyncrl.config import RunConfig
-from asyncrl.errors import Exit
+from asyncrl.errors import Exit, RunFailed
 from asyncrl.events import Event, Incident, Severity
 from asyncrl.runtime.evaluator import EvaluationSpec
 from asyncrl.runtime.protocols import SessionParameters, WorkerPool
@@ -59,8 +59,7 @@ class Session:
         self._checkpoint_every = self._period(config.checkpoints.every)
         self._evaluations = Evaluations(run, evaluation, self._period(config.evaluation.every))
         self._guard = WeightGuard(run, parameters)
-        self._ending = Ending(pool.stop)
-        self._shown = self._logged = 0.0
+        self._ending, self._shown, self._logged = Ending(pool.stop), 0.0, 0.0
 
     def _period(self, frames: int | None) -> int:
         return max(1, (frames or self._config.frames // 10) // self._frames_per_step)
@@ -76,9 +75,8 @@ class Session:
         thread.
 
         Raises:
-            RunFailed: a worker or an evaluation failed, or the disk was full for too long.
+            RunFailed: a worker or an evaluation failed, or the run could not be written.
             Stopped: by a signal.
-            OSError: nothing could be written to begin with.
         """
         with self._ending.signals if handle_signals else nullcontext():
             self._run()
@@ -88,8 +86,7 @@ class Session:
     def _run(self) -> None:
         """Train, and record how that ended."""
         try:
-            with RetryingWriter(self._path, self._config.checkpoints.patience_seconds) as self._writer:
-                self._writer.begin(**self._document | {"status": Status.RUNNING, "reason": None, "failure": None})
+            with self._begin() as self._writer:
                 size = self._frames_per_step, self._budget, self._parameters.workers
                 self._metrics = Metrics(self._writer, *size, self._document)
                 try:
@@ -103,6 +100,14 @@ class Session:
                         self._end()
         finally:
             self._evaluations.close()
+
+    def _begin(self) -> RetryingWriter:
+        try:
+            writer = RetryingWriter(self._path, self._config.checkpoints.patience_seconds)
+            writer.begin(**self._document | {"status": Status.RUNNING, "reason": None, "failure": None})
+        except OSError as error:
+            raise RunFailed(self._path, f"it cannot be written: {error.strerror}", Exit.DISK_FULL) from None
+        return writer
 
     def _train(self) -> None:
         before = self._parameters.T
@@ -177,8 +182,8 @@ class Session:
     def _retry_writes(self) -> None:
         """Retry pending writes, and give up if no checkpoint could be saved for too long."""
         self._writer.retry()
-        if recovery := self._writer.pop_recovery():
-            self._metrics.add(Incident(source="store", severity=Severity.RECOVERED, message=recovery))
+        for message in self._writer.pop_incidents():
+            self._metrics.add(Incident(source="store", severity=Severity.RECOVERED, message=message))
         if self._writer.gave_up and self._is_working:
             seconds, reason = self._config.checkpoints.patience_seconds, self._writer.reason
             self._give_up(f"no checkpoint could be saved for {seconds:g} s: {reason}")
