@@ -141,11 +141,12 @@ def _resume(run: Path, frames: int | None, show: ShowProgress) -> Path:
     if frames is not None:
         config = configuration.build(config.model_dump() | {"frames": frames})
     spec = environments.describe(config.env, config.atari)
-    saved = checkpoints.load(run)
+    saved = checkpoints.load(
+        run, check=checkpointing.fits(config, spec, lambda before: _refuse_changes(run, before, config))
+    )
     if saved.step >= job_builder.steps(config.frames, spec):
         done, asked = saved.step * spec.frames_per_step, config.frames
         raise InputError(f"{run.name} has done {done:,} of {asked:,} frames; give it more with --frames.")
-    _refuse_changes(run, configuration.build(saved.meta["config"]), config)
     plan = job_builder.worker_layout(config)
     final = tuple(document["exploration"] or (0.0,) * (plan.workers * plan.envs))
     sessions = int(document["sessions"]) + 1
@@ -181,7 +182,7 @@ def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) 
     document = read_document(run)
     config = _config_of(run, document)
     spec = environments.describe(config.env, config.atari)
-    saved = checkpoints.load(run, which)
+    saved = checkpoints.load(run, which, checkpointing.fits(config, spec))
     evaluation = job_builder.make_evaluation(config, spec, episodes, seed, LATER_EPISODES)
     result = evaluate_weights(evaluation, saved.evaluation_weights, saved.step)
     row: dict[str, Any] = saved.meta["counts"] | evaluation_row(result, document["protocol"], "eval") | {"seed": seed}
@@ -194,7 +195,7 @@ def play(run: Path, which: str = "last", seed: int = 1) -> Iterator[tuple[NDArra
     """Play one episode with a checkpoint's weights, yielding each picture ``[H, W, 3]`` and the score so far."""
     config = _config_of(run, read_document(run))
     spec = environments.describe(config.env, config.atari)
-    saved = checkpoints.load(run, which)
+    saved = checkpoints.load(run, which, checkpointing.fits(config, spec))
     rendered = make_rendered(config.env, config.atari)
     evaluation = job_builder.make_evaluation(config, spec, 1, seed, LATER_EPISODES)
     score = 0.0

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
@@ -79,6 +80,33 @@ def set_aside(path: Path) -> None:
     path.rename(path.with_name(f"{path.name}.set-aside-{secrets.token_hex(4)}"))
 
 
+def hidden_name(folder: Path) -> Path:
+    """Return a new name for a file or a directory that is not complete."""
+    return folder / f".tmp-{secrets.token_hex(4)}"
+
+
+def is_directory(path: Path) -> bool:
+    """Return whether a path is a directory, and not a link to one."""
+    return path.is_dir() and not path.is_symlink()
+
+
+def delete(path: Path) -> None:
+    """Delete a directory, a file or a link, not what a link leads to; leave what cannot be deleted."""
+    if is_directory(path):
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+def remove(path: Path) -> None:
+    """Remove a directory; it is renamed first, so that a crash leaves no incomplete one under its name."""
+    if os.path.lexists(path):
+        hidden = hidden_name(path.parent)
+        path.rename(hidden)
+        delete(hidden)
+
+
 def write_synced(path: Path, data: bytes) -> None:
     """Write a new file, and wait until it is on disk."""
     with path.open("xb") as file:
@@ -99,12 +127,11 @@ def sync_directory(path: Path) -> None:
 def replace_file(path: Path, data: bytes) -> None:
     """Replace a file in one step: a reader finds the whole old or the whole new contents, even after a crash."""
     make_room(path)
-    temporary = path.with_name(f".tmp-{secrets.token_hex(4)}")
+    temporary = hidden_name(path.parent)
     try:
         write_synced(temporary, data)
         temporary.replace(path)
     except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
+        delete(temporary)
         raise
     sync_directory(path.parent)
