@@ -144,7 +144,9 @@ class RetryingWriter(Writer):
 
     def _check_checkpoints(self) -> None:
         if self.saved is not None and not checkpoints.exists(self.run, self.saved):
-            self._report("checkpoints", f"had no checkpoint of step {self.saved} any more; a new one is saved")
+            self._report(
+                "checkpoints", f"was removed or replaced: it had no checkpoint of step {self.saved}; one is saved"
+            )
             self._is_checkpoint_missing = True
         elif self._best is not None and checkpoints.best(self.run) != self._best:
             self._is_best_pending = True
@@ -181,6 +183,7 @@ class RetryingWriter(Writer):
         """Save a checkpoint, and return whether that succeeded; see ``checkpoint.save``."""
         try:
             self._ensure_directory()
+            self._check_checkpoints()
             checkpoints.save(self.run, checkpoint, keep)
         except OSError as error:
             self._record_failure(self._save_backoff, error)

@@ -291,6 +291,9 @@ def test_save_with_something_in_the_place_of_checkpoints_keeps_it_and_writes_not
     assert load(run).step == 200
     assert_outside_is_unchanged(run)
     assert len(list(run.glob("checkpoints.set-aside-*"))) == 1
+    assert writer.pop_incidents() == [
+        "checkpoints was removed or replaced: it had no checkpoint of step 100; one is saved"
+    ]
 
 
 @pytest.mark.parametrize("kind", LEFTOVERS)
