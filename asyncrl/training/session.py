@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from asyncrl.config import RunConfig
-from asyncrl.errors import Exit, RunFailed
+from asyncrl.errors import Exit
 from asyncrl.events import Event, Incident, Severity
 from asyncrl.runtime.evaluator import EvaluationSpec
 from asyncrl.runtime.protocols import SessionParameters, WorkerPool
 from asyncrl.schedules import crossed
 from asyncrl.store.document import Status
-from asyncrl.store.retrying_writer import RetryingWriter
-from asyncrl.training import checkpointing
+from asyncrl.training import checkpointing, writing
 from asyncrl.training.ending import Ending
 from asyncrl.training.evaluations import POLL_SECONDS, Evaluations
 from asyncrl.training.metrics import Metrics
@@ -86,7 +85,8 @@ class Session:
     def _run(self) -> None:
         """Train, and record how that ended."""
         try:
-            with self._begin() as self._writer:
+            document = self._document | {"status": Status.RUNNING, "reason": None, "failure": None}
+            with writing.begin(self._path, self._config.checkpoints.patience_seconds, document) as self._writer:
                 size = self._frames_per_step, self._budget, self._parameters.workers
                 self._metrics = Metrics(self._writer, *size, self._document)
                 try:
@@ -100,14 +100,6 @@ class Session:
                         self._end()
         finally:
             self._evaluations.close()
-
-    def _begin(self) -> RetryingWriter:
-        try:
-            writer = RetryingWriter(self._path, self._config.checkpoints.patience_seconds)
-            writer.begin(**self._document | {"status": Status.RUNNING, "reason": None, "failure": None})
-        except OSError as error:
-            raise RunFailed(self._path, f"it cannot be written: {error.strerror}", Exit.DISK_FULL) from None
-        return writer
 
     def _train(self) -> None:
         before = self._parameters.T
@@ -233,11 +225,16 @@ class Session:
                 self._give_up(f"the last checkpoint could not be saved: {self._writer.reason}")
                 return
 
+    def _may_wait(self) -> bool:
+        """Refresh the view while a write is waited for; return False where the session is to end."""
+        self._view("waiting")
+        return not self._ending.must_end
+
     def _end(self) -> None:
         status, reason = self._ending.status(self._is_complete)
         failure = self._ending.failure
         self._writer.update_document(status=status, reason=reason, failure=failure.row() if failure else None)
-        self._writer.retry(now=True)
+        writing.flush(self._writer, self._config.checkpoints.patience_seconds, self._may_wait)
         self._retry_writes()
         if self._writer.waiting:
             self._give_up(f"the end of the run could not be written: {self._writer.reason}")
