@@ -7,7 +7,9 @@ from difflib import get_close_matches
 from enum import IntEnum
 from pathlib import Path
 
-UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})  # a full disk, or a similar condition
+# Why a file cannot be written, though the program and its input are correct.
+UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE, errno.EACCES})
+UNWRITABLE |= {errno.EPERM, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EMFILE, errno.ENFILE, errno.EISDIR}
 
 
 class Exit(IntEnum):

@@ -28,7 +28,7 @@ from asyncrl.runtime.parameters import SharedParameters
 from asyncrl.runtime.supervisor import ProcessPool
 from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store import provenance, rows, runs
-from asyncrl.store.document import FORMAT, read_document
+from asyncrl.store.document import FORMAT, RunDocument, read_document
 from asyncrl.store.rows import Writer
 from asyncrl.training import checkpointing, job_builder, preflight
 from asyncrl.training.metrics import evaluation_row
@@ -148,8 +148,11 @@ def _resume(run: Path, frames: int | None, show: ShowProgress) -> Path:
         done, asked = saved.step * spec.frames_per_step, config.frames
         raise InputError(f"{run.name} has done {done:,} of {asked:,} frames; give it more with --frames.")
     plan = job_builder.worker_layout(config)
-    final = tuple(document["exploration"] or (0.0,) * (plan.workers * plan.envs))
-    sessions = int(document["sessions"]) + 1
+    known = RunDocument.model_validate(document)
+    final = known.exploration or (0.0,) * (plan.workers * plan.envs)
+    if len(final) != plan.workers * plan.envs or not (config.is_policy_method or known.exploration):
+        raise InputError(f"{run / 'run.json'} is damaged: exploration has no final ε for each environment.")
+    sessions = known.sessions + 1
     job = job_builder.make_job(config, spec, final, sessions)
     preflight.check(job, len(saved.tensors["theta"]), len(final), run, config.checkpoints.keep, checkpoints.count(run))
     if config.frames != old_budget and config.optimizer.anneal and config.optimizer.anneal_frames is None:
@@ -164,7 +167,10 @@ def _resume(run: Path, frames: int | None, show: ShowProgress) -> Path:
     checkpoints.forget_best(run, saved.step)
     parameters = _allocate(job, saved.tensors["theta"])
     parameters.restore(saved.tensors)
-    document |= {"config": config.model_dump(mode="json"), "sessions": sessions}
+    # A run.json that was damaged may lack what follows from the settings.
+    protocol = known.protocol or environments.protocol_name(config.env, config.atari)
+    document |= {"config": config.model_dump(mode="json"), "sessions": sessions, "protocol": protocol}
+    document |= {"id": run.name, "frames_per_step": spec.frames_per_step}
     document |= saved.meta["counts"] | saved.meta.get("health", {})
     states = checkpointing.states(saved)
     return _make_session(run, config, spec, job, parameters, document, show, states).run()
@@ -183,9 +189,10 @@ def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) 
     config = _config_of(run, document)
     spec = environments.describe(config.env, config.atari)
     saved = checkpoints.load(run, which, checkpointing.fits(config, spec))
+    protocol = RunDocument.model_validate(document).protocol or environments.protocol_name(config.env, config.atari)
     evaluation = job_builder.make_evaluation(config, spec, episodes, seed, LATER_EPISODES)
     result = evaluate_weights(evaluation, saved.evaluation_weights, saved.step)
-    row: dict[str, Any] = saved.meta["counts"] | evaluation_row(result, document["protocol"], "eval") | {"seed": seed}
+    row: dict[str, Any] = saved.meta["counts"] | evaluation_row(result, protocol, "eval") | {"seed": seed}
     with Writer(run) as writer:
         writer.append("evaluations", row)
     return row

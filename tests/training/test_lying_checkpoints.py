@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -204,3 +205,44 @@ def test_load_through_a_link_is_refused_and_names_it(run, trained, tmp_path, pla
         return
     with pytest.warns(UserWarning, match="it is a link"):
         assert load(run, trained[1]).step == earlier
+
+
+@pytest.fixture
+def session(monkeypatch):
+    """Return the arguments of the sessions that would be made; none runs."""
+    made = []
+
+    def make(*arguments):
+        made.append(arguments)
+        return SimpleNamespace(run=lambda *own: arguments[0])
+
+    monkeypatch.setattr(experiment, "Session", make)
+    return made
+
+
+def change_document(run, change):
+    document = json.loads((run / "run.json").read_text())
+    change(document)
+    (run / "run.json").write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize("exploration", [[0.1], [0.1] * 5, "0.1", None, [], {"0": 0.1}, ["a", "b", "c", "d"]])
+def test_resume_without_a_final_epsilon_for_each_environment_is_refused(run, session, exploration):
+    change_document(run, lambda document: document.update(exploration=exploration))
+    files = {path: path.read_bytes() for path in run.rglob("*.json*")}
+    with pytest.raises(InputError, match="exploration has no final ε for each environment"):
+        experiment.resume(run, frames=2_000)
+    assert not session
+    assert {path: path.read_bytes() for path in run.rglob("*.json*")} == files
+
+
+@pytest.mark.parametrize("field", ["sessions", "protocol", "frames_per_step", "id"])
+@pytest.mark.parametrize("value", [None, [], "x"])
+def test_resume_with_a_damaged_field_of_run_json_uses_what_the_settings_say(run, session, field, value):
+    was = json.loads((run / "run.json").read_text())
+    change_document(run, lambda document: document.update({field: value}))
+    experiment.resume(run, frames=2_000)
+    (arguments,) = session
+    document = arguments[5]
+    own = was | {"sessions": 1, "id": run.name} | ({"protocol": "x"} if (field, value) == ("protocol", "x") else {})
+    assert document[field] == own[field]
