@@ -57,6 +57,22 @@ def test_session_whose_last_writes_fail_for_a_while_waits_and_finishes(tmp_path,
     assert any("could not be written for" in row["reason"] for row in read_rows(run, "failures"))
 
 
+def test_session_whose_last_run_json_fails_for_a_while_waits_and_finishes(tmp_path, monkeypatch):
+    replace, failed = rows.replace_file, []
+
+    def refuse(path, data):
+        if b'"finished"' in data and len(failed) < 3:
+            failed.append(path)
+            fail(errno.EACCES)
+        replace(path, data)
+
+    monkeypatch.setattr(rows, "replace_file", refuse)
+    monkeypatch.setattr(retrying_writer, "FIRST_RETRY", 0.05)
+    run = experiment.train(resolve(frames=300), tmp_path)
+    assert len(failed) == 3
+    assert read_document(run)["status"] == "finished"
+
+
 @pytest.mark.faults
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.ESTALE])
 @pytest.mark.parametrize("name", ["run.json", "best.json", "evaluations.jsonl"])
