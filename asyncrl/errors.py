@@ -10,7 +10,9 @@ from pathlib import Path
 
 MAX_WORD, MAX_NEAREST = 100, 4  # characters of a word that is compared, and words that are proposed
 MAX_SHOWN = 80  # characters of a wrong value in a message
-UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})  # a full disk, or a similar condition
+# Why a file cannot be written, though the program and its input are correct.
+UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE, errno.EACCES})
+UNWRITABLE |= {errno.EPERM, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EMFILE, errno.ENFILE, errno.EISDIR}
 
 
 class Exit(IntEnum):

@@ -151,15 +151,19 @@ def _resume(run: Path, frames: int | None, show: ShowProgress) -> Path:
     old_budget = config.frames
     if frames is not None:
         config = configuration.build(config.model_dump() | {"frames": frames})
-    saved = checkpoints.load(run)
+    saved = checkpoints.load(
+        run, check=checkpointing.fits(config, spec, lambda before: _refuse_changes(run, before, config))
+    )
     # A run that was killed after its last checkpoint still lacks its last evaluation and its status.
     if saved.step >= job_builder.steps(config.frames, spec) and document.get("status") == Status.FINISHED:
         done, asked = saved.step * spec.frames_per_step, config.frames
         raise InputError(f"{run.name} has done {done:,} of {asked:,} frames; give it more with --frames.")
-    _refuse_changes(run, configuration.build(saved.meta["config"]), config)
     plan = job_builder.worker_layout(config)
+    known = RunDocument.model_validate(document)
     final = final_exploration(run, plan.workers * plan.envs)
-    sessions = RunDocument.model_validate(document).sessions + 1
+    if not (config.is_policy_method or known.exploration):
+        raise InputError(f"{run / 'run.json'} is damaged: exploration has no final ε for each environment.")
+    sessions = known.sessions + 1
     job = job_builder.make_job(config, spec, final, sessions)
     parts = checkpoints.count(run), math.prod(spec.obs_shape)
     preflight.check(job, len(saved.tensors["theta"]), len(final), run, config.checkpoints.keep, *parts)
@@ -175,8 +179,9 @@ def _resume(run: Path, frames: int | None, show: ShowProgress) -> Path:
     checkpoints.forget_best(run, saved.step)
     parameters = _allocate(job, saved.tensors["theta"])
     parameters.restore(saved.tensors)
+    # A run.json that was damaged may lack what follows from the settings.
     document |= {"config": config.model_dump(mode="json"), "sessions": sessions}
-    document |= {"frames_per_step": spec.frames_per_step, "protocol": _protocol(config, document)}
+    document |= {"id": run.name, "frames_per_step": spec.frames_per_step, "protocol": _protocol(config, document)}
     document |= saved.meta["counts"] | saved.meta.get("health", {})
     states = checkpointing.states(saved)
     return _make_session(run, config, spec, job, parameters, document, show, states).run()
@@ -194,7 +199,7 @@ def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) 
     document = runs.open_document(run)
     config, spec = _reopen(run, document)
     protocol = _protocol(config, document)
-    saved = checkpoints.load(run, which)
+    saved = checkpoints.load(run, which, checkpointing.fits(config, spec))
     evaluation = job_builder.make_evaluation(config, spec, episodes, seed, LATER_EPISODES)
     with played_by_user(config.env):
         result = evaluate_weights(evaluation, saved.evaluation_weights, saved.step)
@@ -207,7 +212,7 @@ def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) 
 def play(run: Path, which: str = "last", seed: int = 1) -> Iterator[tuple[NDArray[np.uint8], float]]:
     """Play one episode with a checkpoint's weights, yielding each picture ``[H, W, 3]`` and the score so far."""
     config, spec = _reopen(run, runs.open_document(run))
-    saved = checkpoints.load(run, which)
+    saved = checkpoints.load(run, which, checkpointing.fits(config, spec))
     rendered = make_rendered(config.env, config.atari)
     evaluation = job_builder.make_evaluation(config, spec, 1, seed, LATER_EPISODES)
     score = 0.0

@@ -213,6 +213,7 @@ def test_counts_are_those_of_the_checkpoint_it_goes_on_from(run, fake_session):
     saved, counts = load(run), {"frames": 300, "steps": 300, "updates": 60, "seconds": 0.5}
     shutil.rmtree(run / "checkpoints")
     health = {"skipped": 7, "restarts": 3}
+    saved.tensors["counters"][0, 0] = saved.workers[0]["steps"] = 300
     save(run, saved._replace(step=300, meta=saved.meta | {"counts": counts, "health": health}))
     experiment.resume(run)
     assert fake_session.last.document.items() >= (counts | health).items()

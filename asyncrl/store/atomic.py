@@ -1,14 +1,21 @@
-"""Atomic, durable writes: a file is written whole and synced, and only then gets its name."""
+"""Atomic, durable writes: a file is written whole and synced, and only then gets its name.
+
+No link is followed: what has the name of a run's file, but is no regular file, is renamed and kept.
+"""
 
 import math
 import os
 import secrets
+import shutil
+import stat
 from collections.abc import Mapping
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from asyncrl.store.json_text import parse
-from asyncrl.system.files import read_regular
+from asyncrl.system.files import open_descriptor, read_regular
 from asyncrl.text import printable
 
 MAX_OBJECT_BYTES = 16 << 20  # of a file with one JSON object
@@ -45,10 +52,69 @@ def restored(value: Any) -> Any:
 
 def read_object(path: Path) -> dict[str, Any]:
     """Read a file with one JSON object; raise OSError if it cannot be read, ValueError if it has no object."""
-    table = parse(read_regular(path, MAX_OBJECT_BYTES))
+    return parse_object(read_regular(path, MAX_OBJECT_BYTES))
+
+
+def parse_object(data: bytes) -> dict[str, Any]:
+    """Return the one JSON object of a text; raise ValueError if it has none."""
+    table = parse(data)
     if not isinstance(table, dict):
         raise ValueError("it is not a table")
     return table
+
+
+def open_for_append(path: Path) -> FileIO:
+    """Open a regular file for reading and appending, unbuffered; create it where there is none."""
+    make_room(path)
+    return os.fdopen(open_descriptor(path, flags=os.O_RDWR | os.O_APPEND | os.O_CREAT), "a+b", buffering=0)
+
+
+def is_regular(path: Path) -> bool:
+    """Return whether a path is a regular file, and not a link to one; raise OSError where that cannot be found out."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def make_room(path: Path) -> bool:
+    """Rename what has the name of a file and is no regular file; return whether there was such a thing."""
+    if not os.path.lexists(path) or is_regular(path):
+        return False
+    set_aside(path)
+    return True
+
+
+def set_aside(path: Path) -> None:
+    """Rename a file, a directory or a link that is in the place of another: it may be somebody's."""
+    path.rename(path.with_name(f"{path.name}.set-aside-{secrets.token_hex(4)}"))
+
+
+def hidden_name(folder: Path) -> Path:
+    """Return a new name for a file or a directory that is not complete."""
+    return folder / f".tmp-{secrets.token_hex(4)}"
+
+
+def is_directory(path: Path) -> bool:
+    """Return whether a path is a directory, and not a link to one."""
+    return path.is_dir() and not path.is_symlink()
+
+
+def delete(path: Path) -> None:
+    """Delete a directory, a file or a link, not what a link leads to; leave what cannot be deleted."""
+    if is_directory(path):
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+def remove(path: Path) -> None:
+    """Remove a directory; it is renamed first, so that a crash leaves no incomplete one under its name."""
+    if os.path.lexists(path):
+        hidden = hidden_name(path.parent)
+        path.rename(hidden)
+        delete(hidden)
 
 
 def write_synced(path: Path, data: bytes) -> None:
@@ -70,11 +136,12 @@ def sync_directory(path: Path) -> None:
 
 def replace_file(path: Path, data: bytes) -> None:
     """Replace a file in one step: a reader finds the whole old or the whole new contents, even after a crash."""
-    temporary = path.with_name(f".tmp-{secrets.token_hex(4)}")
+    make_room(path)
+    temporary = hidden_name(path.parent)
     try:
         write_synced(temporary, data)
         temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        delete(temporary)
         raise
     sync_directory(path.parent)

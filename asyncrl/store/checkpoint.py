@@ -5,10 +5,11 @@ written under a hidden name, synced, read back, and only then renamed. Nothing i
 """
 
 import json
+import os
 import re
-import secrets
-import shutil
 import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,8 +18,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from asyncrl.store import manifest
-from asyncrl.store.atomic import read_object, replace_file, sync_directory
+from asyncrl.store import atomic, manifest
 from asyncrl.store.manifest import CheckpointError, DamagedError, NoCheckpointError
 
 __all__ = ["Best", "Checkpoint", "CheckpointError", "best", "count", "forget_best", "load", "mark_best", "save"]
@@ -48,46 +48,56 @@ class Best(NamedTuple):
     score: float
 
 
+Check = Callable[[Checkpoint], None]
+
+
 def save(run: Path, checkpoint: Checkpoint, keep: int = 3) -> Path:
     """Write a checkpoint and return its directory; then remove all but the newest ``keep`` (≥ 2) and the best.
 
     Raises:
         OSError: the disk is full, or the checkpoint reads back differently; earlier checkpoints are unchanged.
     """
-    folder = _folder(run)
-    if not folder.exists():
-        folder.mkdir()
-        sync_directory(run)
+    folder = _make_folder(run)
     # A crash during a save leaves these.
     for stale in folder.glob(".tmp-*"):
-        shutil.rmtree(stale) if stale.is_dir() else stale.unlink()
-    path, hidden = folder / f"{checkpoint.step:012d}", _hidden(folder)
+        atomic.delete(stale)
+    path, hidden = folder / f"{checkpoint.step:012d}", atomic.hidden_name(folder)
     displaced = path.with_name(path.name + DISPLACED)
     try:
         manifest.write(hidden, _files(checkpoint), step=checkpoint.step, meta=checkpoint.meta)
-        if path.exists():
-            _remove(displaced)
+        if os.path.lexists(path):
+            atomic.remove(displaced)
             path.rename(displaced)
         hidden.rename(path)
     except BaseException:
-        shutil.rmtree(hidden, ignore_errors=True)
+        atomic.delete(hidden)
         raise
-    sync_directory(folder)
-    _remove(displaced)
-    _prune(run, checkpoint.step, keep)
+    atomic.sync_directory(folder)
+    # The new checkpoint is on disk: an older one that cannot be removed is left.
+    with suppress(OSError):
+        atomic.remove(displaced)
+        _prune(run, checkpoint.step, keep)
     return path
 
 
-def load(run: Path, which: str = "last") -> Checkpoint:
+def load(run: Path, which: str = "last", check: Check = lambda checkpoint: None) -> Checkpoint:
     """Return the ``last`` checkpoint, the ``best`` one, or that of a step, after verifying every file.
 
-    If the last one is damaged, return the newest valid one, with one warning.
+    If the last one is damaged, return the newest valid one, with a warning for each that is passed over.
+
+    Args:
+        run: the run's directory.
+        which: ``last``, ``best`` or a step.
+        check: raises ValueError, with the reason, where the contents of a checkpoint do not fit the run.
 
     Raises:
         CheckpointError: it does not exist, it is damaged, or a newer asyncrl wrote it.
     """
+    folder = _folder(run)
+    if os.path.lexists(folder) and not atomic.is_directory(folder):
+        raise NoCheckpointError(f"{folder} is not a directory, but a link or a file. Put the directory back.")
     if which == "last":
-        return _load_last(run)
+        return _load_last(run, check)
     if which == "best":
         marked = best(run)
         if marked is None:
@@ -99,13 +109,13 @@ def load(run: Path, which: str = "last") -> Checkpoint:
         step = int(which)
     else:
         raise CheckpointError(f"A checkpoint is 'last', 'best' or a step ({_steps_text(run)}); got {which!r}.")
-    return _read(_of_step(run, step))
+    return _read(_of_step(run, step), check)
 
 
 def mark_best(run: Path, step: int, score: float) -> None:
     """Mark a saved checkpoint as the best, which is never pruned; raise CheckpointError if that step is not saved."""
     path = _of_step(run, step)
-    replace_file(path.with_name(BEST), json.dumps({"step": step, "score": score}).encode() + b"\n")
+    atomic.replace_file(path.with_name(BEST), json.dumps({"step": step, "score": score}).encode() + b"\n")
 
 
 def forget_best(run: Path, step: int) -> None:
@@ -118,7 +128,7 @@ def forget_best(run: Path, step: int) -> None:
 def best(run: Path) -> Best | None:
     """Return the step and score of the best checkpoint, or None if none is marked."""
     try:
-        entries = read_object(_folder(run) / BEST)
+        entries = atomic.read_object(_folder(run) / BEST)
         found = Best(int(entries["step"]), float(entries["score"]))
         return found if isfinite(found.score) else None
     # No checkpoint is marked, or the mark is damaged.
@@ -126,16 +136,21 @@ def best(run: Path) -> Best | None:
         return None
 
 
+def exists(run: Path, step: int) -> bool:
+    """Return whether there is a checkpoint of a step, valid or not."""
+    return any(_step(path) == step for path in _paths(run))
+
+
 def count(run: Path) -> int:
     """Return how many checkpoints there are, valid or not."""
     return len(_paths(run))
 
 
-def _load_last(run: Path) -> Checkpoint:
+def _load_last(run: Path, check: Check) -> Checkpoint:
     damaged: list[str] = []
     for path in _paths(run):
         try:
-            checkpoint = _read(path)
+            checkpoint = _read(path, check)
         except DamagedError as error:
             damaged.append(str(error))
             continue
@@ -152,13 +167,29 @@ def _files(checkpoint: Checkpoint) -> dict[str, bytes]:
     return {STATE: safetensors.torch.save(tensors), WORKERS: json.dumps(checkpoint.workers).encode()}
 
 
-def _read(path: Path) -> Checkpoint:
+def _read(path: Path, check: Check) -> Checkpoint:
     entries, files = manifest.read(path, (STATE, WORKERS))
     try:
         tensors, workers = safetensors.torch.load(files[STATE]), json.loads(files[WORKERS])
-        return Checkpoint(entries["step"], tensors, workers, entries["meta"])
-    except (SafetensorError, ValueError, KeyError):
+        checkpoint = Checkpoint(entries["step"], tensors, workers, entries["meta"])
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError):  # RecursionError is a RuntimeError
         raise DamagedError(f"The checkpoint {path} is damaged: its files have invalid contents.") from None
+    try:
+        _check_types(checkpoint, _step(path))
+        check(checkpoint)
+    except ValueError as error:
+        raise DamagedError(f"The checkpoint {path} is damaged: {error}.") from None
+    return checkpoint
+
+
+def _check_types(checkpoint: Checkpoint, step: int) -> None:
+    """Raise ValueError where a part has the wrong type, or the step is not that of the directory's name."""
+    if type(checkpoint.step) is not int or checkpoint.step != step:
+        raise ValueError(f"it is of another step than its name, {checkpoint.step!a:.40}")
+    if not (isinstance(checkpoint.workers, list) and all(isinstance(state, dict) for state in checkpoint.workers)):
+        raise ValueError(f"{WORKERS} is not a list of tables")
+    if not isinstance(checkpoint.meta, dict):
+        raise ValueError("meta is not a table")
 
 
 def _prune(run: Path, newest: int, keep: int) -> None:
@@ -168,7 +199,7 @@ def _prune(run: Path, newest: int, keep: int) -> None:
     oldest = min([_step(path) for path in _paths(run) if _is_valid(path)][: max(keep, 2)], default=0)
     for path in _paths(run):
         if _step(path) < oldest and _step(path) not in kept:
-            _remove(path)
+            atomic.remove(path)
 
 
 def _is_valid(path: Path) -> bool:
@@ -179,25 +210,26 @@ def _is_valid(path: Path) -> bool:
     return True
 
 
-def _remove(path: Path) -> None:
-    """Remove a checkpoint; it is renamed first, so that a crash leaves no incomplete one under its name."""
-    if path.exists():
-        hidden = _hidden(path.parent)
-        path.rename(hidden)
-        shutil.rmtree(hidden)
+def _make_folder(run: Path) -> Path:
+    """Return the directory of checkpoints, created where it is missing or a link or a file has its name."""
+    folder = _folder(run)
+    if not atomic.is_directory(folder):
+        if os.path.lexists(folder):
+            atomic.set_aside(folder)
+        folder.mkdir()
+        atomic.sync_directory(run)
+    return folder
 
 
 def _folder(run: Path) -> Path:
     return run / "checkpoints"
 
 
-def _hidden(folder: Path) -> Path:
-    return folder / f".tmp-{secrets.token_hex(4)}"
-
-
 def _paths(run: Path) -> list[Path]:
     """Return every checkpoint, the newest first; a displaced one comes after the new one of the same step."""
-    found = [path for path in _folder(run).glob("*") if re.fullmatch(rf"[0-9]{{12,}}({DISPLACED})?", path.name)]
+    folder = _folder(run)
+    paths = folder.glob("*") if atomic.is_directory(folder) else ()
+    found = [path for path in paths if re.fullmatch(rf"[0-9]{{12,}}({DISPLACED})?", path.name)]
     return sorted(found, key=lambda path: (-_step(path), len(path.name)))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from asyncrl.errors import Exit, InputError
-from asyncrl.store.atomic import read_object, sync_directory, write_synced
+from asyncrl.store.atomic import parse_object, sync_directory, write_synced
 from asyncrl.store.provenance import versions
 from asyncrl.system.files import read_regular
 
@@ -57,9 +57,13 @@ def read(path: Path, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, by
         CheckpointError: a newer asyncrl wrote the directory.
     """
     try:
-        manifest = read_object(path / MANIFEST)
+        if path.is_symlink():
+            raise DamagedError(f"The checkpoint {path} is damaged: it is a link.")
+        manifest = parse_object(read_regular(path / MANIFEST, MAX_FILE_BYTES))
         if manifest.pop("digest", None) != _digest(manifest):
             raise DamagedError(f"The checkpoint {path} is damaged: {MANIFEST} has changed.")
+        if type(manifest["format"]) is not int or manifest["format"] < 1:
+            raise ValueError
         if manifest["format"] > FORMAT:
             formats = f"format {manifest['format']}; this one reads up to {FORMAT}"
             raise CheckpointError(f"The checkpoint {path} was written by a newer asyncrl ({formats}).")
@@ -70,7 +74,7 @@ def read(path: Path, names: Iterable[str]) -> tuple[dict[str, Any], dict[str, by
     except OSError as error:
         missing = Path(error.filename).name if error.filename else "a file"
         raise DamagedError(f"The checkpoint {path} is damaged: {missing}: {error.strerror}.") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise DamagedError(f"The checkpoint {path} is damaged: {MANIFEST} has no valid entries.") from None
     return manifest, files
 

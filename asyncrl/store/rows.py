@@ -1,28 +1,22 @@
-"""Appends rows to the ``*.jsonl`` files of a run, updates its ``run.json``, and reads rows.
-
-Each row is one write of a whole line, so that a reader, or a crash, loses at most the last one.
-"""
+"""Appends rows to the ``*.jsonl`` files of a run, updates its ``run.json``, and reads rows."""
 
 import errno
 import fcntl
 import json
 import os
-import re
 from collections.abc import Mapping
 from contextlib import suppress
-from io import FileIO
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from asyncrl.errors import InputError
-from asyncrl.store.atomic import plain, replace_file
+from asyncrl.store.atomic import plain, replace_file, restored
 from asyncrl.store.columns import COLUMNS, is_number, valid_row
 from asyncrl.store.document import DOCUMENT, FORMAT, read_document
 from asyncrl.store.json_text import parse
+from asyncrl.store.row_file import RowFile
 from asyncrl.system.files import open_regular, read_regular
 
-NOT_FINITE_BYTES = re.compile(rb'"NaN"|Infinity"')
-BLOCK = 1 << 16  # bytes read at a time in the search for the last newline
 TAIL = 1 << 16  # bytes at the end of a file, in which last_row looks
 MAX_FILE_BYTES = 1 << 30  # of a row file, which is read as a whole
 MAX_ROW_BYTES = 4 << 20
@@ -48,7 +42,8 @@ def read_rows(run: Path, name: str) -> list[dict[str, Any]]:
     Raises:
         InputError: the file cannot be read, or something else is in its place.
     """
-    return [row for line in _whole_lines(run, name) if isinstance(row := _parse_row(line), dict)]
+    rows = [row for line in _whole_lines(run, name) if isinstance(row := _parse_row(line), dict)]
+    return [restored(row) for row in rows]
 
 
 def read_row_file(run: Path, name: str) -> bytes:
@@ -126,49 +121,39 @@ class Writer:
 
     def __init__(self, run: Path) -> None:
         self.run = run
-        self._files: dict[str, FileIO] = {}
+        self._files: dict[str, RowFile] = {}
+        self._document: dict[str, Any] | None = None  # of the last write; None before the first
 
     def append(self, name: str, row: Mapping[str, Any]) -> None:
-        """Append one row to ``<name>.jsonl``, after removing an incomplete row that a crash left.
-
-        Raises:
-            OSError: the disk is full, or the file cannot be written; earlier rows are intact.
-        """
-        line = _line(row)
-        file = self._lock(name)
-        try:
-            length = _length_of_whole_rows(file.fileno())
-            file.truncate(length)
-            if file.write(line) < len(line):
-                file.truncate(length)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
-        finally:
-            fcntl.flock(file, fcntl.LOCK_UN)
-
-    def _lock(self, name: str) -> FileIO:
-        """Open and lock a file: ``asyncrl eval`` may append while the run is still training."""
-        path = _rows_file(self.run, name)
-        while True:
-            if name not in self._files:
-                self._files[name] = path.open("a+b", buffering=0)
-            file = self._files[name]
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                return file
-            # cut() replaced the file meanwhile.
-            self._files.pop(name).close()
+        """Append one row to ``<name>.jsonl``; see ``RowFile.append``."""
+        self._file(name).append(_line(row))
 
     def update_document(self, **changes: object) -> None:
-        """Replace top-level entries of ``run.json`` in one atomic write."""
-        old = read_document(self.run) if (self.run / DOCUMENT).exists() else {"format": FORMAT}
-        text = json.dumps(plain({**old, **changes}), indent=2, ensure_ascii=False, allow_nan=False)
-        replace_file(self.run / DOCUMENT, text.encode() + b"\n")
+        """Replace top-level entries of ``run.json`` in one atomic write; it is read only before the first write."""
+        if self._document is None:
+            self._document = read_document(self.run) if (self.run / DOCUMENT).exists() else {"format": FORMAT}
+        self._document |= changes
+        self._write_document()
 
     def close(self) -> None:
         """Close the files; every row is already written."""
         for file in self._files.values():
             file.close()
         self._files.clear()
+
+    def _file(self, name: str) -> RowFile:
+        if name not in self._files:
+            self._files[name] = RowFile(_rows_file(self.run, name), self._report)
+        return self._files[name]
+
+    def _write_document(self) -> None:
+        replace_file(self.run / DOCUMENT, self._document_text())
+
+    def _document_text(self) -> bytes:
+        return json.dumps(plain(self._document), indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+    def _report(self, name: str, damage: str) -> None:
+        """Report once that another program damaged a file; only a RetryingWriter does."""
 
     def __enter__(self) -> Self:
         return self
@@ -184,15 +169,3 @@ def row_files(run: Path) -> list[Path]:
 
 def _rows_file(run: Path, name: str) -> Path:
     return run / f"{name}.jsonl"
-
-
-def _length_of_whole_rows(descriptor: int) -> int:
-    """Return the length of a file in bytes, up to and including its last newline."""
-    end = os.fstat(descriptor).st_size
-    while end:
-        start = max(end - BLOCK, 0)
-        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
-        if newline >= 0:
-            return start + newline + 1
-        end = start
-    return 0

@@ -10,10 +10,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from asyncrl.errors import InputError, nearest
+from asyncrl.store.atomic import open_for_append
 from asyncrl.store.document import DOCUMENT, Status, read_document, valid_document
 from asyncrl.store.rows import check_row_files, row_files
 from asyncrl.system.files import open_regular
@@ -65,7 +67,7 @@ def hold(run: Path) -> Iterator[None]:
         InputError: another process holds it (the message names that process), or the lock cannot be written.
     """
     try:
-        file = open_regular(run / LOCK, flags=os.O_RDWR | os.O_CREAT)
+        file = open_for_append(run / LOCK)
     except OSError as error:
         raise InputError(f"Cannot write to {run}: {error.strerror}.") from None
     with file:
@@ -80,13 +82,13 @@ def hold(run: Path) -> Iterator[None]:
         yield
 
 
-def _owner(file: BinaryIO) -> str:
+def _owner(file: FileIO | BinaryIO) -> str:
     """Return the process that a lock file names; empty if it has no printable name."""
     owner = os.pread(file.fileno(), MAX_OWNER_BYTES, 0).decode(errors="replace")
     return owner if owner.isprintable() else ""
 
 
-def _lock(file: BinaryIO) -> None:
+def _lock(file: FileIO) -> None:
     """Lock a file; retry for LOCK_PATIENCE, because ``is_held`` of another process holds it for an instant."""
     deadline = time.monotonic() + LOCK_PATIENCE
     while True:

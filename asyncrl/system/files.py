@@ -17,12 +17,17 @@ KINDS = {  # of what may be in the place of a regular file
 }
 
 
-def open_regular(path: Path | str, directory: int | None = None, flags: int = os.O_RDONLY) -> BinaryIO:
+def open_regular(path: Path | str, directory: int | None = None) -> BinaryIO:
+    """Open a regular file for reading; see ``open_descriptor``."""
+    return os.fdopen(open_descriptor(path, directory), "rb")
+
+
+def open_descriptor(path: Path | str, directory: int | None = None, flags: int = os.O_RDONLY) -> int:
     """Open a regular file; anything else raises OSError, whose ``strerror`` names it, and none blocks.
 
     Args:
-        path: its last component may be no link.
-        directory: the descriptor of a directory that a relative path starts from; None: the working directory.
+        path: its path, or its name in ``directory``.
+        directory: a descriptor of the directory; None: ``path`` is a path.
         flags: of ``os.open``; a file that they create has the mode of the umask.
     """
     # Without O_NONBLOCK the open of a FIFO waits for its writer.
@@ -37,7 +42,7 @@ def open_regular(path: Path | str, directory: int | None = None, flags: int = os
     if not stat.S_ISREG(found.st_mode):
         os.close(descriptor)
         raise _wrong_kind(path, found)
-    return os.fdopen(descriptor, "rb" if flags & os.O_ACCMODE == os.O_RDONLY else "r+b")
+    return descriptor
 
 
 def _wrong_kind(path: Path | str, found: os.stat_result) -> OSError:

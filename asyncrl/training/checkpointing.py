@@ -1,13 +1,72 @@
 """What of a parked run goes into a checkpoint, and comes back from it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
+from asyncrl import config as configuration
+from asyncrl.config import RunConfig
+from asyncrl.envs.base import Box, Spec
+from asyncrl.errors import InputError
 from asyncrl.events import WorkerState
+from asyncrl.networks.flat import flatten
 from asyncrl.runtime.protocols import SessionParameters
-from asyncrl.store.checkpoint import Checkpoint
+from asyncrl.store.checkpoint import Check, Checkpoint
+from asyncrl.store.layout import Kind, Layout
+from asyncrl.training import job_builder
+
+
+def fits(config: RunConfig, spec: Spec, refuse: Callable[[RunConfig], None] = lambda settings: None) -> Check:
+    """Return a check of checkpoints against the settings that they were saved with, and the network of ``config``.
+
+    Args:
+        config: the run's settings, as run.json has them.
+        spec: the spaces of its environment.
+        refuse: called with the settings of a checkpoint before it is checked.
+    """
+
+    def check(checkpoint: Checkpoint) -> None:
+        try:
+            saved = configuration.build(checkpoint.meta["config"])
+        except (InputError, KeyError, TypeError, AttributeError):
+            raise ValueError("its settings cannot be read") from None
+        refuse(saved)
+        layout(saved.model_copy(update={"network": config.network}), spec).check(checkpoint)
+
+    return check
+
+
+def layout(config: RunConfig, spec: Spec) -> Layout:
+    """Return what the checkpoints of a run with these settings contain."""
+    # Building a network draws weights.
+    with torch.random.fork_rng(devices=()):
+        net = job_builder.make_network(config, spec)
+    plan = job_builder.worker_layout(config)
+    B, size = plan.envs, len(flatten(net))
+    job = job_builder.make_job(config, spec, (0.0,) * (plan.workers * B), session=0)
+    vector = Kind(torch.float32, (size,))
+    states = 1 if job.optimizer.shared else plan.workers
+    vectors = {
+        "theta": vector,
+        "target": vector if job.target_period is not None else Kind(torch.float32, (0,)),
+        "optimizer_state": Kind(torch.float32, (states, job.optimizer.slots, size)),
+    }
+    is_box = isinstance(spec.actions, Box)
+    action = (B, spec.actions.size) if isinstance(spec.actions, Box) else (B,)
+    n = None if isinstance(spec.actions, Box) else spec.actions.n
+    logged = torch.float32 if n is None else torch.from_numpy(np.empty(0, np.min_scalar_type(n - 1))).dtype
+    return Layout(
+        vectors=vectors | ({"average": vector} if job.averaging else {}),
+        workers=plan.workers,
+        envs=B,
+        current=Kind(getattr(torch, spec.obs_dtype), (B, *spec.obs_shape)),
+        logged=Kind(logged, (None, *action)),
+        planned=Kind(torch.float32 if is_box else torch.int64, action),
+        actions=n,
+        carry=tuple(Kind(part.dtype, tuple(part.shape)) for part in net.initial_carry(B)),  # type: ignore[operator]
+    )
 
 
 def take(parameters: SessionParameters, states: Mapping[int, WorkerState], meta: dict[str, Any]) -> Checkpoint:

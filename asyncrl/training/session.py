@@ -17,8 +17,7 @@ from asyncrl.runtime.evaluator import EvaluationSpec
 from asyncrl.runtime.protocols import SessionParameters, WorkerPool
 from asyncrl.schedules import crossed
 from asyncrl.store.document import Status
-from asyncrl.store.retrying_writer import RetryingWriter
-from asyncrl.training import checkpointing
+from asyncrl.training import checkpointing, writing
 from asyncrl.training.ending import NOTHING_LEARNED, Ending
 from asyncrl.training.evaluations import POLL_SECONDS, Evaluations
 from asyncrl.training.metrics import Metrics
@@ -59,8 +58,7 @@ class Session:
         self._checkpoint_every = self._period(config.checkpoints.every)
         self._evaluations = Evaluations(run, evaluation, self._period(config.evaluation.every))
         self._guard = WeightGuard(run, parameters)
-        self._ending = Ending(pool.stop)
-        self._shown = self._logged = 0.0
+        self._ending, self._shown, self._logged = Ending(pool.stop), 0.0, 0.0
 
     def _period(self, frames: int | None) -> int:
         return max(1, (frames or self._config.frames // 10) // self._frames_per_step)
@@ -76,9 +74,8 @@ class Session:
         thread.
 
         Raises:
-            RunFailed: a worker or an evaluation failed, or the disk was full for too long.
+            RunFailed: a worker or an evaluation failed, or the run could not be written.
             Stopped: by a signal.
-            OSError: nothing could be written to begin with.
         """
         with self._ending.signals if handle_signals else nullcontext():
             self._run()
@@ -88,8 +85,8 @@ class Session:
     def _run(self) -> None:
         """Train, and record how that ended."""
         try:
-            with RetryingWriter(self._path, self._config.checkpoints.patience_seconds) as self._writer:
-                self._writer.begin(**self._document | {"status": Status.RUNNING, "reason": None, "failure": None})
+            document = self._document | {"status": Status.RUNNING, "reason": None, "failure": None}
+            with writing.begin(self._path, self._config.checkpoints.patience_seconds, document) as self._writer:
                 size = self._frames_per_step, self._budget, self._parameters.workers
                 self._metrics = Metrics(self._writer, *size, self._document)
                 try:
@@ -177,8 +174,8 @@ class Session:
     def _retry_writes(self) -> None:
         """Retry pending writes, and give up if no checkpoint could be saved for too long."""
         self._writer.retry()
-        if recovery := self._writer.pop_recovery():
-            self._metrics.add(Incident(source="store", severity=Severity.RECOVERED, message=recovery))
+        for message in self._writer.pop_incidents():
+            self._metrics.add(Incident(source="store", severity=Severity.RECOVERED, message=message))
         if self._writer.gave_up and self._is_working:
             seconds, reason = self._config.checkpoints.patience_seconds, self._writer.reason
             self._give_up(f"no checkpoint could be saved for {seconds:g} s: {reason}")
@@ -232,11 +229,16 @@ class Session:
                 self._give_up(f"the last checkpoint could not be saved: {self._writer.reason}")
                 return
 
+    def _may_wait(self) -> bool:
+        """Refresh the view while a write is waited for; return False where the session is to end."""
+        self._view("waiting")
+        return not self._ending.must_end
+
     def _end(self) -> None:
         status, reason = self._ending.status(self._is_complete)
         failure = self._ending.failure
         self._writer.update_document(status=status, reason=reason, failure=failure.row() if failure else None)
-        self._writer.retry(now=True)
+        writing.flush(self._writer, self._config.checkpoints.patience_seconds, self._may_wait)
         self._retry_writes()
         if self._writer.waiting:
             self._give_up(f"the end of the run could not be written: {self._writer.reason}")

@@ -6,7 +6,8 @@ from pathlib import Path
 from asyncrl.events import Incident, Severity
 from asyncrl.runtime.protocols import SessionParameters
 from asyncrl.store import checkpoint as checkpoints
-from asyncrl.store.checkpoint import CheckpointError
+from asyncrl.store.checkpoint import Checkpoint, CheckpointError
+from asyncrl.store.layout import Kind
 
 CHECK_SECONDS = 5.0
 ROLLBACKS = 3  # to an earlier checkpoint, before a run is given up
@@ -39,7 +40,7 @@ class WeightGuard:
         reason = f"{' and '.join(names)} held numbers that are not finite at step {self._parameters.T}"
         self._rollbacks += 1
         try:
-            saved = checkpoints.load(self._run)
+            saved = checkpoints.load(self._run, check=self._check)
         except CheckpointError:
             return _incident(Severity.FATAL, f"{reason}, and there is no checkpoint to go back to")
         if self._rollbacks > ROLLBACKS:
@@ -47,6 +48,12 @@ class WeightGuard:
             return _incident(Severity.FATAL, message)
         self._parameters.restore_vectors(saved.tensors)
         return _incident(Severity.RECOVERED, f"{reason}; back to those of step {saved.step}")
+
+    def _check(self, checkpoint: Checkpoint) -> None:
+        for name, own in self._parameters.tensors().items():
+            if name not in checkpoint.tensors:
+                raise ValueError(f"{name} is missing")
+            Kind(own.dtype, tuple(own.shape)).check(name, checkpoint.tensors[name])
 
 
 def _incident(severity: Severity, message: str) -> Incident:

@@ -132,13 +132,14 @@ def test_cut_row_with_unusable_steps_does_not_stop_it(tmp_path, steps):
 
 
 @pytest.mark.parametrize("kind", ["directory", "FIFO", "link"])
-def test_lock_of_another_kind_is_named_and_does_not_block(tmp_path, kind):
+def test_lock_of_another_kind_does_not_block_and_is_set_aside(tmp_path, kind):
     run = make_run(tmp_path, "one", status="running")
     replace(run / "lock", kind)
     assert not runs.is_held(run)
     assert [each["id"] for each in summary.summaries(tmp_path, None)] == ["one"]
-    with pytest.raises(InputError, match=OTHERS[kind][1]), runs.hold(run):
-        pass
+    with runs.hold(run):
+        assert runs.is_held(run)
+    assert len(list(run.glob("lock.set-aside-*"))) == 1
 
 
 def test_show_lock_with_binary_content_is_no_error(tmp_path):

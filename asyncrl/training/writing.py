@@ -1,0 +1,30 @@
+"""The first and the last writes of a session, where a write may fail."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from asyncrl.errors import Exit, RunFailed
+from asyncrl.store.retrying_writer import RetryingWriter
+
+WAIT_SECONDS = 0.1
+
+
+def begin(run: Path, patience: float, document: Mapping[str, Any]) -> RetryingWriter:
+    """Write run.json and return the writer of a session; raise RunFailed where that fails."""
+    try:
+        writer = RetryingWriter(run, patience)
+        writer.begin(**document)
+    except OSError as error:
+        raise RunFailed(run, f"{run} cannot be written: {error.strerror or error}", Exit.DISK_FULL) from None
+    return writer
+
+
+def flush(writer: RetryingWriter, patience: float, may_wait: Callable[[], bool]) -> None:
+    """Write everything that is pending; wait for at most ``patience`` seconds, and only while ``may_wait()``."""
+    deadline = time.monotonic() + patience
+    writer.retry(now=True)
+    while writer.waiting and time.monotonic() < deadline and may_wait():
+        time.sleep(WAIT_SECONDS)
+        writer.retry()
