@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from asyncrl.store.rows import Writer
 
 FIRST_RETRY, LONGEST_RETRY = 1.0, 60.0  # seconds between attempts, doubled by each failure
 BACKLOG = 10_000  # pending rows of one file; later rows are dropped, and counted
+BATCH = 1_000  # rows in one write
 
 
 class Backoff:
@@ -62,13 +64,12 @@ class RetryingWriter(Writer):
         self._outage_start = 0.0
         self._recovery: str | None = None
 
-    def append(self, name: str, row: Mapping[str, Any]) -> None:
-        """Add one row to ``<name>.jsonl``, now or at a later retry."""
-        rows = self._pending_rows.setdefault(name, deque())
-        if len(rows) < BACKLOG:
-            rows.append(row)
-        else:
-            self.lost += 1
+    def append(self, name: str, *rows: Mapping[str, Any]) -> None:
+        """Add rows to ``<name>.jsonl``, now or at a later retry."""
+        pending = self._pending_rows.setdefault(name, deque())
+        room = max(0, BACKLOG - len(pending))
+        pending.extend(rows[:room])
+        self.lost += len(rows[room:])
         self.retry()
 
     def update_document(self, **changes: object) -> None:
@@ -100,8 +101,10 @@ class RetryingWriter(Writer):
     def _write_rows(self, name: str) -> None:
         rows = self._pending_rows[name]
         while rows:
-            super().append(name, rows[0])
-            rows.popleft()
+            batch = tuple(islice(rows, BATCH))
+            super().append(name, *batch)
+            for _ in batch:
+                rows.popleft()
 
     def _write_best(self) -> None:
         if self._pending_best is not None:

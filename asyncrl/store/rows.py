@@ -1,6 +1,6 @@
 """Appends rows to the ``*.jsonl`` files of a run, updates its ``run.json``, and reads rows.
 
-Each row is one write of a whole line, so that a reader, or a crash, loses at most the last one.
+One write has whole lines only, so that a reader, or a crash, loses at most the rows of the last write.
 """
 
 import errno
@@ -59,18 +59,18 @@ class Writer:
         self.run = run
         self._files: dict[str, FileIO] = {}
 
-    def append(self, name: str, row: Mapping[str, Any]) -> None:
-        """Append one row to ``<name>.jsonl``, after removing an incomplete row that a crash left.
+    def append(self, name: str, *rows: Mapping[str, Any]) -> None:
+        """Append rows to ``<name>.jsonl`` in one write, after removing an incomplete row that a crash left.
 
         Raises:
-            OSError: the disk is full, or the file cannot be written; earlier rows are intact.
+            OSError: the disk is full, or the file cannot be written; none of these rows is there, earlier ones are.
         """
-        line = _line(row)
+        lines = b"".join(map(_line, rows))
         file = self._lock(name)
         try:
             length = _length_of_whole_rows(file.fileno())
             file.truncate(length)
-            if file.write(line) < len(line):
+            if file.write(lines) < len(lines):
                 file.truncate(length)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
         finally:

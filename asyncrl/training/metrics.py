@@ -3,7 +3,8 @@
 import statistics
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from asyncrl.events import RECENT_EPISODES, EpisodeEnd, Evaluated, Event, Incident, Interval
@@ -11,6 +12,7 @@ from asyncrl.store.rows import Writer
 from asyncrl.training.progress import Progress, WorkerView
 
 CURVE = 480  # points in the curve of mean scores, at most
+BATCH = 1_000  # rows of episodes that are written together, at most
 SMOOTHING = 0.8  # of the rates shown
 
 
@@ -34,6 +36,15 @@ class Clock:
     def stop(self) -> None:
         """Stop; a stopped clock stays as it is."""
         self._before, self._since = self.seconds, None
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stop, and continue afterwards if it was running."""
+        was_running = self._since is not None
+        self.stop()
+        yield
+        if was_running:
+            self.start()
 
 
 class Curve:
@@ -92,6 +103,7 @@ class Metrics:
         self._workers = [_Worker() for _ in range(workers)]
         self._scores: deque[float] = deque(maxlen=RECENT_EPISODES)
         self._episodes = 0
+        self._episode_rows: list[dict[str, Any]] = []  # not written yet
         self._sums: Counter[str] = Counter()
         self._seconds: Counter[str] = Counter()  # of all workers' time, by phase
         self._counted = self._stepped = 0  # updates and steps in the sums
@@ -102,7 +114,7 @@ class Metrics:
         self._curve = Curve(CURVE)
 
     def add(self, event: Event) -> None:
-        """Record an event."""
+        """Record an event; rows of episodes are written by ``write_episodes``, or where there are many."""
         if isinstance(event, EpisodeEnd):
             self._add_episode(event)
         elif isinstance(event, Interval):
@@ -119,7 +131,15 @@ class Metrics:
         self._scores.append(event.score)
         row = event._asdict()
         del row["T"]
-        self._writer.append("episodes", self.counts(event.T) | row)
+        self._episode_rows.append(self.counts(event.T) | row)
+        if len(self._episode_rows) == BATCH:
+            self.write_episodes()
+
+    def write_episodes(self) -> None:
+        """Write the rows of all episodes so far."""
+        rows, self._episode_rows = self._episode_rows, []
+        if rows:
+            self._writer.append("episodes", *rows)
 
     def _add_interval(self, event: Interval) -> None:
         worker, now = self._workers[event.worker], time.monotonic()
