@@ -11,6 +11,10 @@ from typing import Any
 
 def plain(value: object) -> object:
     """Convert a value for JSON: arrays and tuples to lists, numpy's numbers to Python's, NaN and ∞ to None."""
+    if value is None or type(value) in (bool, int):  # quick, since most values of rows are numbers
+        return value
+    if type(value) is float and math.isfinite(value):
+        return value
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

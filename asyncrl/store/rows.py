@@ -16,6 +16,7 @@ from typing import Any, Self
 from asyncrl.store.atomic import plain, replace_file
 from asyncrl.store.document import DOCUMENT, FORMAT, read_document
 
+ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 BLOCK = 1 << 16  # bytes read at a time in the search for the last newline
 
 
@@ -49,7 +50,7 @@ def cut(run: Path, name: str, step: int) -> None:
 
 
 def _line(row: Mapping[str, Any]) -> bytes:
-    return json.dumps(plain(row), ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    return ENCODER.encode(plain(row)).encode() + b"\n"
 
 
 class Writer:

@@ -109,7 +109,7 @@ class Metrics:
         self._counted = self._stepped = 0  # updates and steps in the sums
         self._statistics: dict[str, float] = {}
         self._last_row = (self.T, self.clock.seconds)  # steps and seconds of the last row of metrics
-        self._rate = 0.0
+        self._rate = self._written = 0.0
         self._evaluations: list[tuple[int, float, float]] = []
         self._curve = Curve(CURVE)
 
@@ -159,6 +159,14 @@ class Metrics:
         """Leave the time that workers were parked out of their rates."""
         for worker in self._workers:
             worker.reported = time.monotonic()
+
+    def write_due(self, learning_rate: float, every: float) -> None:
+        """Write the rows of episodes, and, ``every`` so many seconds, one of metrics, with the present learning rate."""
+        self.write_episodes()
+        self.learning_rate = learning_rate
+        if time.monotonic() - self._written > every:
+            self.write()
+            self._written = time.monotonic()
 
     def write(self) -> None:
         """Write a row for the time since the last one."""

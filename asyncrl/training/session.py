@@ -63,7 +63,7 @@ class Session:
         self._evaluations = Evaluations(run, evaluation, evaluate_every)
         self._guard = WeightGuard(run, parameters)
         self._ending = Ending(pool.stop)
-        self._shown = self._logged = 0.0
+        self._shown = 0.0
 
     def stop(self, reason: str = "stopped from Python") -> None:
         """End the session after the current rollouts, with a checkpoint; it may be called from the view."""
@@ -140,11 +140,8 @@ class Session:
             self._metrics.add(event)
             if isinstance(event, Incident) and event.is_fatal:
                 self._ending.fail(event, code)
-        self._metrics.write_episodes()
-        self._metrics.learning_rate = self._parameters.learning_rate(self._parameters.T)
-        if time.monotonic() - self._logged > self._config.log_seconds:
-            self._metrics.write()
-            self._logged = time.monotonic()
+        learning_rate = self._parameters.learning_rate(self._parameters.T)
+        self._metrics.write_due(learning_rate, self._config.log_seconds)
 
     def _evaluate_and_save_if_due(self) -> None:
         if self._parameters.T < self._next_pause and not self._writer.should_retry_save:

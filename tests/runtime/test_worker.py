@@ -181,10 +181,12 @@ def test_epsilon_is_annealed_over_the_steps_of_all_workers(algo):
     subject = actor(*prepare(algo=algo, threads=2, t_max=50, exploration=exploration))
     subject.parameters.advance(1, 50)
     subject.update()
+    subject.report()
     (first, *_), subject.pipe.sent = subject.pipe.events(EpisodeEnd), []
     subject.parameters.advance(1, 1_000)
     for _ in range(10):
         subject.update()
+    subject.report()
     assert first.epsilon == pytest.approx(0.55)
     assert subject.pipe.events(EpisodeEnd)[-1].epsilon == pytest.approx(0.1)
 
@@ -307,6 +309,7 @@ def actions_of(worker=0, session=0, seed=1):
     subject = actor(*prepare(session, env="tests.runtime.toys:Spelling", threads=2, seed=seed, t_max=16), worker)
     for _ in range(3):
         subject.update()
+    subject.report()
     return [game.score for game in subject.pipe.events(EpisodeEnd)]
 
 

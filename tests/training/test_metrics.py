@@ -69,6 +69,7 @@ def test_a_game_is_one_row_in_frames_and_steps(book, tmp_path, time):
     book.clock.start()
     time.now += 1.23456
     book.add(end(1, -21.0, 900, T=50, epsilon=0.3, completed=False))
+    book.write_episodes()
     assert read_rows(tmp_path, "episodes") == [
         {"frames": 200, "steps": 50, "updates": 9, "seconds": 1.235, "worker": 1, "score": -21.0, "length": 900}
         | {"epsilon": 0.3, "completed": False}
