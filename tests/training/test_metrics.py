@@ -159,6 +159,7 @@ def test_time_spent_parked_is_in_no_rate(book, tmp_path, time):
 def test_numbers_that_are_not_finite_become_null(book, tmp_path, time):
     book.add(interval(updates=1, skipped=1, loss=math.nan))
     book.add(end(score=math.nan))
+    book.write_episodes()
     book.write()
     assert read_rows(tmp_path, "metrics")[0]["loss"] is None
     assert read_rows(tmp_path, "episodes")[0]["score"] is None
