@@ -161,7 +161,7 @@ class Metrics:
             worker.reported = time.monotonic()
 
     def write_due(self, learning_rate: float, every: float) -> None:
-        """Write the rows of episodes, and, ``every`` so many seconds, one of metrics, with the present learning rate."""
+        """Write the rows of episodes, and a row of metrics if the last one is ``every`` seconds old."""
         self.write_episodes()
         self.learning_rate = learning_rate
         if time.monotonic() - self._written > every:
