@@ -64,12 +64,15 @@ def test_a_rollout_of_atari_discounts_by_the_gamma_of_the_settings():
     parts = job_builder.make_job(settings, ATARI, (0.1,) * settings.threads, session=0)
     games = parts.make_environments()
     stream = Stream(games, [1], parts.t_max, parts.gamma, (), look_ahead=False)
-    collecting = stream.collect(lambda obs, carry: Act(torch.zeros(1, dtype=torch.int64), carry))
-    with pytest.raises(StopIteration) as done:
-        while True:
-            next(collecting)
+    rollouts = []
+
+    def collect():
+        rollout, _ = yield from stream.collect(lambda obs, carry: Act(torch.zeros(1, dtype=torch.int64), carry))
+        rollouts.append(rollout)
+
+    assert list(collect()) == ["act", "environment"] * 3
     games.close()
-    assert done.value.value[0].discount.tolist() == [[0.75]] * 3
+    assert rollouts[0].discount.tolist() == [[0.75]] * 3
 
 
 def test_each_environment_of_each_worker_has_its_own_final_epsilon():
