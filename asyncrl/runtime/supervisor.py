@@ -19,9 +19,9 @@ MAX_CHECK_GAP = 1.0  # of the time between two checks, the most that counts as n
 TURN_SECONDS = 0.25  # of events in one turn of the parent's loop; the rest follows in the next turn
 RECENT_SECONDS = 600.0  # in which a worker's failures are counted
 FIRST_DELAY, LONGEST_DELAY = 0.25, 5.0  # seconds before a failed worker is replaced, doubled by each recent failure
-MOST_DOUBLINGS = 10  # of a delay
 EXITING_SECONDS = 0.05  # for a process that is just exiting
 STOP_SECONDS = 8.0  # for the current rollout, after all were asked to end
+START_STOP_SECONDS = 3.0  # the same for a process that has not finished a rollout: it may still import its libraries
 
 
 class ProcessPool:
@@ -200,7 +200,7 @@ class ProcessPool:
         cannot_recover = not may_be_external and self._parameters.T == 0  # an error before any step would occur again
         if failures > restarts or cannot_recover:
             return incident
-        slot.restart_at = now + min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(failures - 1, MOST_DOUBLINGS))
+        slot.restart_at = now + min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(failures - 1, 10))
         return incident._replace(severity=Severity.RECOVERED, is_replaced=True)
 
     def _start_replacement_if_due(self, slot: WorkerSlot, now: float) -> Iterator[Event]:
@@ -223,7 +223,9 @@ class ProcessPool:
             return
         slot.observe_progress(self._progress(slot.i), passed)
         patience = slot.patience(self.job.hang_seconds)
-        if slot.seconds_without_progress > (min(patience, STOP_SECONDS) if self._is_stopping else patience):
+        if self._is_stopping:
+            patience = min(patience, STOP_SECONDS if slot.has_progressed else START_STOP_SECONDS)
+        if slot.seconds_without_progress > patience:
             assert slot.process is not None
             slot.hung_seconds = slot.hung_seconds or slot.seconds_without_progress
             slot.process.kill()
@@ -231,8 +233,7 @@ class ProcessPool:
     def park(self) -> Iterator[Event]:
         """Park all workers between two rollouts, yielding their events; ``states`` is then up to date."""
         self.control.park()
-        is_parked = self.control.is_parked
-        while any(slot.reader and not (is_parked(slot.i) and slot.i in self._sent_state) for slot in self._slots):
+        while any(s.reader and not (self.control.is_parked(s.i) and s.i in self._sent_state) for s in self._slots):
             yield from self.events(timeout=0.01)
 
     def release(self, pause_at: int = NEVER) -> None:

@@ -21,7 +21,7 @@ from asyncrl.store.retrying_writer import RetryingWriter
 from asyncrl.training import checkpointing
 from asyncrl.training.ending import Ending
 from asyncrl.training.evaluations import POLL_SECONDS, Evaluations
-from asyncrl.training.metrics import Metrics
+from asyncrl.training.metrics import Metrics, evaluation_row
 from asyncrl.training.progress import Progress
 from asyncrl.training.weight_guard import WeightGuard
 
@@ -199,9 +199,11 @@ class Session:
             if isinstance(result, Incident):
                 self._record([result])
                 continue
-            row = self._metrics.write_evaluation(result, self._document["protocol"], "training")
-            if self._writer.saved == result.T and not math.isnan(row["mean"]):
-                self._writer.mark_if_best(result.T, row["mean"])
+            mean = evaluation_row(result, self._document["protocol"], "training")["mean"]
+            # Before the row is written: an evaluation without a row is made again at resume, one with a row is not.
+            if self._writer.saved == result.T and not math.isnan(mean):
+                self._writer.mark_if_best(result.T, mean)
+            self._metrics.write_evaluation(result, self._document["protocol"], "training")
 
     def _keep_waiting(self) -> bool:
         """Refresh the view during an evaluation; return False where the session is to stop."""
