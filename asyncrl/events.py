@@ -96,3 +96,5 @@ class Evaluated(NamedTuple):
 
 
 Event: TypeAlias = EpisodeEnd | Interval | WorkerState | Incident | Evaluated
+Message: TypeAlias = Event | list[EpisodeEnd]
+"""What a worker sends at one time."""

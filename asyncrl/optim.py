@@ -108,9 +108,18 @@ class LearningRate:
 def clip_(grad: Tensor, limit: float | None) -> float:
     """Scale the whole vector ``[P]`` in place to a norm of at most ``limit``; return the norm before scaling.
 
-    If the norm is not finite, the vector is not scaled; the caller must not apply it.
+    If the norm is not finite, the vector is not scaled; the caller must not apply it. Without a limit that includes a
+    norm beyond float32: the optimiser's squares would not be finite.
     """
     norm = math.sqrt(grad.dot(grad))
-    if limit is not None and limit < norm < math.inf:
+    if limit is None or norm <= limit:
+        return norm
+    if math.isfinite(norm):
         grad.mul_(limit / norm)
+        return norm
+    exact = grad.double()
+    norm = float(exact.norm())
+    if math.isfinite(norm):
+        # float32 would round limit / norm to 0.
+        grad.copy_(exact.mul_(limit / norm))
     return norm

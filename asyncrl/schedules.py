@@ -10,3 +10,13 @@ def linear(start: float, end: float, T: int, duration: int) -> float:
 def crossed(before: int, after: int, period: int) -> bool:
     """Return whether a multiple of ``period`` lies in ``(before, after]``: T increases by more than one at a time."""
     return after // period > before // period
+
+
+def period(frames: int | None, budget: int, frames_per_step: int) -> int:
+    """Return an interval of ``frames`` in steps, at least one; None: a tenth of the budget of frames."""
+    return max(1, (frames or budget // 10) // frames_per_step)
+
+
+def next_multiple(T: int, period: int) -> int:
+    """Return the first multiple of ``period`` above T."""
+    return (T // period + 1) * period

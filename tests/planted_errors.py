@@ -202,7 +202,9 @@ ERRORS = [
         {"(g + self.eps).sqrt_()": "g.sqrt().add_(self.eps)"},
         "test_optim.py",
     ),
-    Error("entries are clipped, not the norm", "optim.py", {"mul_(limit / norm)": "clamp_(-limit, limit)"}, RUNS),
+    Error(
+        "entries are clipped, not the norm", "optim.py", {"grad.mul_(limit / norm)": "grad.clamp_(-limit, limit)"}, RUNS
+    ),
     Error("the gradient is clipped after the update", WORKER, {"clip_(self.grad, ": "clip_(self.grad.clone(), "}, RUNS),
     Error(
         "no worker shares its g",
@@ -298,6 +300,24 @@ ERRORS = [
         "training/job_builder.py",
         {"frames // spec.frames_per_step": "frames"},
         "training/test_job_builder.py",
+    ),
+    Error(
+        "γ is that of a frame on Atari",
+        "training/job_builder.py",
+        {"gamma=config.gamma": "gamma=config.gamma ** (1 / spec.frames_per_step)"},
+        "training/test_job_builder.py",
+    ),
+    Error(
+        "γ is always the default",
+        "training/job_builder.py",
+        {"gamma=config.gamma": "gamma=0.99"},
+        "training/test_job_builder.py",
+    ),
+    Error(
+        "a gradient whose norm is beyond float32 is skipped",
+        "optim.py",
+        {"norm = float(exact.norm())": "norm = math.inf"},
+        "test_optim.py",
     ),
     Error(
         "every worker has the same seed",

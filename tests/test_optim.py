@@ -105,6 +105,23 @@ def test_clipping_scales_the_whole_vector():
     np.testing.assert_allclose(gradient, np.array([30, -40, 0, 120]) * 40 / 130, rtol=1e-6)
 
 
+@pytest.mark.parametrize("largest", [1e19, 3e25, 3.4e38])
+@pytest.mark.parametrize("limit", [1e-3, 40.0])
+@pytest.mark.parametrize("size", [3, 5_000])
+def test_a_finite_gradient_is_clipped_though_its_squares_are_beyond_float32(largest, limit, size):
+    gradient = torch.linspace(-1, 1, size) * largest
+    exact = gradient.double()
+    norm = clip_(gradient, limit)
+    assert norm == pytest.approx(float(exact.norm()), rel=1e-6)
+    np.testing.assert_allclose(gradient, exact * (limit / float(exact.norm())), rtol=1e-6, atol=1e-12)
+
+
+def test_without_a_limit_a_norm_beyond_float32_is_told_as_not_finite():
+    gradient = torch.tensor([1e30, -1e30])
+    assert clip_(gradient, None) == math.inf
+    assert gradient.tolist() == torch.tensor([1e30, -1e30]).tolist()
+
+
 @pytest.mark.parametrize("limit", [None, 5.0, 100.0])
 def test_what_is_short_enough_is_not_clipped(limit):
     gradient = torch.tensor([3.0, 4.0])

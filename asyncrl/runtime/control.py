@@ -13,7 +13,8 @@ from torch import Tensor
 from asyncrl.runtime.shared_memory import ROW, read_only, share
 
 PARKED, TURN_END, CORE, HEARTBEAT = range(4)  # columns of a worker's row
-STOP, PARK = range(2)  # orders to all workers
+STOP, PAUSE_AT, PAUSE = range(3)  # orders to all workers
+NEVER = 2**63 - 1  # steps: no worker comes so far
 
 Numbers = NDArray[np.int64]
 
@@ -23,17 +24,17 @@ class Control:
     """Orders and flags of W workers."""
 
     _rows: Tensor  # [W, 8] int64
-    _orders: Tensor  # [2] int64
+    _orders: Tensor  # [3] int64
 
     @classmethod
     def allocate(cls, workers: int) -> "Control":
-        """Put zeros into shared memory."""
-        return cls(share(torch.zeros(workers, ROW, dtype=torch.int64)), share(torch.zeros(2, dtype=torch.int64)))
+        """Put the rows and orders into shared memory; no pause is ordered, and the first one has the number 1."""
+        return cls(share(torch.zeros(workers, ROW, dtype=torch.int64)), share(torch.tensor([0, NEVER, 1])))
 
     @staticmethod
     def size(workers: int) -> int:
         """Return how many bytes ``allocate`` will take."""
-        return 8 * (ROW * workers + 2)
+        return 8 * (ROW * workers + 3)
 
     @property
     def workers(self) -> int:
@@ -51,18 +52,25 @@ class Control:
         """Return whether workers are to end."""
         return bool(self._orders.numpy()[STOP])
 
-    def park(self, pause: int) -> None:
-        """Ask all workers to park after the current rollout; each pause has its own number from 1 on."""
-        self._orders.numpy()[PARK] = pause
+    def park(self) -> None:
+        """Ask all workers to park after the current rollout, whatever T is."""
+        self._orders.numpy()[PAUSE_AT] = 0
 
-    def release(self) -> None:
-        """Let parked workers continue."""
-        self._orders.numpy()[PARK] = 0
+    def release(self, pause_at: int) -> None:
+        """Let parked workers continue, and park again where T has reached ``pause_at`` steps: the next pause."""
+        orders = self._orders.numpy()
+        orders[PAUSE_AT] = min(pause_at, NEVER)
+        orders[PAUSE] += 1
+
+    @property
+    def pause_at(self) -> int:
+        """Return the T from which on workers park: 0 at once, NEVER not at all."""
+        return int(self._orders.numpy()[PAUSE_AT])
 
     @property
     def pause(self) -> int:
-        """Return the number of the pause that is ordered; 0: none."""
-        return int(self._orders.numpy()[PARK])
+        """Return the number of the present pause, or of the next one where there is none."""
+        return int(self._orders.numpy()[PAUSE])
 
     # Flags, which each worker writes for itself. The parent clears those of a worker that has ended.
 
@@ -70,14 +78,13 @@ class Control:
         """Forget the flags of a worker that has ended: it is neither parked nor in its turn."""
         self._rows.numpy()[worker, [PARKED, TURN_END]] = 0
 
-    def set_parked(self, worker: int, yes: bool) -> None:
-        """Show that a worker is parked between two rollouts, its state sent."""
-        self._rows.numpy()[worker, PARKED] = yes
+    def set_parked(self, worker: int, pause: int) -> None:
+        """Show in which pause a worker is parked between two rollouts, its state sent; 0: it is not parked."""
+        self._rows.numpy()[worker, PARKED] = pause
 
-    @property
-    def parked(self) -> Numbers:
-        """Return ``[W]``, 1 where a worker is parked; read-only."""
-        return self._column(PARKED)
+    def is_parked(self, worker: int) -> bool:
+        """Return whether a worker is parked in the present pause."""
+        return bool(self._rows.numpy()[worker, PARKED] == self.pause)
 
     def beat(self, worker: int, number: int) -> None:
         """Show by a new number that a worker lives though it makes no steps; 0 ends this."""

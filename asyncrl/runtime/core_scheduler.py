@@ -45,13 +45,13 @@ class CoreScheduler:
         self._resume_at = 0.0  # when to take turns again
         self._no_turn_seconds = NO_TURN_SECONDS
 
-    def wait_for_turn(self) -> None:
-        """Return at once while the turn lasts; otherwise wait for the next one."""
+    def wait_for_turn(self) -> bool:
+        """Return False at once while the turn lasts; otherwise wait for the next one, and return True."""
         if not self._takes_turns:
-            return
+            return False
         now = time.monotonic()
         if now < self._resume_at:
-            return
+            return False
         if self._turn_start is not None:
             self._rollouts += 1
             self._turn_seconds = now - self._turn_start
@@ -59,11 +59,13 @@ class CoreScheduler:
             left = min(mean * (TURN_ROLLOUTS - self._rollouts), TURN_SECONDS - self._turn_seconds)
             if left > 0:
                 self._control.set_turn(self._worker, _nanoseconds(now + left))
-                return
+                return False
             self._suspend_turns_if_idle(self._turn_seconds)
-        if now >= self._resume_at:
-            self._wait(now)
-            self._turn_start, self._rollouts, self._runnable_before = time.monotonic(), 0, runnable_seconds()
+        if now < self._resume_at:
+            return False
+        self._wait(now)
+        self._turn_start, self._rollouts, self._runnable_before = time.monotonic(), 0, runnable_seconds()
+        return True
 
     def leave(self) -> None:
         """End the turn, and release the core."""

@@ -1,5 +1,6 @@
 """One worker process: it drives an actor-learner at full speed until the budget is met or the parent asks it to end."""
 
+import atexit
 import gc
 import os
 import time
@@ -56,13 +57,18 @@ def main(
         gc.collect()
         gc.freeze()  # the collector need not visit these objects again and again
         process.run()
-        gc.unfreeze()  # or the emulator's library would list on stderr, as leaks, all that was never collected
         with suppress(Exception):  # all events have been sent
             process.environments.close()
+        # Python's own end would visit all objects: a third of a second of each worker, while the parent waits.
+        atexit._run_exitfuncs()
+        os._exit(0)
     # an environment may raise anything; Ctrl-C does not reach this process
     except BaseException as error:
+        incident = _incident(worker, error, process)
         with suppress(OSError):  # the parent is gone
-            pipe.send(_incident(worker, error, process))
+            if process:
+                process.report()  # what was done before the error counts
+            pipe.send(incident)
         os._exit(1)  # whatever threads an environment may have left
 
 
@@ -139,18 +145,34 @@ class WorkerProcess:
         """Repeat updates until T > T_max or the parent asks for the end."""
         while self._is_wanted():
             self.update()
-            if self.control.pause:
-                self._park()
-            elif self.reporter.is_due:
+            if self.reporter.is_due:
                 self.report()
         self.report()
         self.send_state()
         self.pipe.close()
 
     def _is_wanted(self) -> bool:
-        """Wait for this worker's turn, and say whether there is more to do."""
-        self._scheduler.wait_for_turn()
-        self.profiler.end("waiting")
+        """Wait for the end of a pause and for this worker's turn, and say whether there is more to do."""
+        has_turn = False
+        while True:
+            if not self._may_continue:
+                return False
+            T = self.parameters.T
+            if T >= self.control.pause_at:
+                self._park(T)
+                has_turn = False
+            elif has_turn:
+                return True
+            else:
+                has_turn = True
+                # T and the orders are looked at again after a wait only.
+                has_waited = self._scheduler.wait_for_turn()
+                self.profiler.end("waiting")
+                if not has_waited:
+                    return True
+
+    @property
+    def _may_continue(self) -> bool:
         return self.parameters.T < self.job.budget and not self.control.is_stopping
 
     def update(self) -> None:
@@ -176,15 +198,16 @@ class WorkerProcess:
         steps = self.parameters.steps(self.worker)
         self.pipe.send(worker_state.capture(self.actor, self.environments, self._key, steps))
 
-    def _park(self) -> None:
-        """Park between two rollouts, all events sent, until the parent releases the workers."""
+    def _park(self, T: int) -> None:
+        """Park between two rollouts at T, all events sent, until the parent releases the workers."""
         pause = self.control.pause
         self.report()
         self.send_state()
         self.profiler.end("events")
         self._scheduler.leave()
-        self.control.set_parked(self.worker, True)
-        while pause and self.control.pause == pause and not self.control.is_stopping:
+        self.control.set_parked(self.worker, pause)
+        # Another worker's last rollout may meet the budget; there is no pause then that would be ended.
+        while self.control.pause == pause and T >= self.control.pause_at and self._may_continue:
             time.sleep(PARKED_SECONDS)
         self.profiler.end("waiting")
-        self.control.set_parked(self.worker, False)
+        self.control.set_parked(self.worker, 0)

@@ -98,8 +98,11 @@ class WorkerPool(Protocol):
     def park(self) -> Iterator[Event]:
         """Park all workers between two rollouts, yielding their events; ``states`` is then up to date."""
 
-    def release(self) -> None:
-        """Let parked workers continue."""
+    def release(self, pause_at: int) -> None:
+        """Let parked workers continue, and park again, each after its current rollout, once T >= ``pause_at`` steps.
+
+        Called before workers start, it only sets ``pause_at``.
+        """
 
     def stop(self) -> None:
         """Ask all workers to end after the current rollout."""

@@ -8,20 +8,20 @@ from types import TracebackType
 
 from asyncrl.events import Event, Incident, Severity, WorkerState
 from asyncrl.runtime import process
-from asyncrl.runtime.control import Control
+from asyncrl.runtime.control import NEVER, Control
 from asyncrl.runtime.job import Job
 from asyncrl.runtime.parameters import SharedParameters
-from asyncrl.runtime.process import PARKED_SECONDS
 from asyncrl.runtime.spawn import CONTEXT, JOIN_SECONDS, NO_MAIN_GUARD, describe_exit, start
 from asyncrl.runtime.worker_slot import CLOSE_SECONDS, PipeReader, WorkerSlot
 
 POLL_SECONDS = 0.1
 MAX_CHECK_GAP = 1.0  # of the time between two checks, the most that counts as no progress: the parent may be suspended
-RELEASE_SECONDS = 1.0  # for released workers to continue
+TURN_SECONDS = 0.25  # of events in one turn of the parent's loop; the rest follows in the next turn
 RECENT_SECONDS = 600.0  # in which a worker's failures are counted
 FIRST_DELAY, LONGEST_DELAY = 0.25, 5.0  # seconds before a failed worker is replaced, doubled by each recent failure
 EXITING_SECONDS = 0.05  # for a process that is just exiting
 STOP_SECONDS = 8.0  # for the current rollout, after all were asked to end
+START_STOP_SECONDS = 3.0  # the same for a process that has not finished a rollout: it may still import its libraries
 
 
 class ProcessPool:
@@ -45,8 +45,8 @@ class ProcessPool:
         self.states = dict(states or {})  # the latest of each worker
         self.job, self._parameters, self.control = job, parameters, control
         self._slots = [WorkerSlot(i, self.states.get(i)) for i in range(control.workers)]
-        self._sent_state: set[int] = set()  # workers that have sent their state since the last pause was ordered
-        self._pauses = 0
+        self._sent_state: set[int] = set()  # workers that have sent their state since the last pause ended
+        self._first = 0  # worker whose events are read first in the next turn
         self._arrived = threading.Event()
         self._is_stopping = False
         self._looked = time.monotonic()
@@ -122,11 +122,17 @@ class ProcessPool:
     def events(self, timeout: float = POLL_SECONDS) -> Iterator[Event]:
         """Yield the workers' events, after waiting at most ``timeout`` seconds for the first; replace failed workers.
 
-        A worker that exits unexpectedly, or makes no progress for too long, is reported as an Incident.
+        One call reads for TURN_SECONDS at most. Workers whose events are not read wait, when their pipe is full. A
+        worker that exits unexpectedly, or makes no progress for too long, is reported as an Incident.
         """
         self._arrived.wait(timeout)
         self._arrived.clear()
-        for slot in self._slots:
+        deadline = time.monotonic() + TURN_SECONDS
+        for slot in self._slots[self._first :] + self._slots[: self._first]:
+            if time.monotonic() > deadline:
+                self._first = slot.i
+                self._arrived.set()
+                break
             if slot.reader is not None:
                 yield from self._read(slot, slot.reader)
         now = time.monotonic()
@@ -139,12 +145,11 @@ class ProcessPool:
 
     def _read(self, slot: WorkerSlot, reader: PipeReader) -> Iterator[Event]:
         assert slot.process is not None
-        is_dead = not slot.process.is_alive()
-        if is_dead:
+        is_gone = not reader.is_alive()  # before the queue is emptied: no event can follow
+        if not slot.process.is_alive() and reader.is_empty:
             reader.join(CLOSE_SECONDS)  # not for ever: an environment's child process may keep the pipe open
-        is_gone = is_dead or not reader.is_alive()  # before the queue is emptied: no event can follow
-        while not reader.events.empty():
-            event = reader.events.get()
+            is_gone = reader.is_empty
+        for event in reader.take():
             if isinstance(event, WorkerState):
                 self.states[slot.i] = event
                 self._sent_state.add(slot.i)
@@ -153,7 +158,7 @@ class ProcessPool:
                 return
             else:
                 yield event
-        if is_gone:
+        if is_gone and reader.is_empty:
             yield from self._handle_exit(slot)
 
     def _handle_exit(self, slot: WorkerSlot) -> Iterator[Event]:
@@ -196,7 +201,7 @@ class ProcessPool:
         cannot_recover = cannot_recover or slot.process.exitcode == NO_MAIN_GUARD
         if failures > restarts or cannot_recover:
             return incident
-        slot.restart_at = now + min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (failures - 1))
+        slot.restart_at = now + min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(failures - 1, 10))
         return incident._replace(severity=Severity.RECOVERED, is_replaced=True)
 
     def _start_replacement_if_due(self, slot: WorkerSlot, now: float) -> Iterator[Event]:
@@ -204,7 +209,7 @@ class ProcessPool:
         assert slot.restart_at is not None
         if self._is_ending:
             slot.restart_at = None
-        elif now > slot.restart_at and not self.control.pause:
+        elif now > slot.restart_at and self.control.pause_at > 0:
             try:
                 self._start(slot)
             except OSError as error:  # such as no memory
@@ -214,31 +219,28 @@ class ProcessPool:
 
     def _kill_if_hung(self, slot: WorkerSlot, passed: float) -> None:
         """Kill a worker that hangs; its exit is then handled like any other."""
-        if slot.i in self._sent_state and self.control.pause and not self._is_stopping:
+        if self.control.is_parked(slot.i) and not self._is_stopping:
             slot.seconds_without_progress = 0.0
             return
         slot.observe_progress(self._progress(slot.i), passed)
         patience = slot.patience(self.job.hang_seconds)
-        if slot.seconds_without_progress > (min(patience, STOP_SECONDS) if self._is_stopping else patience):
+        if self._is_stopping:
+            patience = min(patience, STOP_SECONDS if slot.has_progressed else START_STOP_SECONDS)
+        if slot.seconds_without_progress > patience:
             assert slot.process is not None
             slot.hung_seconds = slot.hung_seconds or slot.seconds_without_progress
             slot.process.kill()
 
     def park(self) -> Iterator[Event]:
         """Park all workers between two rollouts, yielding their events; ``states`` is then up to date."""
-        self._sent_state.clear()
-        self._pauses += 1
-        self.control.park(self._pauses)
-        parked = self.control.parked
-        while any(slot.reader and not (parked[slot.i] and slot.i in self._sent_state) for slot in self._slots):
+        self.control.park()
+        while any(s.reader and not (self.control.is_parked(s.i) and s.i in self._sent_state) for s in self._slots):
             yield from self.events(timeout=0.01)
 
-    def release(self) -> None:
-        """Let parked workers continue, and wait until they do, so that none is taken for parked at the next pause."""
-        self.control.release()
-        deadline = time.monotonic() + RELEASE_SECONDS
-        while self.control.parked.any() and time.monotonic() < deadline:
-            time.sleep(PARKED_SECONDS)
+    def release(self, pause_at: int = NEVER) -> None:
+        """Let parked workers continue, and park again, each after its current rollout, once T >= ``pause_at`` steps."""
+        self._sent_state.clear()
+        self.control.release(pause_at)
 
     def stop(self) -> None:
         """Ask all workers to end after the current rollout; those still running after STOP_SECONDS are killed."""

@@ -3,16 +3,18 @@
 import queue
 import threading
 from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from asyncrl.events import Event, Incident, Severity, WorkerState
+from asyncrl.events import Event, Incident, Message, Severity, WorkerState
 
 CLOSE_SECONDS = 1.0  # for a reader to come to the end of its pipe
 STARTING = 5  # times as long as later ones the first rollout may take: the process starts, environments open
 SLOW = 50  # rollouts of the usual length that a worker may make no progress for, if that is longer
+QUEUED = 4  # messages of one worker that are read ahead; those after them fill its pipe, and then the worker waits
 
 
 class PipeReader(threading.Thread):
@@ -21,19 +23,35 @@ class PipeReader(threading.Thread):
     def __init__(self, pipe: "Connection[Any, Any]", arrived: threading.Event) -> None:
         """Read a pipe, and set ``arrived`` at each event and at the end."""
         super().__init__(daemon=True)
-        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._messages: queue.Queue[Message] = queue.Queue(QUEUED)
         self._pipe, self._arrived = pipe, arrived
+        self._is_closing = False
 
     def run(self) -> None:
         """Read until the pipe is closed."""
         with suppress(EOFError, OSError):
-            while True:
-                self.events.put(self._pipe.recv())
+            while not self._is_closing:
+                self._messages.put(self._pipe.recv())
                 self._arrived.set()
         self._arrived.set()
 
+    @property
+    def is_empty(self) -> bool:
+        """Return whether no event is there to be taken."""
+        return self._messages.empty()
+
+    def take(self) -> Iterator[Event]:
+        """Yield the events that have been read, of as many messages as are read ahead at most."""
+        for _ in range(QUEUED):
+            if self.is_empty:
+                return
+            message = self._messages.get()
+            yield from message if isinstance(message, list) else [message]
+
     def close(self) -> None:
-        """Close the pipe, unless another process holds its other end and may still write."""
+        """Close the pipe, unless another process holds its other end and may still write; events left are lost."""
+        self._is_closing = True
+        deque(self.take(), maxlen=0)  # the thread may wait for room
         self.join(CLOSE_SECONDS)
         if not self.is_alive():
             self._pipe.close()

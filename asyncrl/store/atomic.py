@@ -28,6 +28,10 @@ def plain(value: object) -> object:
     Arrays and tuples become lists, numpy's numbers Python's, NaN and ±∞ the texts ``"NaN"``, ``"Infinity"`` and
     ``"-Infinity"``, and characters of a text that cannot be encoded become escapes.
     """
+    if value is None or type(value) in (bool, int):  # quick, since most values of rows are numbers
+        return value
+    if type(value) is float and math.isfinite(value):
+        return value
     if isinstance(value, Mapping):
         return {printable(str(key)): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -10,6 +10,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from asyncrl.system.files import read_regular
 FIRST_RETRY, LONGEST_RETRY = 1.0, 60.0  # seconds between attempts, doubled by each failure
 CHECK_SECONDS = 5.0  # between two looks at whether another program removed or changed a file
 BACKLOG = 10_000  # pending rows of one file; later rows are dropped, and counted
+BATCH = 1_000  # rows in one write
 
 
 class Backoff:
@@ -73,13 +75,12 @@ class RetryingWriter(Writer):
         self._incidents: list[str] = []
         self._damaged: set[str] = set()  # of which damage was reported
 
-    def append(self, name: str, row: Mapping[str, Any]) -> None:
-        """Add one row to ``<name>.jsonl``, now or at a later retry."""
-        rows = self._pending_rows.setdefault(name, deque())
-        if len(rows) < BACKLOG:
-            rows.append(row)
-        else:
-            self.lost += 1
+    def append(self, name: str, *rows: Mapping[str, Any]) -> None:
+        """Add rows to ``<name>.jsonl``, now or at a later retry."""
+        pending = self._pending_rows.setdefault(name, deque())
+        room = max(0, BACKLOG - len(pending))
+        pending.extend(rows[:room])
+        self.lost += len(rows[room:])
         self.retry()
 
     def update_document(self, **changes: object) -> None:
@@ -155,8 +156,10 @@ class RetryingWriter(Writer):
     def _write_rows(self, name: str) -> None:
         rows = self._pending_rows[name]
         while rows:
-            super().append(name, rows[0])
-            rows.popleft()
+            batch = tuple(islice(rows, BATCH))
+            super().append(name, *batch)
+            for _ in batch:
+                rows.popleft()
 
     def _write_best(self) -> None:
         if self._is_best_pending and self._best is not None:

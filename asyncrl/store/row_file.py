@@ -1,6 +1,6 @@
 """One ``*.jsonl`` file that is open for appending: it stays whole, whatever other programs do to its name.
 
-Each row is one write of a whole line, so that a reader, or a crash, loses at most the last one.
+One write has whole lines only, so that a reader, or a crash, loses at most the last write.
 """
 
 import errno
@@ -24,20 +24,20 @@ class RowFile:
         self._file: FileIO | None = None
         self._end, self._last = 0, b""  # where the last line of this process ends, and that line
 
-    def append(self, line: bytes) -> None:
-        """Append one line, after removing an incomplete one that a crash left.
+    def append(self, lines: bytes) -> None:
+        """Append whole lines in one write, after removing an incomplete one that a crash left.
 
         Raises:
-            OSError: the disk is full, or the file cannot be written; earlier lines are intact.
+            OSError: the disk is full, or the file cannot be written; none of these lines is there, earlier ones are.
         """
         file = self._lock()
         try:
             length = _length_of_whole_rows(file.fileno())
             file.truncate(length)
-            if file.write(line) < len(line):
+            if file.write(lines) < len(lines):
                 file.truncate(length)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
-            self._end, self._last = length + len(line), line
+            self._end, self._last = length + len(lines), lines
         finally:
             fcntl.flock(file, fcntl.LOCK_UN)
 

@@ -1,4 +1,7 @@
-"""Appends rows to the ``*.jsonl`` files of a run, updates its ``run.json``, and reads rows."""
+"""Appends rows to the ``*.jsonl`` files of a run, updates its ``run.json``, and reads rows.
+
+One write has whole lines only, so that a reader, or a crash, loses at most the rows of the last write.
+"""
 
 import errno
 import fcntl
@@ -17,6 +20,7 @@ from asyncrl.store.json_text import parse
 from asyncrl.store.row_file import RowFile
 from asyncrl.system.files import open_regular, read_regular
 
+ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 TAIL = 1 << 16  # bytes at the end of a file, in which last_row looks
 MAX_FILE_BYTES = 1 << 30  # of a row file, which is read as a whole
 MAX_ROW_BYTES = 4 << 20
@@ -113,7 +117,7 @@ def _is_later(row: Mapping[str, Any], step: int) -> bool:
 
 
 def _line(row: Mapping[str, Any]) -> bytes:
-    return json.dumps(plain(row), ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    return ENCODER.encode(plain(row)).encode() + b"\n"
 
 
 class Writer:
@@ -124,9 +128,9 @@ class Writer:
         self._files: dict[str, RowFile] = {}
         self._document: dict[str, Any] | None = None  # of the last write; None before the first
 
-    def append(self, name: str, row: Mapping[str, Any]) -> None:
-        """Append one row to ``<name>.jsonl``; see ``RowFile.append``."""
-        self._file(name).append(_line(row))
+    def append(self, name: str, *rows: Mapping[str, Any]) -> None:
+        """Append rows to ``<name>.jsonl`` in one write; see ``RowFile.append``."""
+        self._file(name).append(b"".join(map(_line, rows)))
 
     def update_document(self, **changes: object) -> None:
         """Replace top-level entries of ``run.json`` in one atomic write; it is read only before the first write."""

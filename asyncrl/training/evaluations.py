@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from asyncrl.events import Evaluated, Incident
+from asyncrl.runtime.control import NEVER
 from asyncrl.runtime.evaluator import EvaluationSpec, Evaluator
 from asyncrl.runtime.protocols import SessionParameters
-from asyncrl.schedules import crossed
+from asyncrl.schedules import next_multiple
 from asyncrl.store.rows import valid_rows
 
 POLL_SECONDS = 0.1
@@ -42,9 +43,10 @@ class Evaluations:
         """Return whether the parameters of T steps were evaluated."""
         return self._last == T
 
-    def is_due(self, T: int) -> bool:
-        """Return whether it is time for an evaluation at T steps."""
-        return self.is_on and crossed(self._last, T, self._period)
+    @property
+    def due_at(self) -> int:
+        """Return the T from which on the next evaluation is due: a multiple of the period, or NEVER."""
+        return NEVER if self._spec is None else next_multiple(self._last, self._period)
 
     def evaluate(self, parameters: SessionParameters, tick: Callable[[], bool]) -> Iterator[Evaluated | Incident]:
         """Evaluate the present parameters.

@@ -2,7 +2,8 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from asyncrl import floats
@@ -13,6 +14,7 @@ from asyncrl.training.progress import Progress, WorkerView
 
 CURVE = 480  # points in the curve of mean scores, at most
 TRACEBACKS = 50  # different ones of a session that are written in full
+BATCH = 1_000  # rows of episodes that are written together, at most
 SMOOTHING = 0.8  # of the rates shown
 
 
@@ -36,6 +38,15 @@ class Clock:
     def stop(self) -> None:
         """Stop; a stopped clock stays as it is."""
         self._before, self._since = self.seconds, None
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stop, and continue afterwards if it was running."""
+        was_running = self._since is not None
+        self.stop()
+        yield
+        if was_running:
+            self.start()
 
 
 class Curve:
@@ -114,18 +125,19 @@ class Metrics:
         self._workers = [_Worker() for _ in range(workers)]
         self._scores: deque[float] = deque(maxlen=RECENT_EPISODES)
         self._episodes = 0
+        self._episode_rows: list[dict[str, Any]] = []  # not written yet
         self._sums: Counter[str] = Counter()
         self._seconds: Counter[str] = Counter()  # of all workers' time, by phase
         self._counted = self._stepped = 0  # updates and steps in the sums
         self._statistics: dict[str, float] = {}
         self._last_row = (self.T, self.clock.seconds)  # steps and seconds of the last row of metrics
-        self._rate = 0.0
+        self._rate = self._written = 0.0
         self._evaluations: list[tuple[int, float, float]] = []
         self._curve = Curve(CURVE)
         self._tracebacks = _Tracebacks()
 
     def add(self, event: Event) -> None:
-        """Record an event."""
+        """Record an event; rows of episodes are written by ``write_episodes``, or where there are many."""
         if isinstance(event, EpisodeEnd):
             self._add_episode(event)
         elif isinstance(event, Interval):
@@ -142,7 +154,15 @@ class Metrics:
         self._scores.append(event.score)
         row = event._asdict()
         del row["T"]
-        self._writer.append("episodes", self.counts(event.T) | row)
+        self._episode_rows.append(self.counts(event.T) | row)
+        if len(self._episode_rows) == BATCH:
+            self.write_episodes()
+
+    def write_episodes(self) -> None:
+        """Write the rows of all episodes so far."""
+        rows, self._episode_rows = self._episode_rows, []
+        if rows:
+            self._writer.append("episodes", *rows)
 
     def _add_interval(self, event: Interval) -> None:
         worker, now = self._workers[event.worker], time.monotonic()
@@ -162,6 +182,14 @@ class Metrics:
         """Leave the time that workers were parked out of their rates."""
         for worker in self._workers:
             worker.reported = time.monotonic()
+
+    def write_due(self, learning_rate: float, every: float) -> None:
+        """Write the rows of episodes, and a row of metrics if the last one is ``every`` seconds old."""
+        self.write_episodes()
+        self.learning_rate = learning_rate
+        if time.monotonic() - self._written > every:
+            self.write()
+            self._written = time.monotonic()
 
     def write(self) -> None:
         """Write a row for the time since the last one."""

@@ -15,12 +15,12 @@ from asyncrl.errors import Exit
 from asyncrl.events import Event, Incident, Severity
 from asyncrl.runtime.evaluator import EvaluationSpec
 from asyncrl.runtime.protocols import SessionParameters, WorkerPool
-from asyncrl.schedules import crossed
+from asyncrl.schedules import next_multiple, period
 from asyncrl.store.document import Status
 from asyncrl.training import checkpointing, writing
 from asyncrl.training.ending import NOTHING_LEARNED, Ending
 from asyncrl.training.evaluations import POLL_SECONDS, Evaluations
-from asyncrl.training.metrics import Metrics
+from asyncrl.training.metrics import Metrics, evaluation_row
 from asyncrl.training.progress import Progress
 from asyncrl.training.weight_guard import WeightGuard
 
@@ -55,13 +55,14 @@ class Session:
         self._show, self._document = show, document
         self._frames_per_step: int = document["frames_per_step"]
         self._budget: int = max(1, config.frames // self._frames_per_step)  # steps
-        self._checkpoint_every = self._period(config.checkpoints.every)
-        self._evaluations = Evaluations(run, evaluation, self._period(config.evaluation.every))
+        self._checkpoint_every = period(config.checkpoints.every, config.frames, self._frames_per_step)
+        self._start = parameters.T
+        self._checkpoint_at = next_multiple(self._start, self._checkpoint_every)  # T of the next checkpoint
+        evaluate_every = period(config.evaluation.every, config.frames, self._frames_per_step)
+        self._evaluations = Evaluations(run, evaluation, evaluate_every)
         self._guard = WeightGuard(run, parameters)
-        self._ending, self._shown, self._logged = Ending(pool.stop), 0.0, 0.0
-
-    def _period(self, frames: int | None) -> int:
-        return max(1, (frames or self._config.frames // 10) // self._frames_per_step)
+        self._ending = Ending(pool.stop)
+        self._shown = 0.0
 
     def stop(self, reason: str = "stopped from Python") -> None:
         """End the session after the current rollouts, with a checkpoint; it may be called from the view."""
@@ -102,24 +103,26 @@ class Session:
             self._evaluations.close()
 
     def _train(self) -> None:
-        before = self._parameters.T
         self._view("starting", now=True)
+        self._pool.release(self._next_pause)
         with self._pool:
             self._evaluations.start()
             while self._pool.is_running:
                 self._record(self._pool.events(POLL_SECONDS))
-                T = self._parameters.T
-                if T > before:
+                if self._parameters.T > self._start:
                     self._metrics.clock.start()
                 if self._is_working and self._guard.finds_nonfinite():
                     with self._paused():
                         self._roll_back_if_nonfinite()
                 self._retry_writes()
-                if before < T and self._is_working:
-                    self._evaluate_and_save_if_due(before, T)
-                before = T
-                self._view("training" if T else "starting")
+                if self._is_working:
+                    self._evaluate_and_save_if_due()
+                self._view("training" if self._parameters.T else "starting")
             self._metrics.clock.stop()
+
+    @property
+    def _next_pause(self) -> int:  # T at which an evaluation or a checkpoint is due
+        return min(self._checkpoint_at, self._evaluations.due_at)
 
     @property
     def _is_complete(self) -> bool:
@@ -135,31 +138,29 @@ class Session:
             self._metrics.add(event)
             if isinstance(event, Incident) and event.is_fatal:
                 self._ending.fail(event, code)
-        self._metrics.learning_rate = self._parameters.learning_rate(self._parameters.T)
-        if time.monotonic() - self._logged > self._config.log_seconds:
-            self._metrics.write()
-            self._logged = time.monotonic()
+        learning_rate = self._parameters.learning_rate(self._parameters.T)
+        self._metrics.write_due(learning_rate, self._config.log_seconds)
 
-    def _evaluate_and_save_if_due(self, before: int, T: int) -> None:
-        evaluate = self._evaluations.is_due(T)
-        if not (evaluate or crossed(before, T, self._checkpoint_every) or self._writer.should_retry_save):
+    def _evaluate_and_save_if_due(self) -> None:
+        if self._parameters.T < self._next_pause and not self._writer.should_retry_save:
             return
         with self._paused():
+            T = self._parameters.T
+            self._checkpoint_at = next_multiple(T, self._checkpoint_every)
             self._roll_back_if_nonfinite()
             if self._is_working:
                 self._save()
-                if evaluate:
+                if T >= self._evaluations.due_at:
                     self._evaluate()
 
     @contextmanager
     def _paused(self) -> Iterator[None]:
         """Park all workers and stop the clock."""
         self._record(self._pool.park())
-        self._metrics.clock.stop()
-        yield
-        self._pool.release()
+        with self._metrics.clock.stopped():
+            yield
+        self._pool.release(self._next_pause)
         self._metrics.restart_rates()
-        self._metrics.clock.start()
 
     def _roll_back_if_nonfinite(self) -> None:
         incident = self._guard.roll_back_if_nonfinite()
@@ -196,9 +197,11 @@ class Session:
             if isinstance(result, Incident):
                 self._record([result])
                 continue
-            row = self._metrics.write_evaluation(result, self._document["protocol"], "training")
-            if self._writer.saved == result.T and math.isfinite(row["mean"]):
-                self._writer.mark_if_best(result.T, row["mean"])
+            mean = evaluation_row(result, self._document["protocol"], "training")["mean"]
+            # Before the row is written: an evaluation without a row is made again at resume, one with a row is not.
+            if self._writer.saved == result.T and math.isfinite(mean):
+                self._writer.mark_if_best(result.T, mean)
+            self._metrics.write_evaluation(result, self._document["protocol"], "training")
 
     def _keep_waiting(self) -> bool:
         """Refresh the view during an evaluation; return False where the session is to stop."""
@@ -235,6 +238,7 @@ class Session:
         return not self._ending.must_end
 
     def _end(self) -> None:
+        self._metrics.write_episodes()
         status, reason = self._ending.status(self._is_complete)
         failure = self._ending.failure
         self._writer.update_document(status=status, reason=reason, failure=failure.row() if failure else None)

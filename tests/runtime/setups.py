@@ -67,8 +67,8 @@ class Pipe:
     def __init__(self) -> None:
         self.sent = []
 
-    def send(self, event) -> None:
-        self.sent.append(event)
+    def send(self, message) -> None:
+        self.sent += message if isinstance(message, list) else [message]
 
     def close(self) -> None:
         pass

@@ -98,6 +98,7 @@ def live(run, updates, broken_after=None, **table):
     worker = actor(job, shared)
     for i in range(updates):
         if i == broken_after:
+            worker.report()
             worker.send_state()
             said = worker.pipe.sent
             checkpoints.save(run, checkpointing.take(shared, {0: said[-1]}, {}))
@@ -108,6 +109,7 @@ def live(run, updates, broken_after=None, **table):
             worker = actor(job, shared, saved=checkpointing.states(saved)[0])
             worker.pipe.sent[:0] = said
         worker.update()
+    worker.report()
     return worker, worker.actor.generator.get_state()
 
 

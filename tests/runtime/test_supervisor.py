@@ -295,11 +295,11 @@ def test_one_that_stands_still_delays_neither_a_pause_nor_the_end_for_long(monke
         listen(pool, lambda heard: steps_of(shared).min() > 500)
         os.kill(pool.slots[1].process.pid, signal.SIGSTOP)
         assert every(Incident, pool.park())
-        assert pool.control.parked[0]
+        assert pool.control.is_parked(0)
         assert pool.slots[1].reader is None  # it is not replaced before all go on
         pool.release()
         listen(pool, lambda heard: pool.slots[1].reader is not None)
-        listen(pool, lambda heard: pool.control.parked[0] == 0)
+        listen(pool, lambda heard: not pool.control.is_parked(0))
         os.kill(pool.slots[0].process.pid, signal.SIGSTOP)
         pool.stop()
         assert not every(Incident, listen(pool))
@@ -372,7 +372,7 @@ def test_one_that_missed_the_end_of_a_pause_takes_part_in_the_next(slow_start):
         frozen = pool.slots[1].process.pid
         os.kill(frozen, signal.SIGSTOP)
         pool.release()
-        pool.control.park(2)  # the next pause has begun when it wakes
+        pool.control.park()  # the next pause has begun when it wakes
         os.kill(frozen, signal.SIGCONT)
         assert not every(Incident, pool.park())
         assert sorted(pool.states) == [0, 1]

@@ -26,7 +26,7 @@ from asyncrl.rollout import Act
 from asyncrl.runtime import process, worker
 from asyncrl.runtime.job import Job
 from asyncrl.runtime.parameters import SharedParameters
-from tests.runtime.setups import Pipe, actor, prepare, share, theta, write_theta
+from tests.runtime.setups import actor, prepare, share, theta, write_theta
 from tests.runtime.toys import counting
 
 
@@ -129,7 +129,6 @@ def test_an_update_takes_its_steps_in_the_papers_order(monkeypatch):
         tape.append("loss")
         return 1.0
 
-    record(Pipe, "send")  # before the reporter keeps it
     subject = build(Stub(slope, watch=lambda net, T: tape.append("act")), 3)
     subject.actor.net.w.register_hook(lambda grad: tape.append("backward"))
     record(subject.environments, "step")
@@ -146,7 +145,6 @@ def test_an_update_takes_its_steps_in_the_papers_order(monkeypatch):
         "clip_",
         "apply",
         "sync_target",
-        "send",
     ]
 
 
@@ -181,10 +179,12 @@ def test_epsilon_is_annealed_over_the_steps_of_all_workers(algo):
     subject = actor(*prepare(algo=algo, threads=2, t_max=50, exploration=exploration))
     subject.parameters.advance(1, 50)
     subject.update()
+    subject.report()
     (first, *_), subject.pipe.sent = subject.pipe.events(EpisodeEnd), []
     subject.parameters.advance(1, 1_000)
     for _ in range(10):
         subject.update()
+    subject.report()
     assert first.epsilon == pytest.approx(0.55)
     assert subject.pipe.events(EpisodeEnd)[-1].epsilon == pytest.approx(0.1)
 
@@ -306,6 +306,7 @@ def actions_of(worker=0, session=0, seed=1):
     subject = actor(*prepare(session, env="tests.runtime.toys:Spelling", threads=2, seed=seed, t_max=16), worker)
     for _ in range(3):
         subject.update()
+    subject.report()
     return [game.score for game in subject.pipe.events(EpisodeEnd)]
 
 

@@ -82,6 +82,14 @@ class Threads(Toy):
         return float(threads), True
 
 
+class OneStep(Toy):
+    """Ends at its first step."""
+
+    def act(self, action: int) -> tuple[float, bool]:
+        """Gain the action."""
+        return float(action), True
+
+
 class Dice(Toy):
     """Ends after 1 … 50 steps, drawn at the start; the score is the length."""
 

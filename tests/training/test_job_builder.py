@@ -1,6 +1,7 @@
 """From settings to a run's parts: which name means what, and frames turned into steps."""
 
 import pytest
+import torch
 
 from asyncrl.config import ALGOS, build
 from asyncrl.envs.base import Box, Discrete, Spec
@@ -11,6 +12,7 @@ from asyncrl.learners.one_step_q import OneStepQ
 from asyncrl.learners.one_step_sarsa import OneStepSarsa
 from asyncrl.networks.heads import ActionValues, SeparateActorCritic, SharedActorCritic
 from asyncrl.optim import Adam, Momentum, RMSProp
+from asyncrl.rollout import Act, Stream
 from asyncrl.runtime.evaluator import TRAINING_EPISODES
 from asyncrl.training import job_builder
 
@@ -48,6 +50,29 @@ def test_a_step_of_atari_is_four_frames():
     assert vector.budget == 10_000_000
     assert vector.learners[0].target_period == 40_000
     assert job_builder.steps(3, ATARI) == 1
+
+
+@pytest.mark.parametrize("algo", ALGOS)
+@pytest.mark.parametrize("spec", [ATARI, VECTOR, CONTINUOUS])
+@pytest.mark.parametrize("gamma", [0.99, 0.5, 1.0])
+def test_gamma_is_that_of_the_settings_for_one_step_of_any_environment(algo, spec, gamma):
+    assert job(spec, algo=algo, threads=2, final=(0.1, 0.1), gamma=gamma).gamma == gamma
+
+
+def test_a_rollout_of_atari_discounts_by_the_gamma_of_the_settings():
+    settings = build({"env": "pong", "network": "nips", "gamma": 0.75, "t_max": 3})
+    parts = job_builder.make_job(settings, ATARI, (0.1,) * settings.threads, session=0)
+    games = parts.make_environments()
+    stream = Stream(games, [1], parts.t_max, parts.gamma, (), look_ahead=False)
+    rollouts = []
+
+    def collect():
+        rollout, _ = yield from stream.collect(lambda obs, carry: Act(torch.zeros(1, dtype=torch.int64), carry))
+        rollouts.append(rollout)
+
+    assert list(collect()) == ["act", "environment"] * 3
+    games.close()
+    assert rollouts[0].discount.tolist() == [[0.75]] * 3
 
 
 def test_each_environment_of_each_worker_has_its_own_final_epsilon():

@@ -69,6 +69,7 @@ def test_a_game_is_one_row_in_frames_and_steps(book, tmp_path, time):
     book.clock.start()
     time.now += 1.23456
     book.add(end(1, -21.0, 900, T=50, epsilon=0.3, completed=False))
+    book.write_episodes()
     assert read_rows(tmp_path, "episodes") == [
         {"frames": 200, "steps": 50, "updates": 9, "seconds": 1.235, "worker": 1, "score": -21.0, "length": 900}
         | {"epsilon": 0.3, "completed": False}
@@ -158,6 +159,7 @@ def test_time_spent_parked_is_in_no_rate(book, tmp_path, time):
 def test_numbers_that_are_not_finite_are_read_as_they_were_written(book, tmp_path, time):
     book.add(interval(updates=1, skipped=1, loss=math.nan))
     book.add(end(score=math.nan))
+    book.write_episodes()
     book.write()
     assert math.isnan(read_rows(tmp_path, "metrics")[0]["loss"])
     assert math.isnan(read_rows(tmp_path, "episodes")[0]["score"])

@@ -391,7 +391,7 @@ def test_an_evaluation_that_was_broken_off_is_made_up_for(tmp_path):
     run = experiment.resume(tmp_path / "mine")
     rows = read_rows(run, "evaluations")
     assert [row["steps"] >= 9_990 for row in rows] == [False, True]  # the one that was due, and that of the end
-    assert sent[0] < rows[0]["steps"]
+    assert sent[0] == rows[0]["steps"]
 
 
 POISON = "NaN written into g"
