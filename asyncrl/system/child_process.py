@@ -11,6 +11,8 @@ from multiprocessing import parent_process, resource_tracker
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
+from asyncrl.system import output
+
 PR_SET_PDEATHSIG = 1
 
 Call = tuple[Callable[..., None], tuple[Any, ...]]
@@ -51,11 +53,15 @@ def block_signals(signals: Iterable[int]) -> Iterator[None]:
 
 
 def run_deferred(call: DeferredCall) -> None:
-    """Have this process end when its parent dies, and make the call."""
+    """Have this process end when its parent dies, and make the call.
+
+    An environment that prints does not fail where the reader of its output has left.
+    """
     if sys.platform == "linux":  # elsewhere a broken pipe ends it
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     parent = parent_process()
     if parent is not None and os.getppid() != parent.pid:  # the parent died before prctl
         os._exit(1)
+    output.guard()
     target, args = call.load()
     target(*args)

@@ -39,7 +39,7 @@ def check(job: Job, parameters: int, num_envs: int, place: Path, keep: int, save
         f"{name.capitalize()}: {found}. {advice}" for name, verdict, found, advice in checks if verdict == "fail"
     ]
     if problems:
-        raise InputError("\n".join(problems))
+        raise InputError(*problems)
     cores = machine.processors(job.workers)
     if cores.verdict == "warn":
         warnings.warn(cores.advice, stacklevel=2)
