@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from asyncrl import text
@@ -37,8 +39,16 @@ def test_numbers_keep_three_digits(value, written):
     assert text.number(value) == written
 
 
-def test_what_is_not_a_number_is_nothing():
-    assert text.number(float("nan")) == text.score(float("nan")) == text.NOTHING
+@pytest.mark.parametrize("write", [text.count, text.clock, text.number, text.score])
+@pytest.mark.parametrize(("value", "written"), [(math.nan, "nan"), (math.inf, "inf"), (-math.inf, "-inf")])
+def test_what_is_not_a_number_is_written_by_name(write, value, written):
+    assert write(value) == written
+
+
+@pytest.mark.parametrize("write", [text.count, text.number, text.score])
+@pytest.mark.parametrize("value", [1e308, -1e308, 10**400, -(10**400), 5e-324, 1e15])
+def test_extreme_number_is_short(write, value):
+    assert len(write(value)) <= 9
 
 
 @pytest.mark.parametrize(
@@ -54,6 +64,8 @@ def test_a_sparkline_spans_its_values_and_shows_the_last_ones():
     assert text.sparkline([5, 5]) == "▁▁"
     assert text.sparkline([]) == ""
     assert text.sparkline([100, 1, 2, 3], width=3) == "▁▅█"
+    assert text.sparkline([0, math.nan, 1, math.inf, -math.inf]) == "▁·█··"
+    assert text.sparkline([-1e308, 0, 1e308]) == "▁▅█"
 
 
 def test_bars_span_their_values_from_an_eighth_of_a_row_to_all_rows():

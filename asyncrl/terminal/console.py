@@ -41,13 +41,14 @@ def write(*renderables: RenderableType, soft_wrap: bool = False) -> None:
 
     Args:
         renderables: what to print, one below the other; a string is one line.
-        soft_wrap: let the terminal wrap long lines, so that paths in them can be copied.
+        soft_wrap: let the terminal wrap long lines, so that paths in them can be copied; so are Texts with ``no_wrap``.
     """
     out = console()
     with out.capture() as captured:
         for renderable in renderables:
             shown = escape(renderable) if isinstance(renderable, str) else renderable
-            out.print(shown, soft_wrap=soft_wrap)
+            is_line = isinstance(shown, Text) and shown.no_wrap
+            out.print(shown, soft_wrap=soft_wrap or bool(is_line))
     text = captured.get()
     # A table fills its last column with spaces.
     print("\n".join(line.rstrip() for line in text.split("\n")), end="", flush=True)

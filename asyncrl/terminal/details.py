@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -22,15 +23,15 @@ INDENT = 2  # of what is below the title of a block
 MEANINGS = {  # of the columns of metrics.jsonl; docs/metrics.md has more
     "frames_per_second": "frames of all workers per second of training",
     "learning_rate": "η at that time",
-    "skipped": "updates not applied, since their gradient was not finite",
+    "skipped": "updates not applied: gradient not finite",
     "restarts": "workers that failed and were replaced",
     "loss": "loss per step, before clipping",
     "grad_norm": "norm of the gradient of a rollout, before clipping",
-    "policy_lag": "updates by other workers during a rollout and its update",
+    "policy_lag": "updates by others during a rollout and its update",
     "entropy": "of the policy; high: its actions are nearly random",
-    "value": "mean of V, the score that the agent expects from here on",
-    "q": "mean of Q, the score that the agent expects from here on",
-    "td_error": "mean distance between Q and the value that it learns towards",
+    "value": "mean of V, the return that the agent expects",
+    "q": "mean of Q, the return that the agent expects",
+    "td_error": "mean distance between Q and its target",
 }
 
 
@@ -85,7 +86,7 @@ def _title(details: Details, document: RunDocument) -> Iterator[RenderableType]:
 def _reason(document: RunDocument, places: Sequence[str]) -> Iterator[RenderableType]:
     """Give the reason for the status, and where in the code it arose."""
     if document.reason:
-        yield from _titled("Why it ended", *_lines(document.reason, *map(escape, places)))
+        yield from _titled("Why it ended", document.reason, *map(escape, places))
 
 
 def _recovered_failures(details: Details) -> Iterator[RenderableType]:
@@ -123,13 +124,13 @@ def _provenance(document: RunDocument) -> Iterator[RenderableType]:
     commit = f"commit {made.commit[:12]}{' with uncommitted changes' if made.dirty else ''}" if made.commit else ""
     cores = f"{made.cpu}, {made.usable_cores} of {made.cores} cores" if made.cpu else ""
     compiled = "without the compiled kernels" if made.compiled is False else ""
-    yield from _titled("Made with", *_lines(*filter(None, (versions, commit, cores, compiled))))
+    yield from _titled("Made with", *filter(None, (versions, commit, cores, compiled)))
 
 
 def _metrics(details: Details) -> Iterator[RenderableType]:
     metrics = details["metrics"]
     if metrics:
-        grid = _grid("", "value", "meaning")
+        grid = _grid("metric", "value", "meaning")
         for name, value in metrics.items():
             if name not in PROGRESS_COLUMNS and not name.endswith("_us"):
                 grid.add_row(name.replace("_", " "), number(value), Text(MEANINGS.get(name, ""), "dim"))
@@ -190,13 +191,12 @@ def _titled(title: str, *body: Table | Text | str) -> Iterator[RenderableType]:
     """Yield a title, and what is below it, indented."""
     yield Text(title, "bold")
     for part in body:
-        yield part if isinstance(part, Table) else Text.assemble(" " * INDENT, part)
-
-
-def _lines(*texts: str) -> Iterator[Text]:
-    """Yield indented lines that a terminal wraps, so that a path in them can be copied."""
-    for text in texts:
-        yield Text(text, no_wrap=True, overflow="ignore")
+        if isinstance(part, Table):
+            yield part
+        elif isinstance(part, Text):  # a line of a table
+            yield Text(" " * INDENT, no_wrap=True, overflow="ignore").append(part)
+        else:
+            yield Padding(Text(part), (0, 0, 0, INDENT), expand=False)
 
 
 def _column(header: str, cells: Sequence[str | Text], rank: int, *, is_text: bool = False) -> Column:
@@ -208,6 +208,6 @@ def _grid(*header: str) -> Table:
     """Return an indented table without lines, whose last column is a text that is wrapped."""
     grid = Table(box=None, padding=(0, 0, 0, INDENT), header_style="dim", show_header=bool(header))
     for name in header:
-        is_text = name in ("", "meaning")
-        grid.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text)
+        is_text = name in ("", "metric", "meaning")
+        grid.add_column(name, justify="left" if is_text else "right", no_wrap=name not in ("", "meaning"))
     return grid

@@ -39,7 +39,7 @@ def live_view(config: RunConfig, console: Console) -> Iterator[ShowProgress]:
 
         def write(text: str) -> None:
             if is_ready(console.file):
-                console.print(text, soft_wrap=True)
+                console.print(text, highlight=False, soft_wrap=True)
 
         yield LogLines(config.log_seconds, write)
         return
