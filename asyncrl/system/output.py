@@ -55,9 +55,7 @@ class Output:
             return
         # The buffer of the stream, C libraries and later child processes then meet no error either.
         with suppress(OSError, ValueError):
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, self._stream.fileno())
-            os.close(null)
+            _send_to_null(self._stream.fileno())
 
     def __getattr__(self, name: str) -> Any:
         """Return anything else of the stream, such as its encoding."""
@@ -88,10 +86,17 @@ def _open_closed_descriptors() -> None:
         try:
             os.fstat(number)
         except OSError:
-            null = os.open(os.devnull, os.O_RDWR)
-            os.dup2(null, number)  # inherited by child processes
-            if null != number:
-                os.close(null)
+            _send_to_null(number)
+
+
+def _send_to_null(number: int) -> None:
+    """Make /dev/null of a descriptor, whether it is open or not; child processes inherit it."""
+    null = os.open(os.devnull, os.O_RDWR)
+    if null == number:
+        os.set_inheritable(number, True)
+    else:
+        os.dup2(null, number)
+        os.close(null)
 
 
 def failure() -> OSError | None:

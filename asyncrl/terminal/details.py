@@ -26,9 +26,9 @@ MEANINGS = {  # of the columns of metrics.jsonl; docs/metrics.md has more
     "skipped": "updates not applied: gradient not finite",
     "restarts": "workers that failed and were replaced",
     "loss": "loss per step, before clipping",
-    "grad_norm": "norm of the gradient of a rollout, before clipping",
-    "policy_lag": "updates by others during a rollout and its update",
-    "entropy": "of the policy; high: its actions are nearly random",
+    "grad_norm": "norm of a rollout's gradient, before clipping",
+    "policy_lag": "updates by others between pull and update",
+    "entropy": "of the policy; high: nearly random actions",
     "value": "mean of V, the return that the agent expects",
     "q": "mean of Q, the return that the agent expects",
     "td_error": "mean distance between Q and its target",
@@ -47,7 +47,7 @@ def details_page(details: Details, width: int) -> list[RenderableType]:
         _recovered_failures(details),
         _changed_settings(details, document),
         _provenance(document),
-        _metrics(details),
+        _metrics(details, room),
         _profile(details, room),
         _evaluations(details, document, room),
         _workers(details, room),
@@ -127,14 +127,16 @@ def _provenance(document: RunDocument) -> Iterator[RenderableType]:
     yield from _titled("Made with", *filter(None, (versions, commit, cores, compiled)))
 
 
-def _metrics(details: Details) -> Iterator[RenderableType]:
+def _metrics(details: Details, room: int) -> Iterator[RenderableType]:
     metrics = details["metrics"]
     if metrics:
-        grid = _grid("metric", "value", "meaning")
-        for name, value in metrics.items():
-            if name not in PROGRESS_COLUMNS and not name.endswith("_us"):
-                grid.add_row(name.replace("_", " "), number(value), Text(MEANINGS.get(name, ""), "dim"))
-        yield from _titled(f"Metrics at {count(metrics['frames'])} frames", grid)
+        names = [name for name in metrics if name not in PROGRESS_COLUMNS and not name.endswith("_us")]
+        columns = [
+            _column("metric", [name.replace("_", " ") for name in names], 0, is_text=True),
+            _column("value", [number(metrics[name]) for name in names], 1),
+            _column("meaning", [Text(MEANINGS.get(name, ""), "dim") for name in names], ESSENTIAL, is_text=True),
+        ]
+        yield from _titled(f"Metrics at {count(metrics['frames'])} frames", *lay_out(columns, room))
 
 
 def _profile(details: Details, room: int) -> Iterator[RenderableType]:
@@ -208,6 +210,5 @@ def _grid(*header: str) -> Table:
     """Return an indented table without lines, whose last column is a text that is wrapped."""
     grid = Table(box=None, padding=(0, 0, 0, INDENT), header_style="dim", show_header=bool(header))
     for name in header:
-        is_text = name in ("", "metric", "meaning")
-        grid.add_column(name, justify="left" if is_text else "right", no_wrap=name not in ("", "meaning"))
+        grid.add_column(name, justify="right" if name else "left", no_wrap=name != "")
     return grid

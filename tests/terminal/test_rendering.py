@@ -83,7 +83,7 @@ def test_the_table_of_runs_has_room_for_settings_or_does_without(tmp_path):
     summaries = summary.summaries(tmp_path, None)
     narrow, wide = (render(rendering.runs_table(summaries, width), width) for width in (80, 120))
     assert narrow.split()[:4] == ["run", "frames", "eval", "status"]
-    assert wide.split()[:6] == ["run", "env", "algo", "threads", "frames", "done"]
+    assert wide.split()[:6] == ["run", "env", "algo", "threads", "seed", "frames"]
     assert all(name in text for text in (narrow, wide))
     assert all("400k" in text and "-11" in text and "finished" in text for text in (narrow, wide))
 
