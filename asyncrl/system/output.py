@@ -1,6 +1,7 @@
 """Standard output and standard error whose loss ends no process: a reader may leave, a disk may be full."""
 
 import errno
+import io
 import os
 import select
 import stat
@@ -75,9 +76,18 @@ def guard(errors: str = "backslashreplace") -> None:
             continue
         if stream is None:  # it was closed when Python started
             stream = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
+        stream = _buffered(stream)
         with suppress(AttributeError):
             stream.reconfigure(errors=errors)
         setattr(sys, name, cast(TextIO, Output(stream)))
+
+
+def _buffered(stream: TextIO) -> TextIO:
+    """Return a stream with a buffer: without one, as with PYTHONUNBUFFERED, the rest of a partial write is lost."""
+    raw = getattr(stream, "buffer", None)
+    if not isinstance(raw, io.RawIOBase):
+        return stream
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding=stream.encoding, line_buffering=True)
 
 
 def _open_closed_descriptors() -> None:

@@ -104,6 +104,19 @@ def read_until(terminal, wanted):
     thread.join(5)
 
 
+def wait_for_exit(process):
+    """Return the exit code of a child process; fail where it does not end."""
+    ended = []
+
+    def has_ended():
+        pid, status = os.waitpid(process, os.WNOHANG)
+        ended.extend([os.waitstatus_to_exitcode(status)] * (pid == process))
+        return bool(ended)
+
+    assert wait_until(has_ended, SECONDS)
+    return ended[0]
+
+
 @pytest.mark.parametrize("ignores_hangup", [False, True])
 def test_terminal_that_is_closed_under_the_live_view_stops_the_run_by_sighup_only(faults, tmp_path, ignores_hangup):
     fault = "the terminal is closed under the live view" + ", with SIGHUP ignored" * ignores_hangup
