@@ -78,7 +78,7 @@ def guard(errors: str = "backslashreplace") -> None:
             stream = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
         stream = _buffered(stream)
         with suppress(AttributeError):
-            stream.reconfigure(errors=errors)
+            stream.reconfigure(errors=errors)  # type: ignore[attr-defined]
         setattr(sys, name, cast(TextIO, Output(stream)))
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from asyncrl.config import RunConfig
 from asyncrl.events import RECENT_EPISODES
 from asyncrl.system.output import is_ready
-from asyncrl.terminal.log_lines import LogLines, done, health, left, statistics
+from asyncrl.terminal.log_lines import LogLines, done, health, left, rate, statistics
 from asyncrl.text import NOTHING, bars, clock, count, escape, score, sparkline
 from asyncrl.training.progress import Progress, ShowProgress, WorkerView
 
@@ -88,8 +88,8 @@ def _header(config: RunConfig, progress: Progress) -> RenderableType:
 def _rates(progress: Progress) -> RenderableType:
     p = progress
     frames = Text.assemble((f"{done(p):.1%}", "bold"), f"   {count(p.frames)} of {count(p.budget)} frames")
-    rate = f"{p.frames_per_second:,.0f} frames/s   {clock(p.seconds)} so far   {left(p)} left"
-    return _edges(frames, Text(rate if left(p) else "no rate yet"))
+    times = f"{rate(p)} frames/s   {clock(p.seconds)} so far   {left(p)} left"
+    return _edges(frames, Text(times if left(p) else "no rate yet"))
 
 
 def _scores(config: RunConfig, progress: Progress) -> Iterator[RenderableType]:
@@ -159,10 +159,14 @@ def _worker(w: WorkerView) -> tuple[str, ...]:
 
 
 def _short_score(value: float | None) -> str:
-    """Return a score in at most six characters."""
-    if value is None or not 10_000 <= abs(value) < math.inf:
-        return score(value)
-    return count(value) if abs(value) < 1e12 else f"{value:.0e}".replace("e+", "e")
+    """Return a score with fewer digits where it has more than five characters."""
+    full = score(value)
+    if value is None or len(full) <= 5 or not math.isfinite(value):
+        return full
+    for unit, name, digits in ((1e9, "G", 2), (1e6, "M", 2), (1e3, "k", 2), (1.0, "", 3)):
+        if 0.995 * unit <= abs(value) < 1e12:
+            return f"{float(f'{value / unit:.{digits}g}'):g}{name}"
+    return f"{value:.0e}".replace("e+", "e")
 
 
 def _rest(workers: Sequence[WorkerView]) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ def line(progress: Progress) -> str:
     if p.phase != "training":
         parts.append(p.phase)
     if p.frames_per_second:
-        parts.append(f"{p.frames_per_second:,.0f} f/s")
+        parts.append(f"{rate(p)} f/s")
         parts += [f"{left(p)} left"] if p.phase != "done" and left(p) else []
     if p.last_score is not None:
         parts.append(f"score {score(p.mean_score)} (last {score(p.last_score)})")
@@ -68,6 +68,12 @@ def statistics(progress: Progress) -> list[tuple[str, str]]:
 def done(progress: Progress) -> float:
     """Return the part of the budget that was made, at most 1."""
     return min(progress.frames / progress.budget, 1.0)
+
+
+def rate(progress: Progress) -> str:
+    """Return the frames per second in full, or with three digits where they are many."""
+    value = progress.frames_per_second
+    return f"{value:,.0f}" if abs(value) < 1e7 else count(value)
 
 
 def left(progress: Progress) -> str:

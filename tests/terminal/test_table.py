@@ -64,7 +64,7 @@ def test_show_at_any_width_prints_whole_numbers(tmp_path, width):
         writer.append("evaluations", row | {"protocol": "a-protocol-with-a-rather-long-name"})
     text = render(details_page(summary.details(run), width), width)
     assert "…" not in text
-    assert re.search(r"9,999 +-99,999 +" + ("12,346" if width > 30 else ""), text)
+    assert re.search(r"9,999 +-99,999" + (" +12,346" if width > 30 else ""), text)
     assert IDS[-1] in text
     assert str(run) in text
 
