@@ -127,6 +127,7 @@ def resume(run: RunName = "last", frames: NewFrames = None, results: Results = D
 
 def _train(config: RunConfig, start: Callable[[ShowProgress], Path]) -> None:
     """Train with a live view, and print the outcome; exit with the code of a failure or a signal."""
+    output.forgive()
     try:
         with live.live_view(config, console()) as show:
             path = start(show)
@@ -137,4 +138,3 @@ def _train(config: RunConfig, start: Callable[[ShowProgress], Path]) -> None:
         text = f"The run was {stopped}. Continue with: asyncrl resume {stopped.run}"
         raise typer.Exit(print_error(text, stopped.code)) from None
     write(*rendering.outcome(summary.details(path)), soft_wrap=True)
-    output.forgive()

@@ -24,6 +24,7 @@ class Output:
     def __init__(self, stream: TextIO) -> None:
         """Write to a stream."""
         self.error: OSError | None = None  # the first failure that lost text which can still be read elsewhere
+        self.is_forgiven = False
         self._stream = stream
         self._is_file = _is_regular_file(stream)
 
@@ -113,14 +114,13 @@ def failure() -> OSError | None:
     """Flush both streams; return the first failure of standard output other than a reader that left."""
     sys.stdout.flush()
     sys.stderr.flush()
-    return sys.stdout.error if isinstance(sys.stdout, Output) else None
+    return None if not isinstance(sys.stdout, Output) or sys.stdout.is_forgiven else sys.stdout.error
 
 
 def forgive() -> None:
-    """Take lost output for no failure: it was only the view of a run, whose files have everything."""
+    """Take lost output, also later, for no failure: it is only the view of a run, whose files have everything."""
     if isinstance(sys.stdout, Output):
-        sys.stdout.flush()
-        sys.stdout.error = None
+        sys.stdout.is_forgiven = True
 
 
 def is_ready(file: Any) -> bool:

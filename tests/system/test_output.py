@@ -76,6 +76,18 @@ def test_output_in_a_file_without_room_keeps_the_first_error(tmp_path):
         out.flush()
 
 
+def test_failure_is_the_error_of_standard_output_unless_it_is_forgiven(tmp_path, monkeypatch):
+    with (tmp_path / "log").open("w") as file:
+        monkeypatch.setattr(sys, "stdout", file)
+        output.guard()
+        with full(10):
+            print("x" * 50)
+            assert output.failure().errno == errno.EFBIG
+            output.forgive()
+            print("x" * 50)
+            assert output.failure() is None
+
+
 def test_guard_replaces_a_missing_stream_and_leaves_a_guarded_one(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
