@@ -79,6 +79,7 @@ def test_output_in_a_file_without_room_keeps_the_first_error(tmp_path):
 def test_failure_is_the_error_of_standard_output_unless_it_is_forgiven(tmp_path, monkeypatch):
     with (tmp_path / "log").open("w") as file:
         monkeypatch.setattr(sys, "stdout", file)
+        monkeypatch.setattr(sys, "stderr", None)
         output.guard()
         with full(10):
             print("x" * 50)
