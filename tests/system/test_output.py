@@ -1,9 +1,12 @@
 import errno
 import os
 import pty
+import subprocess
 import sys
 import termios
 from contextlib import contextmanager, suppress
+
+import pytest
 
 from asyncrl.system import output
 from asyncrl.system.output import Output, is_ready
@@ -124,3 +127,15 @@ def test_terminal_is_not_ready_while_it_is_stopped():
         termios.tcflow(ours, termios.TCOON)
         assert is_ready(file)
         os.close(terminal)
+
+
+@pytest.mark.parametrize("redirect", [">&-", "<&-", "2>&-", "<&- >&- 2>&-"])
+def test_guard_opens_closed_descriptors_so_that_no_file_gets_their_numbers(tmp_path, redirect):
+    code = (
+        "from asyncrl.system import output; output.guard(); open('number', 'w').write(str(open('other', 'w').fileno()))"
+    )
+    line = f'exec {sys.executable} -c "{code}" {redirect}'
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=environment, timeout=60, check=False)
+    assert done.returncode == 0
+    assert int((tmp_path / "number").read_text()) > 2
