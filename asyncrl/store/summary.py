@@ -25,6 +25,7 @@ def summaries(root: Path, where: str | None) -> list[Summary]:
 
 def _summary(run: Path, document: RunDocument) -> Summary:
     evaluations = rows.read_rows(run, "evaluations")
+    means = [mean for row in evaluations if (mean := row["mean"]) is not None and not math.isnan(mean)]
     return {
         "id": run.name,
         "path": str(run),
@@ -32,7 +33,7 @@ def _summary(run: Path, document: RunDocument) -> Summary:
         "frames": _progress(run, document)["frames"],
         "budget": document.config.get("frames"),
         "evaluation": evaluations[-1]["mean"] if evaluations else None,
-        "best": max((row["mean"] for row in evaluations if row["mean"] is not None), default=None),
+        "best": max(means, default=None),
         "status": document.status,
         "started": document.provenance.started,
     }
