@@ -131,9 +131,7 @@ def test_terminal_is_not_ready_while_it_is_stopped():
 
 @pytest.mark.parametrize("redirect", [">&-", "<&-", "2>&-", "<&- >&- 2>&-"])
 def test_guard_opens_closed_descriptors_so_that_no_file_gets_their_numbers(tmp_path, redirect):
-    code = (
-        "from asyncrl.system import output; output.guard(); open('number', 'w').write(str(open('other', 'w').fileno()))"
-    )
+    code = "from asyncrl.system import output; output.guard(); f = open('number', 'w'); f.write(str(f.fileno()))"
     line = f'exec {sys.executable} -c "{code}" {redirect}'
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=environment, timeout=60, check=False)
