@@ -39,9 +39,12 @@ STOPS = {  # signals that end a run, and their exit codes
 
 
 class InputError(Exception):
-    """A mistake that the user can correct. Each line of its text names one mistake and its correction."""
+    """Mistakes that the user can correct; each argument names one, and its correction."""
 
     code = Exit.BAD_INPUT
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
 
 
 class RunFailed(Exception):

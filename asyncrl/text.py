@@ -1,4 +1,4 @@
-"""Short texts of numbers for tables and messages, and texts from outside made safe to store: bounded, printable."""
+"""Short texts of numbers for tables and messages, and texts from outside made safe to store and to print."""
 
 import math
 import re
@@ -7,11 +7,17 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
 NOTHING = "–"
+BARS = "▁▂▃▄▅▆▇█"
+NO_BAR = "·"  # of a value that is not finite
+JOINERS = "\u200c\u200d"  # not printable by themselves; parts of Persian words and of emoji
+LONGEST = 1_000  # characters of a text from outside
 LONGEST_NAME, LONGEST_LINE, LONGEST_TEXT = 100, 500, 6_000  # characters of an error's type, a message, a traceback
 HEAD_SHARE = 3  # a third of what is kept is the head: a traceback ends with its cause
 UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )  # not tab and newline
+# For an encoding without them; each is one character, so that columns stay aligned.
+ASCII = dict(zip(f"{NOTHING}…×·→±εµ−{BARS}", "-~x.>~eu-_.:-=+*#", strict=True))
 
 
 def count(number: float) -> str:
@@ -35,8 +41,12 @@ def clock(seconds: float) -> str:
     """Write 3,725 seconds as ``1:02:05``, and more than two days as ``3d 4h``."""
     if not math.isfinite(seconds):
         return _float_text(seconds)
+    if seconds < 0:
+        return f"-{clock(-seconds)}"
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
+    if hours >= 24_000:
+        return f"{count(hours // 24)}d"
     if hours >= 48:
         return f"{hours // 24}d {hours % 24}h"
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
@@ -51,9 +61,12 @@ def number(value: float | None) -> str:
 
 def _float_text(value: float) -> str:
     """Write ``1.23e5``, ``nan``, ``inf`` or ``-inf``."""
-    if not math.isfinite(value):
+    try:
+        mantissa, exponent = f"{value:.2e}".split("e")
+    except OverflowError:  # an integer beyond float64
+        return "inf" if value > 0 else "-inf"
+    except ValueError:
         return f"{value:f}"
-    mantissa, exponent = f"{value:.2e}".split("e")
     return f"{float(mantissa):g}e{int(exponent)}"
 
 
@@ -66,10 +79,59 @@ def score(value: float | None) -> str:
     return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:.1f}"
 
 
+def escape(text: object, keep: str = "") -> str:
+    r"""Write characters that a terminal would interpret, or not show, as ``\n`` or ``\u001b``.
+
+    These are control characters, directional marks, lone surrogates and unusual spaces. The result is still valid in a
+    string of JSON or TOML.
+
+    Args:
+        text: from outside: a name, an option, a stored text.
+        keep: characters that stay, such as a newline.
+    """
+    text = str(text)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in JOINERS or c in keep else _code(c) for c in text)
+
+
+def _code(character: str) -> str:
+    short = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(character)
+    number = ord(character)
+    return short or (f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}")
+
+
+def shorten(text: str, longest: int = LONGEST) -> str:
+    """Return the beginning of a text that is longer, with its length."""
+    return text if len(text) <= longest else f"{text[:longest]} … ({len(text):,} characters)"
+
+
+def replace_unencodable(error: UnicodeError) -> tuple[str, int]:
+    """Replace what an encoding lacks by a similar ASCII character, or by its code: an error handler of ``codecs``."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(_similar(c) or _code(c) for c in lacking), error.end
+
+
+def _similar(character: str) -> str:
+    is_braille = "\u2800" <= character <= "\u28ff"  # of a spinner
+    return "*" if is_braille else ASCII.get(character, "")
+
+
 def downsampled(values: Sequence[float], width: int) -> list[float]:
     """Return at most ``width`` values: the values themselves, or means of neighbours if there are more."""
     edges = [i * len(values) // width for i in range(width + 1)] if len(values) > width else range(len(values) + 1)
-    return [sum(values[low:high]) / (high - low) for low, high in pairwise(edges)]
+    # Each value is divided before it is added: a sum of large values may overflow.
+    return [sum(value / (high - low) for value in values[low:high]) for low, high in pairwise(edges)]
+
+
+def _heights(values: Sequence[float], most: int) -> list[int | None]:
+    """Scale values to whole numbers from 0 to ``most``, the lowest to the highest; None for one that is not finite."""
+    finite = [value for value in values if math.isfinite(value)]
+    low, high = min(finite, default=0.0) / 2, max(finite, default=0.0) / 2
+    span = (high - low) or 1.0  # of half the values: a difference of large values may overflow
+    return [round(most * ((value / 2 - low) / span)) if math.isfinite(value) else None for value in values]
 
 
 def bars(values: Sequence[float], width: int, height: int) -> list[str]:
@@ -77,21 +139,15 @@ def bars(values: Sequence[float], width: int, height: int) -> list[str]:
 
     The bar of the lowest value is an eighth of a row high; a value that is not finite has no bar.
     """
-    shown = downsampled(values, width)
-    finite = [value for value in shown if math.isfinite(value)]
-    low, high = min(finite, default=0.0), max(finite, default=0.0)
-    span = (high - low) or 1.0
-    eighths = [1 + round((8 * height - 1) * (value - low) / span) if math.isfinite(value) else 0 for value in shown]
+    heights = _heights(downsampled(values, width), 8 * height - 1)
+    eighths = [0 if eighth is None else 1 + eighth for eighth in heights]
     rows = range(height - 1, -1, -1)
-    return ["".join(" ▁▂▃▄▅▆▇█"[max(0, min(8, eighth - 8 * row))] for eighth in eighths) for row in rows]
+    return ["".join(f" {BARS}"[max(0, min(8, eighth - 8 * row))] for eighth in eighths) for row in rows]
 
 
 def sparkline(values: Sequence[float], width: int = 40) -> str:
-    """Draw the last ``width`` values as one line of bars, from the lowest to the highest."""
-    shown = values[-width:]
-    low, high = min(shown, default=0.0), max(shown, default=0.0)
-    height = (high - low) or 1.0
-    return "".join("▁▂▃▄▅▆▇█"[round(7 * (value - low) / height)] for value in shown)
+    """Draw the last ``width`` values as one line of bars; ``·`` is a value that is not finite."""
+    return "".join(NO_BAR if height is None else BARS[height] for height in _heights(values[-width:], 7))
 
 
 def printable(text: str) -> str:

@@ -206,7 +206,7 @@ def test_early_end_has_its_exit_code_and_at_most_one_line(
 
 
 def test_two_mistakes_are_two_lines(asyncrl, fake, resolved):
-    fake("train", side_effect=InputError("Too little.\nToo few."))
+    fake("train", side_effect=InputError("Too little.", "Too few."))
     assert asyncrl("run")[::2] == (2, "asyncrl: Too little.\nasyncrl: Too few.\n")
 
 

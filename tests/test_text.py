@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from asyncrl import text
@@ -47,6 +49,18 @@ def test_huge_numbers_are_written_with_an_exponent(write):
     assert write(1.234e300) == "1.23e300"
 
 
+@pytest.mark.parametrize("write", [text.count, text.clock, text.number, text.score])
+@pytest.mark.parametrize(("value", "written"), [(math.nan, "nan"), (math.inf, "inf"), (-math.inf, "-inf")])
+def test_what_is_not_a_number_is_written_by_name(write, value, written):
+    assert write(value) == written
+
+
+@pytest.mark.parametrize("write", [text.count, text.number, text.score])
+@pytest.mark.parametrize("value", [1e308, -1e308, 10**400, -(10**400), 5e-324, 1e15])
+def test_extreme_number_is_short(write, value):
+    assert len(write(value)) <= 9
+
+
 @pytest.mark.parametrize(
     ("value", "written"),
     [(-21.0, "-21"), (-20.15, "-20.1"), (1_234.5, "1,234"), (99_999.0, "99,999"), (123_456.0, "123k"), (None, "–")],
@@ -60,6 +74,8 @@ def test_a_sparkline_spans_its_values_and_shows_the_last_ones():
     assert text.sparkline([5, 5]) == "▁▁"
     assert text.sparkline([]) == ""
     assert text.sparkline([100, 1, 2, 3], width=3) == "▁▅█"
+    assert text.sparkline([0, math.nan, 1, math.inf, -math.inf]) == "▁·█··"
+    assert text.sparkline([-1e308, 0, 1e308]) == "▁▅█"
 
 
 def test_bars_span_their_values_from_an_eighth_of_a_row_to_all_rows():

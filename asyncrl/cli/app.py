@@ -3,6 +3,7 @@
 Modules that import torch are imported inside the commands that need them, so that ``--help`` and ``ls`` stay quick.
 """
 
+import codecs
 import signal
 import sys
 import warnings
@@ -15,6 +16,9 @@ from asyncrl.cli import doctor, mistakes, play, report, runs, sweep, train
 from asyncrl.cli.options import print_error
 from asyncrl.errors import UNWRITABLE, Exit, InputError
 from asyncrl.store import provenance
+from asyncrl.system import output
+from asyncrl.terminal.console import ignore_absurd_sizes
+from asyncrl.text import replace_unencodable
 
 app = typer.Typer(
     name="asyncrl",
@@ -33,15 +37,15 @@ for group in (train.commands, sweep.commands, play.commands, runs.commands, repo
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit; an error of the user prints one line and sets the exit code."""
-    # A terminal without Unicode prints question marks.
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    codecs.register_error("asyncrl", replace_unencodable)
+    output.guard(errors="asyncrl")
+    ignore_absurd_sizes()
     warnings.showwarning = _print_warning
     _set_signal_handlers()
     try:
         code = app(arguments, prog_name="asyncrl", standalone_mode=False) or 0
     except InputError as error:
-        code = print_error(str(error), error.code)
+        code = [print_error(str(mistake), error.code) for mistake in error.args][-1]
     except typer.TyperException as error:  # an unknown option or command, or a bad value
         code = print_error(mistakes.explain(error), Exit.BAD_INPUT)
     except OSError as error:
@@ -49,7 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         file = f" {error.filename}" if error.filename else ""
         code = print_error(f"Cannot write{file}: {error.strerror}.", Exit.DISK_FULL)
-    _flush()
+    lost = output.failure()
+    if lost is not None and not code:
+        code = print_error(f"Cannot write: {lost.strerror}.", Exit.DISK_FULL)
     sys.exit(code)
 
 
@@ -61,15 +67,6 @@ def _set_signal_handlers() -> None:
     # A scheduler may send SIGUSR1 as a warning before it ends the job.
     if signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL:
         signal.signal(signal.SIGUSR1, lambda *_: sys.exit(Exit.WARNED))
-
-
-def _flush() -> None:
-    """Flush the output, and drop what cannot be written, as to a full disk: Python would exit with code 120."""
-    for name in ("stdout", "stderr"):
-        try:
-            getattr(sys, name).flush()
-        except OSError:
-            setattr(sys, name, None)
 
 
 def _print_warning(message: Warning | str, *place: Any, **more: Any) -> None:

@@ -1,9 +1,8 @@
 """Option types that several commands share, and how commands print errors and JSON."""
 
 import json
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ import typer
 
 from asyncrl.errors import InputError
 from asyncrl.store.atomic import plain
-from asyncrl.text import bounded
+from asyncrl.terminal.console import write_error, write_lines
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="An id, the beginning of an id, a path, or 'last'.")]
 RunNames = Annotated[
@@ -36,16 +35,15 @@ DEFAULT_RESULTS = Path("results")
 
 
 def print_error(text: str, code: int) -> int:
-    """Print each line of a text to stderr, and return the exit code."""
-    with suppress(OSError):  # stderr is a file on a full disk
-        for line in bounded(text).splitlines():
-            print(f"asyncrl: {line}", file=sys.stderr)
+    """Print a text as one line to standard error, and return the exit code."""
+    write_error(text)
     return code
 
 
 def print_json(value: Any) -> None:
     """Print a value as strict JSON, with numbers that are not finite as in the rows of a run."""
-    print(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+    # In ASCII: no encoding lacks it, and control characters are escaped.
+    write_lines(json.dumps(plain(value), indent=2, allow_nan=False))
 
 
 @contextmanager

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from asyncrl.cli.options import DEFAULT_RESULTS, AsJson, CheckpointName, Results, RunName, print_json
 from asyncrl.setting_types import MAX_SEED
 from asyncrl.store import runs
 from asyncrl.terminal import rendering
+from asyncrl.terminal.console import waiting, write
 
 commands = typer.Typer()
 
@@ -25,14 +25,14 @@ def evaluate(
 ) -> None:
     """Evaluate a checkpoint of a run, without learning, and add the scores to the run."""
     path = runs.find(results, run)
-    with Console(stderr=True).status(f"Playing {episodes} episodes of {path.name}"):
+    with waiting(f"Playing {episodes} episodes of {path.name}"):
         from asyncrl import experiment
 
         row = experiment.evaluate(path, which, episodes, seed)
     if as_json:
         print_json(row)
     else:
-        print(rendering.evaluation_text(row))
+        write(rendering.evaluation_text(row), soft_wrap=True)
 
 
 @commands.command(epilog="Example: asyncrl record last --checkpoint best --out pong.gif --max-seconds 60")
@@ -49,8 +49,8 @@ def record(
     """Make a video of a run's agent."""
     path = runs.find(results, run)
     file = out or path / f"{which}.mp4"
-    with Console(stderr=True).status(f"Recording {path.name}"):
+    with waiting(f"Recording {path.name}"):
         from asyncrl import video
 
         scores = video.record(path, which, file, episodes, max_seconds)
-    print(rendering.video_text(file, scores))
+    write(rendering.video_text(file, scores), soft_wrap=True)

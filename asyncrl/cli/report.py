@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from asyncrl.cli.options import DEFAULT_RESULTS, Compare, Results, RunNames, Where, requires_extra
 from asyncrl.system import machine
 from asyncrl.terminal import rendering
+from asyncrl.terminal.console import console, waiting, write
 
 commands = typer.Typer()
 
@@ -38,15 +38,14 @@ def report(
         from asyncrl.report import gather as reporting
     selection = Selection(results, tuple(names or ()), where, tuple(compare or ()))
     request = reporting.Request(selection, out or results / "report", tuple(reference or ()), unfinished)
-    with Console(stderr=True).status("Reading runs"):
+    with waiting("Reading runs"):
         found = reporting.gather(request)
-    with Console(stderr=True).status("Plotting"):
+    with waiting("Plotting"):
         # The plotting libraries are slow to import, so mistakes are reported before.
         with requires_extra("analysis"):
             from asyncrl.report import publish
         page = publish.publish(found, machine.cores())
-    console = Console()
-    console.print(rendering.report(reporting.terminal_rows(found), found.notes, page, console.width), highlight=False)
+    write(*rendering.report(reporting.terminal_rows(found), found.notes, page, console().width), soft_wrap=True)
 
 
 @commands.command(epilog="Example: asyncrl export --where env=pong --format csv --out pong/")
@@ -64,4 +63,4 @@ def export(
         from asyncrl.analysis.selection import Selection
     selection = Selection(results, tuple(names or ()), where, tuple(compare or ()))
     for file, rows in exporting.export(selection, out, form):
-        print(f"{file}  {rows:,} rows")
+        write(f"{file}  {rows:,} rows", soft_wrap=True)

@@ -1,12 +1,12 @@
 """The commands that print what is stored of runs: ``asyncrl ls`` and ``asyncrl show``."""
 
 import typer
-from rich.console import Console
 
 from asyncrl.cli.options import DEFAULT_RESULTS, AsJson, Results, RunName, Where, print_json
 from asyncrl.store import runs, summary
 from asyncrl.store.query import no_runs_text
 from asyncrl.terminal import details, rendering
+from asyncrl.terminal.console import console, write
 
 commands = typer.Typer()
 
@@ -14,14 +14,14 @@ commands = typer.Typer()
 @commands.command("ls", epilog="Example: asyncrl ls --where 'algo=a3c and threads>=4'")
 def list_runs(where: Where = None, results: Results = DEFAULT_RESULTS, as_json: AsJson = False) -> None:
     """List runs, the last started first."""
-    found, console = summary.summaries(results, where), Console()
+    found = summary.summaries(results, where)
     if as_json:
         print_json(found)
     elif found:
-        console.print(rendering.runs_table(found, console.width))
-        console.print(rendering.damage_text(found), highlight=False, soft_wrap=True, end="")
+        write(*rendering.runs_table(found, console().width), soft_wrap=True)
+        write(*rendering.damage_lines(found), soft_wrap=True)
     else:
-        console.print(no_runs_text(results, where))
+        write(no_runs_text(results, where), soft_wrap=True)
 
 
 @commands.command(epilog="Example: asyncrl show last")
@@ -31,4 +31,4 @@ def show(run: RunName = "last", results: Results = DEFAULT_RESULTS, as_json: AsJ
     if as_json:
         print_json(found)
     else:
-        Console().print(details.details_page(found), highlight=False)
+        write(*details.details_page(found, console().width))

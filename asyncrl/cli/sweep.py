@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from asyncrl import config as configuration
 from asyncrl.cli.options import DEFAULT_RESULTS, AsJson, Results, print_json
@@ -18,6 +17,7 @@ from asyncrl.errors import InputError
 from asyncrl.store import runs
 from asyncrl.store.document import read_document
 from asyncrl.system.child_process import end_with_parent
+from asyncrl.terminal.console import console, write
 
 if TYPE_CHECKING:
     from asyncrl.sweep.run import Request
@@ -72,7 +72,7 @@ def sweep(
         else:
             from asyncrl.terminal import sweeps as views
 
-            Console().print(views.preview(plan))
+            write(views.preview(plan))
         return
     execute(request, jobs, fail_fast, confirm)
 
@@ -82,10 +82,9 @@ def execute(request: "Request", jobs: int | None, fail_fast: bool, confirm: int 
     from asyncrl.sweep import run
     from asyncrl.terminal import sweeps as views
 
-    console = Console()
-    with views.overview(console, request.root.name) as show:
+    with views.overview(console(), request.root.name) as show:
         outcome = run.run(request, show, run.Options(jobs, fail_fast, confirm))
-    console.print(views.outcome(outcome, request.root), highlight=False, soft_wrap=True)
+    write(*views.outcome(outcome, request.root), soft_wrap=True)
     if outcome.code:
         raise typer.Exit(int(outcome.code))
 

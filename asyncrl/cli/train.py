@@ -1,12 +1,10 @@
 """The commands that train: ``asyncrl run`` and ``asyncrl resume``."""
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from asyncrl import config as configuration
 from asyncrl.cli.options import DEFAULT_RESULTS, Results, RunName, print_error, print_json
@@ -14,7 +12,9 @@ from asyncrl.config import ALGOS, NETWORKS, PRESETS, RunConfig
 from asyncrl.errors import InputError, RunFailed, Stopped
 from asyncrl.store import runs, summary
 from asyncrl.store.settings import config_of
+from asyncrl.system import output
 from asyncrl.terminal import live, rendering
+from asyncrl.terminal.console import console, write, write_lines
 from asyncrl.training.progress import ShowProgress
 
 commands = typer.Typer()
@@ -119,7 +119,7 @@ def run(
     elif as_json:
         print_json(printed.model_dump(mode="json"))
     else:
-        print(configuration.to_toml(printed))
+        write_lines(configuration.to_toml(printed))
 
 
 @commands.command(epilog="Example: asyncrl resume last --frames 20M")
@@ -148,9 +148,9 @@ def _train_seeds(
 
 def train(config: RunConfig, start: Callable[[ShowProgress], Path]) -> None:
     """Train with a live view, and print the outcome; exit with the code of a failure or a signal."""
-    console = Console()
+    output.forgive()
     try:
-        with live.live_view(config, console) as show:
+        with live.live_view(config, console()) as show:
             path = start(show)
     except RunFailed as failed:
         text = f"The run failed: {failed.reason}. See: asyncrl show {failed.run}"
@@ -158,5 +158,4 @@ def train(config: RunConfig, start: Callable[[ShowProgress], Path]) -> None:
     except Stopped as stopped:
         text = f"The run was {stopped}. Continue with: asyncrl resume {stopped.run}"
         raise typer.Exit(print_error(text, stopped.code)) from None
-    with suppress(OSError):
-        console.print(rendering.outcome(summary.details(path)), highlight=False, soft_wrap=True)
+    write(*rendering.outcome(summary.details(path)), soft_wrap=True)

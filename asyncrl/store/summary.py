@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from asyncrl import floats
-from asyncrl.config import RunConfig, flatten
+from asyncrl import floats, presets
+from asyncrl.config import PRESETS, build, flatten
 from asyncrl.errors import InputError
 from asyncrl.events import RECENT_EPISODES
 from asyncrl.store import query, rows, runs
@@ -33,6 +33,7 @@ def _summary(run: Path, document: RunDocument) -> Summary:
         # The run was removed or damaged in this moment.
         except InputError as error:
             document = RunDocument(status=Status.DAMAGED, reason=str(error))
+    means = [row["mean"] for row in evaluations if not math.isnan(row["mean"])]
     return {
         "id": run.name,
         "path": str(run),
@@ -40,6 +41,7 @@ def _summary(run: Path, document: RunDocument) -> Summary:
         "frames": progress["frames"],
         "budget": document.config.get("frames"),
         "evaluation": evaluations[-1]["mean"] if evaluations else None,
+        "best": max(means, default=None),
         "status": document.status,
         "reason": document.reason,
         "started": document.provenance.started,
@@ -61,7 +63,7 @@ def details(run: Path) -> Details:
         **fields,
         **_progress(run, document),
         "started": document.provenance.started,
-        "changed": changed(document.config),
+        "changed": changed(document.config, document.protocol),
         "metrics": metrics[-1] if metrics else None,
         "profile": _profile(metrics),
         "evaluations": found["evaluations"].rows,
@@ -86,11 +88,27 @@ def _profile(metrics: list[Row]) -> dict[str, float]:
     return {phase: total / steps for phase, total in totals.items() if steps}
 
 
-def changed(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the settings that differ from the defaults, by dotted name: ``{"t_max": {"value": …, "default": …}}``."""
-    defaults, actual = flatten(RunConfig().model_dump(mode="json")), flatten(config)
-    different = {name: value for name, value in actual.items() if value != defaults.get(name)}
-    return {name: {"value": value, "default": defaults.get(name)} for name, value in different.items()}
+def changed(config: Mapping[str, Any], protocol: str | None = None) -> dict[str, dict[str, Any]]:
+    """Return the settings that the user set, by dotted name: ``{"t_max": {"value": …, "default": …}}``.
+
+    They are those that differ from the defaults with the run's preset. run.json does not name the kind of environment
+    for which the preset was read; it is the one that leaves the fewest differences.
+    """
+    actual = flatten(config)
+    kinds = ("atari",) if (protocol or "").startswith("atari") else ("vector", "continuous", "atari")
+    found = []
+    for kind in kinds:
+        defaults = _defaults(config, kind)
+        different = {name: value for name, value in actual.items() if value != defaults.get(name)}
+        found.append({name: {"value": value, "default": defaults.get(name)} for name, value in different.items()})
+    return min(found, key=len)
+
+
+def _defaults(config: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """Return the settings of a run for which the user set nothing but its preset and its method."""
+    name, algo = str(config.get("preset", "paper")), str(config.get("algo"))
+    preset = presets.preset(name, kind, algo) if name in PRESETS else {}
+    return flatten(build(preset).model_dump(mode="json"))
 
 
 def _progress(run: Path, document: RunDocument) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from multiprocessing import parent_process, resource_tracker
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
+from asyncrl.system import output
+
 PR_SET_PDEATHSIG = 1
 
 Call = tuple[Callable[..., None], tuple[Any, ...]]
@@ -62,9 +64,13 @@ def end_with_parent(parent: int, number: signal.Signals) -> None:
 
 
 def run_deferred(call: DeferredCall) -> None:
-    """Have this process end when its parent dies, and make the call."""
+    """Have this process end when its parent dies, and make the call.
+
+    An environment that prints does not fail where the reader of its output has left.
+    """
     parent = parent_process()
     if parent is not None and parent.pid is not None:
         end_with_parent(parent.pid, signal.SIGKILL)
+    output.guard()
     target, args = call.load()
     target(*args)

@@ -1,9 +1,8 @@
 """The progress of a run: a live view on a terminal; plain lines in a log."""
 
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -14,7 +13,9 @@ from rich.text import Text
 
 from asyncrl.config import RunConfig
 from asyncrl.events import RECENT_EPISODES
-from asyncrl.text import NOTHING, bars, clock, count, number, score, sparkline
+from asyncrl.system.output import is_ready
+from asyncrl.terminal.log_lines import LogLines, done, health, left, rate, statistics
+from asyncrl.text import NOTHING, bars, clock, count, escape, score, sparkline
 from asyncrl.training.progress import Progress, ShowProgress, WorkerView
 
 WIDTH = 78  # columns of the view, also on wider terminals
@@ -23,21 +24,21 @@ SHOWN = 2 * COLUMN  # workers; the last row is a total of all others
 ROWS = 22  # of text; with its margin the view fits into 24 rows
 CURVE_ROWS = 6  # at most, of the curve of scores
 AXIS = 9  # columns of the scale beside the curve
-STATISTICS = ("loss", "entropy", "q", "value", "grad_norm", "policy_lag")  # shown first, in this order
-SHORT = {"grad_norm": "grad", "policy_lag": "lag"}
-LONGEST = 60.0  # seconds between plain lines, at most
 PHASES = {"training": "green", "evaluating": "cyan", "saving": "yellow", "done": "bold green"}
 BLANK = Text("")
+WORKER_COLUMNS = (("worker", 6), ("steps/s", 8), ("ep.", 6), ("last", 6), ("mean", 6), ("ε", 5))  # and their widths
 
 
 @contextmanager
 def live_view(config: RunConfig, console: Console) -> Iterator[ShowProgress]:
-    """Yield a function that shows the progress of one run, and restore the terminal afterwards."""
+    """Yield a function that shows the progress of one run, and restore the terminal afterwards.
+
+    A view is left out where it would block: the reader of a pipe may be slow, or Ctrl-S may have stopped the terminal.
+    """
     if not (console.is_interactive and console.file.isatty()):
 
         def write(text: str) -> None:
-            # Training continues where the log is on a full disk.
-            with suppress(OSError):
+            if is_ready(console.file):
                 console.print(text, highlight=False, soft_wrap=True)
 
         yield LogLines(config.log_seconds, write)
@@ -45,9 +46,10 @@ def live_view(config: RunConfig, console: Console) -> Iterator[ShowProgress]:
     screen = Live(console=console, auto_refresh=False)
 
     def show(progress: Progress) -> None:
-        # The screen starts with the first progress: by then signals are handled, so that the cursor is restored.
-        screen.start()
-        screen.update(view(config, progress), refresh=True)
+        if is_ready(console.file):
+            # The screen starts with the first progress: by then signals are handled, so that the cursor is restored.
+            screen.start()
+            screen.update(view(config, progress), refresh=True)
 
     try:
         yield show
@@ -55,46 +57,9 @@ def live_view(config: RunConfig, console: Console) -> Iterator[ShowProgress]:
         screen.stop()
 
 
-class LogLines:
-    """One line per interval, which grows with the run up to a minute; evaluations and the end are written at once."""
-
-    def __init__(self, seconds: float, write: Callable[[str], None], now: Callable[[], float] = time.monotonic) -> None:
-        """Write lines of text at least ``seconds`` apart, by the clock ``now``."""
-        self._seconds, self._write, self._now = seconds, write, now
-        self._start = self._due = now()
-        self._written: tuple[int, bool] | None = None
-
-    def __call__(self, progress: Progress) -> None:
-        """Write a line if one is due."""
-        now, state = self._now(), (len(progress.evaluations), progress.phase == "done")
-        if state == self._written and (now < self._due or progress.phase == "starting"):
-            return
-        self._written = state
-        self._due = now + max(self._seconds, min((now - self._start) / 20, LONGEST))
-        self._write(line(progress))
-
-
-def line(progress: Progress) -> str:
-    """Return the progress as one line, for logs."""
-    p = progress
-    parts = [f"{_done(p):5.1%}", f"{count(p.frames)}/{count(p.budget)} frames"]
-    if p.phase != "training":
-        parts.append(p.phase)
-    if p.frames_per_second:
-        parts.append(f"{p.frames_per_second:,.0f} f/s")
-        parts += [f"{_left(p)} left"] if p.phase != "done" else []
-    if p.last_score is not None:
-        parts.append(f"score {score(p.mean_score)} (last {score(p.last_score)})")
-    parts += [f"{name} {value}" for name, value in _statistics(p)]
-    if p.evaluations:
-        parts.append(f"eval {score(p.evaluations[-1][1])}")
-    parts += _health(p)
-    return "  ".join(parts)
-
-
 def view(config: RunConfig, progress: Progress) -> RenderableType:
     """Return the whole live view, within 80 columns and 24 rows."""
-    scores, shown = list(_scores(progress)), min(len(progress.workers), COLUMN)
+    scores, shown = list(_scores(config, progress)), min(len(progress.workers), COLUMN)
     # Header, bar, rates, the header of the table, and three blank rows.
     taken = 7 + len(scores) + shown
     curve = list(_curve(progress.scores, min(CURVE_ROWS, ROWS - taken - 1)))
@@ -113,7 +78,7 @@ def view(config: RunConfig, progress: Progress) -> RenderableType:
 
 
 def _header(config: RunConfig, progress: Progress) -> RenderableType:
-    title = Text.assemble((config.algo, "bold"), " on ", (config.env, "bold"))
+    title = Text.assemble((config.algo, "bold"), " on ", (escape(config.env), "bold"))
     threads = "1 thread" if config.threads == 1 else f"{config.threads} threads"
     batch = f" × {config.envs_per_thread} envs" if config.envs_per_thread > 1 else ""
     title.append(f"   {threads}{batch} · {config.network} · seed {config.seed}", "dim")
@@ -122,30 +87,34 @@ def _header(config: RunConfig, progress: Progress) -> RenderableType:
 
 def _rates(progress: Progress) -> RenderableType:
     p = progress
-    frames = Text.assemble((f"{_done(p):.1%}", "bold"), f"   {count(p.frames)} of {count(p.budget)} frames")
-    return _edges(frames, Text(f"{p.frames_per_second:,.0f} frames/s   {clock(p.seconds)} so far   {_left(p)} left"))
+    frames = Text.assemble((f"{done(p):.1%}", "bold"), f"   {count(p.frames)} of {count(p.budget)} frames")
+    times = f"{rate(p)} frames/s   {clock(p.seconds)} so far   {left(p)} left"
+    return _edges(frames, Text(times if left(p) else "no rate yet"))
 
 
-def _scores(progress: Progress) -> Iterator[RenderableType]:
+def _scores(config: RunConfig, progress: Progress) -> Iterator[RenderableType]:
     p = progress
-    episodes = _labelled("episodes", score(p.mean_score))
-    episodes.append(f" mean of the last {min(p.episodes, RECENT_EPISODES)}" if p.episodes else " none finished yet")
+    episodes = _labelled("episodes", score(p.mean_score) if p.episodes else "")
+    episodes.append(f" mean of the last {min(p.episodes, RECENT_EPISODES)}" if p.episodes else "none finished yet")
     episodes.append(f"   {score(p.last_score)} last   {count(p.episodes)} in total" if p.episodes else "")
     yield episodes
     means = [mean for _, mean, _ in p.evaluations]
-    evaluations = _labelled("eval", score(means[-1] if means else None))
+    none = "none made yet" if config.evaluation.episodes else "switched off: evaluation.episodes is 0"
+    evaluations = _labelled("eval", score(means[-1]) if means else "")
+    evaluations.append("" if means else none)
     if means:
         evaluations.append(f" ± {score(p.evaluations[-1][2])} at {count(p.evaluations[-1][0])}   ")
-        evaluations.append(f"{score(max(means))} best   ").append(sparkline(means, 24), "cyan")
+        best = max((mean for mean in means if math.isfinite(mean)), default=math.nan)
+        evaluations.append(f"{score(best)} best   ").append(sparkline(means, 24), "cyan")
     yield evaluations
-    statistics = (Text.assemble((f"{name} ", "dim"), value) for name, value in _statistics(p))
-    update = Text.assemble(("update   ", "dim"), Text("  ").join(statistics))
+    values = (Text.assemble((f"{name} ", "dim"), value) for name, value in statistics(p))
+    update = Text.assemble(("update   ", "dim"), Text("  ").join(values))
     update.truncate(WIDTH, overflow="ellipsis")
     yield update
-    if problems := _health(p):
-        health = Text.assemble(("health   ", "dim"), (", ".join(problems), "yellow"))
-        health.truncate(WIDTH, overflow="ellipsis")
-        yield health
+    if problems := health(p):
+        line = Text.assemble(("health   ", "dim"), (", ".join(problems), "yellow"))
+        line.truncate(WIDTH, overflow="ellipsis")
+        yield line
 
 
 def _curve(scores: Sequence[float], height: int) -> Iterator[RenderableType]:
@@ -159,15 +128,6 @@ def _curve(scores: Sequence[float], height: int) -> Iterator[RenderableType]:
         yield Text.assemble((f"{label:>{AXIS - 2}}  ", "dim"), (row, "green"))
 
 
-def _health(progress: Progress) -> list[str]:
-    """Return counts of recovered problems, and the reason why the run cannot be saved at present."""
-    p = progress
-    problems = [f"{count(p.restarts)} worker{'s' * (p.restarts > 1)} replaced"] if p.restarts else []
-    problems += [f"{count(p.skipped)} update{'s' * (p.skipped > 1)} skipped"] if p.skipped else []
-    problems += [f"{count(p.lost)} row{'s' * (p.lost > 1)} lost"] if p.lost else []
-    return problems + ([f"cannot save: {p.store_problem}"] if p.store_problem else [])
-
-
 def _labelled(label: str, value: str) -> Text:
     return Text.assemble((f"{label:9}", "dim"), (value, "bold"))
 
@@ -177,53 +137,48 @@ def _workers(workers: Sequence[WorkerView]) -> Iterator[RenderableType]:
     rows = [_worker(worker) for worker in workers]
     if len(rows) > SHOWN:
         rows = [*rows[: SHOWN - 1], _rest(workers[SHOWN - 1 :])]
+    has_epsilon = any(worker.epsilon is not None for worker in workers)  # policy methods have none
+    columns = WORKER_COLUMNS if has_epsilon else WORKER_COLUMNS[:-1]
     halves = [half for half in (rows[:COLUMN], rows[COLUMN:]) if half]
-    yield _row(*map(_column, halves), gap=4)
+    yield _row(*(_column(half, columns) for half in halves), gap=4)
 
 
-def _column(rows: Sequence[Sequence[str]]) -> Table:
+def _column(rows: Sequence[Sequence[str]], columns: Sequence[tuple[str, int]]) -> Table:
     table = Table(box=None, padding=0, header_style="dim")
-    for name, width in (("worker", 6), ("steps/s", 8), ("ep.", 6), ("last", 6), ("mean", 6), ("ε", 5)):
+    for name, width in columns:
         table.add_column(name, justify="right", width=width, no_wrap=True)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*row[: len(columns)])
     return table
 
 
 def _worker(w: WorkerView) -> tuple[str, ...]:
     epsilon = NOTHING if w.epsilon is None else f"{w.epsilon:.2f}"
-    rate = f"{w.steps_per_second:,.0f}"
-    return str(w.worker), rate, count(w.episodes), score(w.last_score), score(w.mean_score), epsilon
+    scores = _short_score(w.last_score), _short_score(w.mean_score)
+    return str(w.worker), count(w.steps_per_second), count(w.episodes), *scores, epsilon
+
+
+def _short_score(value: float | None) -> str:
+    """Return a score with fewer digits where it has more than five characters."""
+    full = score(value)
+    if value is None or len(full) <= 5 or not math.isfinite(value):
+        return full
+    for unit, name, digits in ((1e9, "G", 2), (1e6, "M", 2), (1e3, "k", 2), (1.0, "", 3)):
+        if 0.995 * unit <= abs(value) < 1e12:
+            return f"{float(f'{value / unit:.{digits}g}'):g}{name}"
+    return f"{value:.0e}".replace("e+", "e")
 
 
 def _rest(workers: Sequence[WorkerView]) -> tuple[str, ...]:
     means = [w.mean_score for w in workers if w.mean_score is not None]
     rate = sum(w.steps_per_second for w in workers)
     mean = sum(means) / len(means) if means else None
-    return f"+{len(workers)}", f"{rate:,.0f}", count(sum(w.episodes for w in workers)), "", score(mean), ""
+    return f"+{len(workers)}", count(rate), count(sum(w.episodes for w in workers)), "", _short_score(mean), ""
 
 
-def _statistics(progress: Progress) -> list[tuple[str, str]]:
-    """Return the learning rate and the statistics of the last interval, the most important first."""
-    known = [name for name in STATISTICS if name in progress.statistics]
-    names = known + [name for name in progress.statistics if name not in STATISTICS]
-    shown = [(SHORT.get(name, name).replace("_", " "), number(progress.statistics[name])) for name in names]
-    return [("lr", number(progress.learning_rate)), *shown]
-
-
-def _done(progress: Progress) -> float:
-    return min(progress.frames / progress.budget, 1.0)
-
-
-def _left(progress: Progress) -> str:
-    if not progress.frames_per_second:
-        return NOTHING
-    return clock(max(progress.budget - progress.frames, 0) / progress.frames_per_second)
-
-
-def _edges(left: Text, right: Text) -> Table:
-    left.truncate(WIDTH - len(right) - 2, overflow="ellipsis")
-    return _row(left, Text(" " * (WIDTH - len(left) - len(right))), right)
+def _edges(start: Text, end: Text) -> Table:
+    start.truncate(WIDTH - end.cell_len - 2, overflow="ellipsis")
+    return _row(start, Text(" " * (WIDTH - start.cell_len - end.cell_len)), end)
 
 
 def _row(*cells: RenderableType, gap: int = 0) -> Table:

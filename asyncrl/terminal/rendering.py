@@ -1,19 +1,22 @@
 """Tables and sentences about runs, in 80 columns where possible."""
 
-from collections.abc import Mapping, Sequence
+import math
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.console import RenderableType
 from rich.text import Text
 
 from asyncrl.events import RECENT_EPISODES
 from asyncrl.floats import is_finite
 from asyncrl.store.document import RunDocument, Status
 from asyncrl.store.summary import Details, Summary
-from asyncrl.text import NOTHING, clock, count, score, sparkline
+from asyncrl.terminal.console import ENDLESS, escaped
+from asyncrl.terminal.table import Column, lay_out
+from asyncrl.text import clock, count, escape, one_line, score, sparkline, NOTHING
 
 STYLES: dict[str, str] = {
     Status.RUNNING: "cyan",
@@ -22,37 +25,68 @@ STYLES: dict[str, str] = {
     **dict.fromkeys((Status.FAILED, Status.CRASHED, Status.DAMAGED), "red"),
 }
 SHOWN_RUNS = 40  # of a report
-REPORT_HEADERS = {"task": "game, protocol", "label": "method", "id": "run"}
-WIDE = 112  # columns, from which a table shows the settings, too
+ESSENTIAL = 4  # columns of a table that it has at any width: those of the lowest ranks
 
 Row = Mapping[str, Any]
 
 
-def runs_table(summaries: Sequence[Summary], width: int) -> RenderableType:
-    """Lay out summaries of runs; a narrow table leaves the settings out, since most ids contain them."""
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("run", no_wrap=True)
-    settings = ("env", "algo", "threads") if width >= WIDE else ()
-    for name in (*settings, "frames", "eval"):
-        table.add_column(name, justify="left" if name in ("env", "algo") else "right", no_wrap=True)
-    table.add_column("status", no_wrap=True)
-    table.add_column("age", justify="right", no_wrap=True)
-    for run in summaries:
-        values = (str(run[name] or NOTHING) for name in settings)
-        numbers = (count(run["frames"]), score(run["evaluation"]))
-        table.add_row(run["id"], *values, *numbers, status_text(run["status"]), _age(run["started"]))
-    return table
+def runs_table(summaries: Sequence[Summary], width: int) -> list[Text]:
+    """Lay out summaries of runs; a narrow table leaves settings out, since most ids contain them."""
+    runs = [escaped(run) for run in summaries]
+
+    def column(name: str, cell: Callable[[Row], object], rank: int, *, right: bool = False) -> Column:
+        cells = [value if isinstance(value := cell(run), Text) else Text(str(value)) for run in runs]
+        return Column(name, cells, rank, is_essential=rank < ESSENTIAL, is_right=right)
+
+    def setting(name: str) -> Callable[[Row], object]:
+        return lambda run: NOTHING if run[name] is None else run[name]
+
+    columns = [
+        column("run", lambda run: run["id"], 0),
+        column("env", setting("env"), 6),
+        column("algo", setting("algo"), 7),
+        column("threads", setting("threads"), 8, right=True),
+        column("seed", setting("seed"), 10, right=True),
+        column("frames", _frames, 3, right=True),
+        column("done", _done, 5, right=True),
+        column("eval", lambda run: score(run["evaluation"]), 2, right=True),
+        column("best", lambda run: score(run["best"]), 9, right=True),
+        column("status", lambda run: status_text(run["status"]), 1),
+        column("age", lambda run: _age(run["started"]), 4, right=True),
+    ]
+    lines = lay_out(columns, width)
+    return lines if width >= ENDLESS else [*lines, *_explanations(runs)]
 
 
-def damage_text(summaries: Sequence[Summary]) -> Text:
-    """Return a line for each damaged run, with the reason; an empty text if there is none."""
+def damage_lines(summaries: Sequence[Summary]) -> list[Text]:
+    """Return a line for each damaged run, with the reason."""
     damaged = [run for run in summaries if run["status"] == Status.DAMAGED]
-    return Text("".join(f"{run['id']}: {' '.join(str(run['reason']).split())}\n" for run in damaged), "red")
+    return [Text(f"{run['id']}: {one_line(str(run['reason']))}", "red", no_wrap=True) for run in damaged]
 
 
-def outcome(details: Details) -> RenderableType:
+def _frames(run: Row) -> str:
+    return NOTHING if run["status"] == Status.DAMAGED else count(run["frames"] or 0)
+
+
+def _done(run: Row) -> str:
+    frames, budget = run["frames"] or 0, run["budget"] or 0
+    return f"{int(100 * min(frames / budget, 1.0))}%" if budget > 0 else NOTHING
+
+
+def _explanations(runs: Sequence[Row]) -> Iterator[Text]:
+    """Say what a dash means, and how to go on; scripts that read the table from a pipe get none of this."""
+    statuses = {run["status"] for run in runs}
+    if any(run["evaluation"] is None and run["status"] != Status.DAMAGED for run in runs):
+        yield Text(f"{NOTHING} under eval: no evaluation has ended", "dim")
+    if Status.CRASHED in statuses:
+        yield Text("crashed: its process is gone; asyncrl resume RUN continues it", "dim")
+    if Status.DAMAGED in statuses:
+        yield Text("damaged: its files cannot be read:", "dim")
+
+
+def outcome(details: Details) -> list[RenderableType]:
     """Return the end of ``asyncrl run``: the scores, the run's directory, and the next commands."""
-    path, rows, learning = details["path"], details["evaluations"], details["learning"]
+    path, rows, learning = shlex.quote(details["path"]), details["evaluations"], details["learning"]
     document = RunDocument.model_validate(details)
     lines = [f"{progress_text(document)} in {clock(document.seconds)}. The run is in {path}"]
     if rows:
@@ -66,9 +100,9 @@ def outcome(details: Details) -> RenderableType:
         f"asyncrl resume {path} {more}": "continue training",
     }
     width = max(map(len, commands))
-    steps = (Text.assemble(f"  {command:{width}}  ", (what, "dim")) for command, what in commands.items())
-    trend = [Text(_learning(learning))] if learning else []
-    return Group(*map(Text, lines), Text("Next:"), *steps, *trend)
+    steps = (Text.assemble(f"  {escape(command):{width}}  ", (what, "dim")) for command, what in commands.items())
+    trend = [_learning(learning)] if learning else []
+    return [*lines, "Next:", *steps, *trend]
 
 
 def _learning(learning: Row) -> str:
@@ -94,23 +128,30 @@ def best_evaluation(rows: Sequence[Row]) -> Row | None:
     return max(finite, key=lambda row: float(row["mean"]), default=None)
 
 
-def report(runs: Sequence[Row], notes: Sequence[str], page: Path, width: int) -> RenderableType:
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and -math.inf < value < math.inf
+
+
+def report(runs: Sequence[Row], notes: Sequence[str], page: Path, width: int) -> list[RenderableType]:
     """Lay out the runs of a report, one a row with the curve of its evaluations, its notes, and the page's path."""
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    names = ("task", "label", "id") if width >= WIDE else ("task", "label")
-    max_width = None if width >= WIDE else 22
-    for name in names:
-        table.add_column(REPORT_HEADERS[name], no_wrap=True, overflow="ellipsis", max_width=max_width)
-    for name in ("final", "best"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("evaluations", no_wrap=True)
-    for run in runs[:SHOWN_RUNS]:
-        curve = Text(sparkline(run["curve"], 12), "cyan")
-        table.add_row(*(Text(run[name]) for name in names), score(run["final"]), score(run["best"]), curve)
+    shown = [escaped(run) for run in runs[:SHOWN_RUNS]]
+
+    def column(name: str, cells: Iterable[Text | str], rank: int, *, right: bool = False) -> Column:
+        texts = [cell if isinstance(cell, Text) else Text(cell) for cell in cells]
+        return Column(name, texts, rank, is_essential=rank < ESSENTIAL, is_right=right)
+
+    columns = [
+        column("game, protocol", (run["task"] for run in shown), 0),
+        column("method", (run["label"] for run in shown), 1),
+        column("run", (run["id"] for run in shown), 5),
+        column("final", (score(run["final"]) for run in shown), 2, right=True),
+        column("best", (score(run["best"]) for run in shown), 3, right=True),
+        column("evaluations", (Text(sparkline(run["curve"], 12), "cyan") for run in shown), 4),
+    ]
+    table = lay_out(columns, width) if runs else ["No run has a score: none was evaluated, or none can be used."]
     more = [Text(f"… and {len(runs) - SHOWN_RUNS} more runs", "dim")] if len(runs) > SHOWN_RUNS else []
-    lines = [Text(note, "yellow") for note in notes]
-    shown = table if runs else Text("No run has a score: none was evaluated, or none can be used.")
-    return Group(shown, *more, *lines, Text(f"The report is in {page}", no_wrap=True, overflow="ignore"))
+    lines = [Text(escape(note), "yellow") for note in notes]
+    return [*table, *more, *lines, f"The report is in {page}"]
 
 
 def evaluation_text(row: Row) -> str:
@@ -152,7 +193,7 @@ def _age(started: str | None) -> str:
     time = _parse_time(started)
     if time is None:
         return NOTHING
-    minutes = int((datetime.now(UTC) - time).total_seconds() // 60)
+    minutes = max(0, int((datetime.now(UTC) - time).total_seconds() // 60))
     if minutes < 60:
-        return f"{minutes} min"
-    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 1440} d"
+        return f"{minutes}min"
+    return f"{minutes // 60}h" if minutes < 48 * 60 else f"{minutes // 1440}d"

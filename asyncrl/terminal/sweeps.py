@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from rich.text import Text
 from asyncrl.errors import Exit
 from asyncrl.sweep.cell import describe
 from asyncrl.sweep.progress import Result, SweepProgress
-from asyncrl.text import NOTHING, clock, count, counted, score, sparkline
+from asyncrl.system.output import is_ready
+from asyncrl.text import NOTHING, clock, count, counted, escape, score, sparkline
 
 WIDTH = 78
 SHOWN_FAILURES = 5
@@ -34,15 +35,14 @@ def overview(console: Console, name: str) -> Iterator[Callable[[SweepProgress], 
     screen = Live(console=console, auto_refresh=False)
 
     def show(progress: SweepProgress) -> None:
-        with suppress(OSError):
+        if is_ready(console.file):
             screen.start()
             screen.update(view(name, progress), refresh=True)
 
     try:
         yield show
     finally:
-        with suppress(OSError):
-            screen.stop()
+        screen.stop()
 
 
 class _Log:
@@ -55,8 +55,8 @@ class _Log:
         if not progress.message and time.monotonic() - self._written < LOG_SECONDS:
             return
         self._written = time.monotonic()
-        with suppress(OSError):
-            self._console.print(line(progress), highlight=False, markup=False, soft_wrap=True)
+        if is_ready(self._console.file):
+            self._console.print(escape(line(progress)), soft_wrap=True)
 
 
 def line(progress: SweepProgress) -> str:
@@ -86,7 +86,7 @@ def view(name: str, progress: SweepProgress) -> RenderableType:
     return Padding(Group(title, bar, Text(""), cells, *failures), (1, 1, 0, 1))
 
 
-def outcome(result: Result, root: Path) -> RenderableType:
+def outcome(result: Result, root: Path) -> list[Text]:
     """Return the end of ``asyncrl sweep``: what is finished, what failed, the best settings, and the next commands."""
     p = result.progress
     lines = [Text(f"{p.finished} of {counted(p.total, 'cell')} finished in {clock(p.seconds)}. The runs are in {root}")]
@@ -110,7 +110,7 @@ def outcome(result: Result, root: Path) -> RenderableType:
     if result.best:
         lines.append(Text(f"  asyncrl run --config {result.best['file']}"))
     lines.append(Text(f"  asyncrl report sweep:{root.name} --results {root.parent}"))
-    return Group(*lines)
+    return lines
 
 
 def preview(plan: dict[str, Any]) -> RenderableType:

@@ -16,6 +16,7 @@ CURVE = 480  # points in the curve of mean scores, at most
 TRACEBACKS = 50  # different ones of a session that are written in full
 BATCH = 1_000  # rows of episodes that are written together, at most
 SMOOTHING = 0.8  # of the rates shown
+SHORTEST_SPAN = 0.25  # seconds over which a rate is measured: the last intervals of a run are shorter
 
 
 class Clock:
@@ -72,10 +73,30 @@ class _Worker:
 
     def __init__(self) -> None:
         self.steps_per_second = 0.0
-        self.reported = time.monotonic()
+        self._steps = 0  # since the rate was measured
+        self._measured: float | None = None  # when; None before the first report, since a process takes long to start
         self.episodes = 0
         self.scores: deque[float] = deque(maxlen=RECENT_EPISODES)
         self.epsilon: float | None = None
+
+    def add_steps(self, steps: int) -> None:
+        """Count the steps of an interval that ends now, and measure their rate."""
+        now = time.monotonic()
+        if self._measured is None:
+            self._measured = now
+            return
+        self._steps += steps
+        span = now - self._measured
+        if span < SHORTEST_SPAN:
+            return
+        rate, before = self._steps / span, self.steps_per_second
+        self.steps_per_second = SMOOTHING * before + (1 - SMOOTHING) * rate if before else rate
+        self._measured, self._steps = now, 0
+
+    def restart_rate(self) -> None:
+        """Leave the time until now out of the rate."""
+        if self._measured is not None:
+            self._measured, self._steps = time.monotonic(), 0
 
     def view(self, i: int) -> WorkerView:
         last, mean = (self.scores[-1], floats.mean(self.scores)) if self.scores else (None, None)
@@ -165,12 +186,7 @@ class Metrics:
             self._writer.append("episodes", *rows)
 
     def _add_interval(self, event: Interval) -> None:
-        worker, now = self._workers[event.worker], time.monotonic()
-        rate = event.steps / max(now - worker.reported, 1e-3)
-        worker.steps_per_second = (
-            SMOOTHING * worker.steps_per_second + (1 - SMOOTHING) * rate if worker.steps_per_second else rate
-        )
-        worker.reported = now
+        self._workers[event.worker].add_steps(event.steps)
         self.T, self.updates = max(self.T, event.T), max(self.updates, event.global_updates)
         self.skipped += event.skipped
         self._counted += event.updates
@@ -181,7 +197,7 @@ class Metrics:
     def restart_rates(self) -> None:
         """Leave the time that workers were parked out of their rates."""
         for worker in self._workers:
-            worker.reported = time.monotonic()
+            worker.restart_rate()
 
     def write_due(self, learning_rate: float, every: float) -> None:
         """Write the rows of episodes, and a row of metrics if the last one is ``every`` seconds old."""
@@ -198,7 +214,9 @@ class Metrics:
         if self._scores:
             self._curve.append(floats.mean(self._scores))
         (steps, seconds), self._last_row = self._last_row, (self.T, self.clock.seconds)
-        self._rate = (self.T - steps) * self._frames_per_step / max(self.clock.seconds - seconds, 1e-3)
+        span = self.clock.seconds - seconds
+        if span >= SHORTEST_SPAN or not self._rate:
+            self._rate = (self.T - steps) * self._frames_per_step / max(span, SHORTEST_SPAN)
         self._statistics = {name: value / self._counted for name, value in sorted(self._sums.items())}
         row = {"frames_per_second": self._rate, "learning_rate": self.learning_rate, **self.health()}
         profile = {f"{phase}_us": 1e6 * value / max(1, self._stepped) for phase, value in self._seconds.items()}

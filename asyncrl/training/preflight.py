@@ -70,7 +70,7 @@ def check(
         f"{name.capitalize()}: {found}. {advice}" for name, verdict, found, advice in checks if verdict == "fail"
     ]
     if problems:
-        raise InputError("\n".join(problems))
+        raise InputError(*problems)
     cores = machine.processors(job.workers)
     if cores.verdict == "warn":
         warnings.warn(cores.advice, stacklevel=2)

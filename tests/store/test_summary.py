@@ -19,6 +19,7 @@ def test_a_summary_says_what_a_list_needs(tmp_path):
             "frames": 400_000,
             "budget": 400_000,
             "evaluation": -11.0,
+            "best": -10.5,
             "status": "finished",
             "reason": None,
             "started": "2026-11-01T10:00:00+00:00",

@@ -5,7 +5,9 @@ import pytest
 from rich.console import Console
 
 from asyncrl.config import RunConfig
+from asyncrl.system.output import Output
 from asyncrl.terminal import live
+from asyncrl.terminal.log_lines import LogLines, line
 from asyncrl.training.progress import Progress, WorkerView
 from tests.limits import full
 
@@ -69,10 +71,10 @@ def test_the_view_says_what_matters():
 def test_the_view_and_the_line_say_what_went_wrong():
     ill = PROGRESS._replace(skipped=1, restarts=2)
     assert "health   2 workers replaced, 1 update skipped" in render(ill)
-    assert live.line(ill).endswith("2 workers replaced  1 update skipped")
+    assert line(ill).endswith("2 workers replaced  1 update skipped")
     full = PROGRESS._replace(store_problem="No space left on device", lost=3)
     assert "health   3 rows lost, cannot save: No space left on device" in render(full)
-    assert live.line(full).endswith("3 rows lost  cannot save: No space left on device")
+    assert line(full).endswith("3 rows lost  cannot save: No space left on device")
 
 
 def test_the_view_draws_the_scores_of_training_games():
@@ -87,23 +89,25 @@ def test_the_view_draws_the_scores_of_training_games():
 def test_the_view_of_a_run_that_has_not_begun():
     text = render(EMPTY)
     assert "none finished yet" in text
-    assert "– left" in text
+    assert "no rate yet" in text
+    assert "none made yet" in text
+    assert "–" not in text
 
 
 def test_every_worker_of_sixteen_has_a_row_and_more_are_summed_up():
     sixteen = render(workers(16))
     assert all(f" {i}  " in sixteen for i in range(16))
     forty = render(workers(40))
-    rest = next(line for line in forty.splitlines() if "+25" in line)
+    rest = next(row for row in forty.splitlines() if "+25" in row)
     assert rest.split()[-4:] == ["+25", "250", "50", "27"]  # steps/s and games in all; mean of 15 … 39
 
 
 def test_a_line_says_where_a_run_stands():
-    assert live.line(PROGRESS) == (
+    assert line(PROGRESS) == (
         "12.3%  1.23M/10M frames  3,512 f/s  41:36 left  score -20.1 (last -19)  "
         "lr 6.1e-4  loss 0.123  entropy 1.77  grad 0.42  eval -20.4"
     )
-    assert live.line(EMPTY) == " 0.0%  0/1,000 frames  starting  lr 7e-4"
+    assert line(EMPTY) == " 0.0%  0/1,000 frames  starting  lr 7e-4"
 
 
 class Clock:
@@ -116,7 +120,7 @@ class Clock:
 
 def test_lines_come_one_an_interval_and_at_news():
     written, clock = [], Clock()
-    show = live.LogLines(5.0, written.append, clock)
+    show = LogLines(5.0, written.append, clock)
     for clock.time in range(20):  # one call a second
         show(PROGRESS)
     assert len(written) == 4
@@ -124,12 +128,12 @@ def test_lines_come_one_an_interval_and_at_news():
     assert len(written) == 4  # a change of phase is no reason for a line
     show(PROGRESS._replace(evaluations=(*PROGRESS.evaluations, (1_200_000, -19.0, 1.0))))
     show(PROGRESS._replace(phase="done"))
-    assert [line.split("eval ")[1] for line in written[4:]] == ["-19", "-20.4"]
+    assert [row.split("eval ")[1] for row in written[4:]] == ["-19", "-20.4"]
 
 
 def test_a_long_start_is_one_line_and_a_long_run_has_few():
     written, clock = [], Clock()
-    show = live.LogLines(5.0, written.append, clock)
+    show = LogLines(5.0, written.append, clock)
     for clock.time in range(100):
         show(EMPTY)
     assert len(written) == 1
@@ -142,12 +146,12 @@ def test_elsewhere_than_on_a_terminal_there_are_plain_lines():
     console = Console(file=io.StringIO(), width=80, force_terminal=True)  # as FORCE_COLOR does in CI
     with live.live_view(CONFIG, console) as show:
         show(PROGRESS)
-    assert console.file.getvalue() == live.line(PROGRESS) + "\n"
+    assert console.file.getvalue() == line(PROGRESS) + "\n"
 
 
 def test_a_log_on_a_full_disk_stops_nobody(tmp_path):
     with (tmp_path / "log").open("w") as file:
-        with full(100), live.live_view(CONFIG, Console(file=file, width=80)) as show:
+        with full(100), live.live_view(CONFIG, Console(file=Output(file), width=80)) as show:
             for frames in range(9):
                 show(PROGRESS._replace(frames=frames, phase="done", evaluations=PROGRESS.evaluations * frames))
         assert (tmp_path / "log").stat().st_size == 100

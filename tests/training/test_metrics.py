@@ -198,7 +198,7 @@ def test_the_view_shows_each_worker_and_all_together(book, time):
     for score in range(150):
         book.add(end(0, float(score), epsilon=0.2))
     book.add(end(1, -5.0))
-    for seconds, steps in ((2, 100), (2, 200)):
+    for seconds, steps in ((5, 100), (2, 100), (2, 200)):  # a worker's first interval contains the start of its process
         time.now += seconds
         book.add(interval(0, steps, T=300, updates=1, loss=3.0))
     book.write()
