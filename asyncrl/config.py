@@ -82,7 +82,7 @@ class Checkpoints(Section):
 class Workers(Section):
     """When worker processes that fail or hang are replaced."""
 
-    restarts: Annotated[int, Field(ge=0, le=10_000)] = 10  # of one worker within ten minutes; one more ends the run
+    restarts: Annotated[int, Field(ge=0, le=1_000_000)] = 10  # of one worker within ten minutes; one more ends the run
     # without a rollout, or the usual time of 50 rollouts if that is longer; five times as long for a process's first
     # rollout, which includes its start, and for a step of an evaluation
     hang_seconds: Seconds = 60.0

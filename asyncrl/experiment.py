@@ -33,13 +33,13 @@ from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store import provenance, rows, runs
 from asyncrl.store.document import FORMAT, RunDocument, Status
 from asyncrl.store.rows import Writer
-from asyncrl.store.settings import config_of, final_exploration
+from asyncrl.store.settings import final_exploration
 from asyncrl.training import checkpointing, job_builder, preflight
 from asyncrl.training.metrics import evaluation_row
 from asyncrl.training.progress import Progress, ShowProgress
+from asyncrl.training.reopening import protocol_of, refuse_changes, reopen
 from asyncrl.training.session import Session
 
-HARMLESS = ("frames", "log_seconds", "profile", "evaluation.", "checkpoints.", "workers.")  # may change at resume
 PARENT_STREAM = 2**32 - 1  # spawn key of the parent's random numbers: initial weights, final ε
 
 
@@ -147,12 +147,12 @@ def resume(run: Path, frames: int | None = None, show: ShowProgress = ignore) ->
 
 def _resume(run: Path, frames: int | None, show: ShowProgress) -> Path:
     document = runs.open_document(run)
-    config, spec = _reopen(run, document)
+    config, spec = reopen(run, document)
     old_budget = config.frames
     if frames is not None:
         config = configuration.build(config.model_dump() | {"frames": frames})
     saved = checkpoints.load(
-        run, check=checkpointing.fits(config, spec, lambda before: _refuse_changes(run, before, config))
+        run, check=checkpointing.fits(config, spec, lambda before: refuse_changes(run, before, config))
     )
     # A run that was killed after its last checkpoint still lacks its last evaluation and its status.
     if saved.step >= job_builder.steps(config.frames, spec) and document.get("status") == Status.FINISHED:
@@ -181,7 +181,7 @@ def _resume(run: Path, frames: int | None, show: ShowProgress) -> Path:
     parameters.restore(saved.tensors)
     # A run.json that was damaged may lack what follows from the settings.
     document |= {"config": config.model_dump(mode="json"), "sessions": sessions}
-    document |= {"id": run.name, "frames_per_step": spec.frames_per_step, "protocol": _protocol(config, document)}
+    document |= {"id": run.name, "frames_per_step": spec.frames_per_step, "protocol": protocol_of(config, document)}
     document |= saved.meta["counts"] | saved.meta.get("health", {})
     states = checkpointing.states(saved)
     return _make_session(run, config, spec, job, parameters, document, show, states).run()
@@ -197,8 +197,8 @@ def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) 
         seed: of the episodes' starts and of the actions.
     """
     document = runs.open_document(run)
-    config, spec = _reopen(run, document)
-    protocol = _protocol(config, document)
+    config, spec = reopen(run, document)
+    protocol = protocol_of(config, document)
     saved = checkpoints.load(run, which, checkpointing.fits(config, spec))
     evaluation = job_builder.make_evaluation(config, spec, episodes, seed, LATER_EPISODES)
     with played_by_user(config.env):
@@ -211,7 +211,7 @@ def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) 
 
 def play(run: Path, which: str = "last", seed: int = 1) -> Iterator[tuple[NDArray[np.uint8], float]]:
     """Play one episode with a checkpoint's weights, yielding each picture ``[H, W, 3]`` and the score so far."""
-    config, spec = _reopen(run, runs.open_document(run))
+    config, spec = reopen(run, runs.open_document(run))
     saved = checkpoints.load(run, which, checkpointing.fits(config, spec))
     rendered = make_rendered(config.env, config.atari)
     evaluation = job_builder.make_evaluation(config, spec, 1, seed, LATER_EPISODES)
@@ -227,28 +227,6 @@ def play(run: Path, which: str = "last", seed: int = 1) -> Iterator[tuple[NDArra
         rendered.close()
 
 
-def _refuse_changes(run: Path, before: RunConfig, now: RunConfig) -> None:
-    """Raise InputError if a run would continue with other settings than it was trained with, except harmless ones."""
-    old, new = (configuration.flatten(settings.model_dump()) for settings in (before, now))
-    changed = [name for name in old if old[name] != new[name] and not name.startswith(HARMLESS)]
-    if changed:
-        told = ", ".join(f"{name} (it was {old[name]}, now {new[name]})" for name in changed)
-        raise InputError(f"{run.name} was trained with other settings than its run.json has: {told}. Set them back.")
-
-
-def _protocol(config: RunConfig, document: Mapping[str, Any]) -> str:
-    """Return the protocol of evaluations in run.json, or of the settings where run.json has none."""
-    return document.get("protocol") or environments.protocol_name(config.env, config.atari)
-
-
 def _training_evaluation(config: RunConfig, spec: Spec) -> EvaluationSpec | None:
     episodes = config.evaluation.episodes
     return job_builder.make_evaluation(config, spec, episodes, config.seed, TRAINING_EPISODES) if episodes else None
-
-
-def _reopen(run: Path, document: Mapping[str, Any]) -> tuple[RunConfig, Spec]:
-    """Return a run's settings and the spaces of its environment; raise InputError where they do not belong together."""
-    config = config_of(run)
-    spec = environments.describe(config.env, config.atari)
-    preflight.check_spaces(run, document, config, spec)
-    return config, spec

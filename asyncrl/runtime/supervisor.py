@@ -48,8 +48,7 @@ class ProcessPool:
         self._sent_state: set[int] = set()  # workers that have sent their state since the last pause ended
         self._first = 0  # worker whose events are read first in the next turn
         self._arrived = threading.Event()
-        self._is_stopping = False
-        self._looked = time.monotonic()
+        self._is_stopping, self._looked = False, time.monotonic()
 
     def __enter__(self) -> "ProcessPool":
         """Start the workers: all, or none."""

@@ -16,7 +16,7 @@ from asyncrl.store.document import RunDocument, Status
 from asyncrl.store.summary import Details, Summary
 from asyncrl.terminal.console import ENDLESS, escaped
 from asyncrl.terminal.table import Column, lay_out
-from asyncrl.text import clock, count, escape, one_line, score, sparkline, NOTHING
+from asyncrl.text import NOTHING, clock, count, escape, one_line, score, sparkline
 
 STYLES: dict[str, str] = {
     Status.RUNNING: "cyan",

@@ -40,8 +40,8 @@ class Evaluations:
         return self._evaluator is not None
 
     def has_evaluated(self, T: int) -> bool:
-        """Return whether the parameters of T steps were evaluated."""
-        return self._last == T
+        """Return whether the parameters of T steps need no evaluation: they had one, or there are no evaluations."""
+        return not self.is_on or self._last == T
 
     @property
     def due_at(self) -> int:

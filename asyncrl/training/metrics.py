@@ -2,125 +2,17 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from asyncrl import floats
 from asyncrl.events import RECENT_EPISODES, EpisodeEnd, Evaluated, Event, Incident, Interval
 from asyncrl.store.rows import Writer
-from asyncrl.text import LONGEST_LINE, bounded
-from asyncrl.training.progress import Progress, WorkerView
+from asyncrl.training.meters import SHORTEST_SPAN, Clock, Curve, Tracebacks, WorkerScores
+from asyncrl.training.progress import Progress
 
 CURVE = 480  # points in the curve of mean scores, at most
-TRACEBACKS = 50  # different ones of a session that are written in full
 BATCH = 1_000  # rows of episodes that are written together, at most
-SMOOTHING = 0.8  # of the rates shown
-SHORTEST_SPAN = 0.25  # seconds over which a rate is measured: the last intervals of a run are shorter
-
-
-class Clock:
-    """Seconds of training; it is stopped while the workers are parked."""
-
-    def __init__(self, seconds: float) -> None:
-        """Begin with the seconds of earlier sessions, stopped."""
-        self._before = seconds
-        self._since: float | None = None
-
-    @property
-    def seconds(self) -> float:
-        """Return the seconds so far."""
-        return self._before + (time.monotonic() - self._since if self._since is not None else 0.0)
-
-    def start(self) -> None:
-        """Start or continue."""
-        self._since = self._since if self._since is not None else time.monotonic()
-
-    def stop(self) -> None:
-        """Stop; a stopped clock stays as it is."""
-        self._before, self._since = self.seconds, None
-
-    @contextmanager
-    def stopped(self) -> Iterator[None]:
-        """Stop, and continue afterwards if it was running."""
-        was_running = self._since is not None
-        self.stop()
-        yield
-        if was_running:
-            self.start()
-
-
-class Curve:
-    """Values at equal intervals, in bounded memory: when it is full, every second one is dropped."""
-
-    def __init__(self, most: int) -> None:
-        """Keep at most ``most`` points."""
-        self.points: list[float] = []
-        self._most, self._every, self._seen = most, 1, 0
-
-    def append(self, value: float) -> None:
-        """Take in the next value."""
-        if self._seen % self._every == 0:
-            self.points.append(value)
-            if len(self.points) == self._most:
-                del self.points[1::2]
-                self._every *= 2
-        self._seen += 1
-
-
-class _Worker:
-    """Counts and scores of one actor-learner."""
-
-    def __init__(self) -> None:
-        self.steps_per_second = 0.0
-        self._steps = 0  # since the rate was measured
-        self._measured: float | None = None  # when; None before the first report, since a process takes long to start
-        self.episodes = 0
-        self.scores: deque[float] = deque(maxlen=RECENT_EPISODES)
-        self.epsilon: float | None = None
-
-    def add_steps(self, steps: int) -> None:
-        """Count the steps of an interval that ends now, and measure their rate."""
-        now = time.monotonic()
-        if self._measured is None:
-            self._measured = now
-            return
-        self._steps += steps
-        span = now - self._measured
-        if span < SHORTEST_SPAN:
-            return
-        rate, before = self._steps / span, self.steps_per_second
-        self.steps_per_second = SMOOTHING * before + (1 - SMOOTHING) * rate if before else rate
-        self._measured, self._steps = now, 0
-
-    def restart_rate(self) -> None:
-        """Leave the time until now out of the rate."""
-        if self._measured is not None:
-            self._measured, self._steps = time.monotonic(), 0
-
-    def view(self, i: int) -> WorkerView:
-        last, mean = (self.scores[-1], floats.mean(self.scores)) if self.scores else (None, None)
-        return WorkerView(i, self.steps_per_second, self.episodes, last, mean, self.epsilon)
-
-
-class _Tracebacks:
-    """Writes each traceback of a session once, so that repeated failures keep failures.jsonl small."""
-
-    def __init__(self) -> None:
-        self._frames: dict[str, int] = {}  # of the first row with these lines of code
-
-    def shortened(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Return a row of failures; a traceback of the same lines of code as an earlier one becomes a reference."""
-        places = "".join(line for line in row["traceback"].splitlines() if 'File "' in line)
-        if not places:
-            return row
-        if places in self._frames:
-            text = f"the same lines of code as in the row at {self._frames[places]} frames\n"
-            return row | {"traceback": text}
-        if len(self._frames) == TRACEBACKS:
-            return row | {"traceback": bounded(row["traceback"], LONGEST_LINE)}
-        self._frames[places] = row["frames"]
-        return row
 
 
 class Metrics:
@@ -143,7 +35,7 @@ class Metrics:
         self.T, self.updates = int(document.get("steps", 0)), int(document.get("updates", 0))
         self.learning_rate = 0.0
         self.skipped, self.restarts = int(document.get("skipped", 0)), int(document.get("restarts", 0))
-        self._workers = [_Worker() for _ in range(workers)]
+        self._workers = [WorkerScores() for _ in range(workers)]
         self._scores: deque[float] = deque(maxlen=RECENT_EPISODES)
         self._episodes = 0
         self._episode_rows: list[dict[str, Any]] = []  # not written yet
@@ -155,7 +47,7 @@ class Metrics:
         self._rate = self._written = 0.0
         self._evaluations: list[tuple[int, float, float]] = []
         self._curve = Curve(CURVE)
-        self._tracebacks = _Tracebacks()
+        self._tracebacks = Tracebacks()
 
     def add(self, event: Event) -> None:
         """Record an event; rows of episodes are written by ``write_episodes``, or where there are many."""

@@ -61,8 +61,7 @@ class Session:
         evaluate_every = period(config.evaluation.every, config.frames, self._frames_per_step)
         self._evaluations = Evaluations(run, evaluation, evaluate_every)
         self._guard = WeightGuard(run, parameters)
-        self._ending = Ending(pool.stop)
-        self._shown = 0.0
+        self._ending, self._shown = Ending(pool.stop), 0.0
 
     def stop(self, reason: str = "stopped from Python") -> None:
         """End the session after the current rollouts, with a checkpoint; it may be called from the view."""
@@ -178,8 +177,8 @@ class Session:
         for message in self._writer.pop_incidents():
             self._metrics.add(Incident(source="store", severity=Severity.RECOVERED, message=message))
         if self._writer.gave_up and self._is_working:
-            seconds, reason = self._config.checkpoints.patience_seconds, self._writer.reason
-            self._give_up(f"no checkpoint could be saved for {seconds:g} s: {reason}")
+            patience = self._config.checkpoints.patience_seconds
+            self._give_up(f"no checkpoint could be saved for {patience:g} s: {self._writer.reason}")
 
     def _save(self) -> bool:
         self._view("saving", now=True)
@@ -216,31 +215,27 @@ class Session:
             self._save_last()
         if self._is_complete and not self._parameters.updates:
             self._record([NOTHING_LEARNED])
-        if self._evaluations.is_on and not (
-            self._ending.must_end or self._evaluations.has_evaluated(self._parameters.T)
-        ):
+        if not (self._ending.must_end or self._evaluations.has_evaluated(self._parameters.T)):
             self._evaluate()
         self._end()
 
     def _save_last(self) -> None:
         """Save the last checkpoint; on a full disk wait for room, unless the run is asked to end."""
         while not self._save():
-            while not (self._writer.should_retry_save or self._writer.gave_up or self._ending.must_end):
+            while not (self._writer.should_retry_save or self._writer.gave_up) and self._may_wait():
                 time.sleep(POLL_SECONDS)
-                self._view("waiting")
             if self._writer.gave_up or self._ending.must_end:
                 self._give_up(f"the last checkpoint could not be saved: {self._writer.reason}")
                 return
 
     def _may_wait(self) -> bool:
-        """Refresh the view while a write is waited for; return False where the session is to end."""
+        """Refresh the view while a write waits; return False where the session is to end."""
         self._view("waiting")
         return not self._ending.must_end
 
     def _end(self) -> None:
         self._metrics.write_episodes()
-        status, reason = self._ending.status(self._is_complete)
-        failure = self._ending.failure
+        (status, reason), failure = self._ending.status(self._is_complete), self._ending.failure
         self._writer.update_document(status=status, reason=reason, failure=failure.row() if failure else None)
         writing.flush(self._writer, self._config.checkpoints.patience_seconds, self._may_wait)
         self._retry_writes()

@@ -85,10 +85,13 @@ def train(learner, net, optimizer, events=None):
     )
     parameters = share(job, flatten(net))
     actors = [ActorLearner(i, job, parameters, worlds[i], RandomStreams(1, (0, i))) for i in range(WORKERS)]
-    send = events.append if events is not None else lambda event: None
+    send = events.extend if events is not None else lambda episodes: None
+    reporters = [Reporter(i, send) for i in range(WORKERS)]
     while parameters.T < BUDGET:
         for i, actor in enumerate(actors):
-            Reporter(i, send).add(scripts.finish(actor.update()))
+            reporters[i].add(scripts.finish(actor.update()))
+    for reporter in reporters:
+        reporter.send_episodes()
     for actor in actors:  # one step more, for the action that Sarsa has decided on
         act = partial(learner.act, actor.net, T=parameters.T, generator=actor.generator)
         with torch.no_grad():

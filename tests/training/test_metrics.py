@@ -9,7 +9,8 @@ from asyncrl.events import EpisodeEnd, Evaluated, Incident, Interval, Severity
 from asyncrl.store.document import PROGRESS_COLUMNS
 from asyncrl.store.rows import Writer, read_rows
 from asyncrl.training import metrics
-from asyncrl.training.metrics import Clock, Curve, Metrics, evaluation_row
+from asyncrl.training.meters import Clock, Curve
+from asyncrl.training.metrics import Metrics, evaluation_row
 from tests.clock import Time
 
 STAMP = set(PROGRESS_COLUMNS)

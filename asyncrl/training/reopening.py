@@ -1,0 +1,37 @@
+"""Reads a stored run's settings again, and checks that they still belong to its environment and its checkpoints."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from asyncrl import config as configuration
+from asyncrl.config import RunConfig
+from asyncrl.envs import make as environments
+from asyncrl.envs.base import Spec
+from asyncrl.errors import InputError
+from asyncrl.store.settings import config_of
+from asyncrl.training import preflight
+
+HARMLESS = ("frames", "log_seconds", "profile", "evaluation.", "checkpoints.", "workers.")  # may change at resume
+
+
+def reopen(run: Path, document: Mapping[str, Any]) -> tuple[RunConfig, Spec]:
+    """Return a run's settings and the spaces of its environment; raise InputError where they do not belong together."""
+    config = config_of(run)
+    spec = environments.describe(config.env, config.atari)
+    preflight.check_spaces(run, document, config, spec)
+    return config, spec
+
+
+def refuse_changes(run: Path, before: RunConfig, now: RunConfig) -> None:
+    """Raise InputError if a run would continue with other settings than it was trained with, except harmless ones."""
+    old, new = (configuration.flatten(settings.model_dump()) for settings in (before, now))
+    changed = [name for name in old if old[name] != new[name] and not name.startswith(HARMLESS)]
+    if changed:
+        told = ", ".join(f"{name} (it was {old[name]}, now {new[name]})" for name in changed)
+        raise InputError(f"{run.name} was trained with other settings than its run.json has: {told}. Set them back.")
+
+
+def protocol_of(config: RunConfig, document: Mapping[str, Any]) -> str:
+    """Return the protocol of evaluations in run.json, or of the settings where run.json has none."""
+    return document.get("protocol") or environments.protocol_name(config.env, config.atari)
