@@ -151,13 +151,8 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
 
 
 def printable(text: str) -> str:
-    r"""Replace what cannot be encoded or displayed by escapes such as ``\x1b`` and ``\udce9``; tab and newline stay."""
-    return UNPRINTABLE.sub(lambda found: _escape(found[0]), text)
-
-
-def _escape(character: str) -> str:
-    number = ord(character)
-    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
+    r"""Replace what cannot be encoded or displayed by escapes such as ``\u001b`` and ``\udce9``; tab and newline stay."""
+    return UNPRINTABLE.sub(lambda found: _code(found[0]), text)
 
 
 def bounded(text: str, longest: int = LONGEST_TEXT) -> str:

@@ -26,7 +26,7 @@ WAYS_OUT = {
     ("run", "--thread", "1"): "--threads",
     ("eval", "--episode", "1"): "--episodes",
     ("ls", "--were", "a"): "--where",
-    ("sweep",): "The commands are run, resume, eval",
+    ("learn",): "The commands are run, resume, sweep, eval",
     ("eva",): "Did you mean eval?",
     ("\x1b[31mrun\n",): "See: asyncrl --help",
     ("run", "--\x1b[31mlr\n"): "See: asyncrl run --help",

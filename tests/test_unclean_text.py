@@ -9,8 +9,8 @@ from asyncrl import text
     ("unclean", "shown"),
     [
         ("caf\udce9.rom", r"caf\udce9.rom"),
-        ("\x1b[31mred\x00", r"\x1b[31mred\x00"),
-        ("a\rb\u202ec\x9b", r"a\x0db\u202ec\x9b"),
+        ("\x1b[31mred\x00", r"\u001b[31mred\u0000"),
+        ("a\rb\u202ec\x9b", r"a\rb\u202ec\u009b"),
         ("two\nlines\tof café, 日本 and 🎮", "two\nlines\tof café, 日本 and 🎮"),
     ],
 )
@@ -61,11 +61,11 @@ class Formatted(Exception):
     ("error", "shown"),
     [
         (ValueError("two\nlines"), "ValueError: two lines"),
-        (ValueError(), "ValueError: "),
+        (ValueError(), "ValueError"),
         (Silent(), "Silent: its text cannot be made: RuntimeError in __str__"),
         (Exiting(), "Exiting: its text cannot be made: SystemExit in __str__"),
         (Formatted(), "Formatted: mine"),
-        (type("Od\x1bd", (Exception,), {})("name"), r"Od\x1bd: name"),
+        (type("Od\x1bd", (Exception,), {})("name"), r"Od\u001bd: name"),
     ],
 )
 def test_error_text_names_type_and_message_of_any_error(error, shown):

@@ -23,13 +23,13 @@ def _text(error: Any) -> str:
     if hasattr(error, "possibilities"):
         return f"There is no option {error.option_name}"
     if command := _unknown_command(error):
-        return f"There is no command {command!r}"
+        return f"There is no command '{command}'"
     text: str = error.format_message()
     return text
 
 
 def _unknown_command(error: Any) -> str | None:
-    """Return the command that does not exist; typer gives it in the message only."""
+    """Return the command that does not exist, with escapes; typer gives it in the message only."""
     found = re.match("No such command '(.*?)'", error.message)
     return found[1] if found else None
 
@@ -45,7 +45,7 @@ def _meant(error: Any, context: Any) -> list[str]:
             options |= {name: f"--set {name}=VALUE" for name in field_names() if name not in known}
         return _question([options[name] for name in similar(error.option_name, options)])
     if command := _unknown_command(error):
-        commands = context.command.commands
+        commands = [name for name, each in context.command.commands.items() if not each.hidden]
         return _question(similar(command, commands)) or [f"The commands are {', '.join(commands)}."]
     return []
 

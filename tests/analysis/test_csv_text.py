@@ -16,7 +16,7 @@ def test_csv_text_makes_a_formula_a_text(formula):
 
 
 def test_csv_text_escapes_a_carriage_return():
-    assert csv_text(pd.DataFrame({"a": ["\r=1"]})) == "a\n\\x0d=1\n"
+    assert csv_text(pd.DataFrame({"a": ["\r=1"]})) == "a\n\\r=1\n"
 
 
 def test_csv_text_keeps_numbers_and_other_texts():

@@ -145,7 +145,7 @@ WRONG = {
     "interrupt": (partial(raising, KeyboardInterrupt("no")), "KeyboardInterrupt: no (tests/envs/wrong.py:"),
     "base_exception": (partial(raising, Base("stop")), "Base: stop (tests/envs/wrong.py:"),
     "long_text": (partial(raising, ValueError("x" * 10**6)), "ValueError: xxx"),
-    "escape": (partial(raising, ValueError("\x1b[31mcaf\udce9")), "ValueError: \\x1b[31mcaf\\udce9"),
+    "escape": (partial(raising, ValueError("\x1b[31mcaf\udce9")), "ValueError: \\u001b[31mcaf\\udce9"),
     "step_raises": (
         partial(Raises, ZeroDivisionError("by hand")),
         "step() of Raises (tests/envs/wrong.py) failed: Z",

@@ -44,7 +44,7 @@ def test_ls_at_any_width_prints_whole_ids_and_numbers(store, width):
 def test_ls_in_80_columns_explains_dashes_and_statuses(store):
     text = render(rendering.runs_table(summary.summaries(store, None), 80), 80)
     assert "– under eval: no evaluation has ended" in text
-    assert "damaged: its run.json cannot be read; asyncrl show RUN prints why" in text
+    assert "damaged: its files cannot be read:" in text
 
 
 def test_ls_in_a_pipe_is_one_aligned_line_a_run(store):
@@ -60,7 +60,15 @@ def test_ls_in_a_pipe_is_one_aligned_line_a_run(store):
 def test_show_at_any_width_prints_whole_numbers(tmp_path, width):
     run = make_run(tmp_path, IDS[-1])
     with Writer(run) as writer:
-        row = {"frames": 9_999, "mean": -99_999.0, "median": 1e308, "std": 12_345.6, "episodes": 10, "kind": "eval"}
+        row = {
+            "frames": 9_999,
+            "steps": 2_499,
+            "mean": -99_999.0,
+            "median": 1e308,
+            "std": 12_345.6,
+            "episodes": 10,
+            "kind": "eval",
+        }
         writer.append("evaluations", row | {"protocol": "a-protocol-with-a-rather-long-name"})
     text = render(details_page(summary.details(run), width), width)
     assert "…" not in text

@@ -8,7 +8,7 @@ import pytest
 from asyncrl.events import EpisodeEnd, Evaluated, Incident, Interval, Severity
 from asyncrl.store.document import PROGRESS_COLUMNS
 from asyncrl.store.rows import Writer, read_rows
-from asyncrl.training import metrics
+from asyncrl.training import meters, metrics
 from asyncrl.training.meters import Clock, Curve
 from asyncrl.training.metrics import Metrics, evaluation_row
 from tests.clock import Time
@@ -20,6 +20,7 @@ STAMP = set(PROGRESS_COLUMNS)
 def time(monkeypatch):
     time = Time()
     monkeypatch.setattr(metrics, "time", time)
+    monkeypatch.setattr(meters, "time", time)
     return time
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from asyncrl.store.rows import Writer, read_rows
-from asyncrl.training import metrics
+from asyncrl.training import meters, metrics
 from asyncrl.training.metrics import Metrics
 from tests.clock import Time
 from tests.training.test_metrics import interval
@@ -13,6 +13,7 @@ from tests.training.test_metrics import interval
 def time(monkeypatch):
     time = Time()
     monkeypatch.setattr(metrics, "time", time)
+    monkeypatch.setattr(meters, "time", time)
     return time
 
 
