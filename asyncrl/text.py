@@ -151,7 +151,7 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
 
 
 def printable(text: str) -> str:
-    r"""Replace what cannot be encoded or displayed by escapes such as ``\u001b`` and ``\udce9``; tab and newline stay."""
+    r"""Replace what cannot be encoded or displayed by escapes such as ``\u001b``; tab and newline stay."""
     return UNPRINTABLE.sub(lambda found: _code(found[0]), text)
 
 
