@@ -39,5 +39,5 @@ def test_export_of_unclean_names_is_readable(tmp_path, form):
     read = pd.read_csv if form == "csv" else pd.read_parquet
     runs = read(tmp_path / "out" / f"runs.{form}")
     assert runs[["id", "env"]].iloc[0].tolist() == [f"{mark}=run\\udce9", f"{mark}=cmd()"]
-    assert read(tmp_path / "out" / f"failures.{form}")["reason"].item() == rf"{mark}@\ud800 \x1b[0m"
+    assert read(tmp_path / "out" / f"failures.{form}")["reason"].item() == rf"{mark}@\ud800 \u001b[0m"
     assert rf"{mark}=\udc80" in read(tmp_path / "out" / f"metrics.{form}")
