@@ -153,12 +153,13 @@ def seeds_request(table: Mapping[str, Any], config: RunConfig, seeds: str, resul
     Args:
         table: the settings that the user gave, nested.
         config: the same with all defaults.
-        seeds: such as ``1-5``.
+        seeds: such as ``5``, ``1-5`` or ``1,2,8``.
         results: the directory of all runs.
         name: of the sweep's directory; None: made from the settings, so that the same command continues the sweep.
     """
     base = {key: value for key, value in table.items() if key != "seed"}
-    text = tomli_w.dumps({"sweep": {"seeds": seeds}, "base": base})
+    # As in a file, 5 means five seeds.
+    text = tomli_w.dumps({"sweep": {"seeds": int(seeds) if seeds.isdecimal() else seeds}, "base": base})
     declaration = parse(tomllib.loads(text))
     if name is None:
         digest = hashlib.sha256(json.dumps(normalised(declaration.base), sort_keys=True).encode()).hexdigest()[:8]
