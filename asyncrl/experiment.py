@@ -81,6 +81,7 @@ def train(
     theta = flatten(job_builder.make_network(config, spec))
     job = job_builder.make_job(config, spec, final, session=0)
     size = math.prod(spec.obs_shape)
+    preflight.warn_of_schedule(config)
     preflight.check(job, len(theta), len(final), results, config.checkpoints.keep, observation=size)
     parameters = _allocate(job, theta)
     game = config.env.rpartition(":")[2].rpartition("/")[2].lower()
@@ -165,6 +166,7 @@ def _resume(run: Path, frames: int | None, show: ShowProgress) -> Path:
         raise InputError(f"{run / 'run.json'} is damaged: exploration has no final ε for each environment.")
     sessions = known.sessions + 1
     job = job_builder.make_job(config, spec, final, sessions)
+    preflight.warn_of_schedule(config)
     parts = checkpoints.count(run), math.prod(spec.obs_shape)
     preflight.check(job, len(saved.tensors["theta"]), len(final), run, config.checkpoints.keep, *parts)
     if config.frames != old_budget and config.optimizer.anneal and config.optimizer.anneal_frames is None:

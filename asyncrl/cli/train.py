@@ -48,9 +48,7 @@ EnvsPerThread = Annotated[
 Seed = Annotated[int | None, typer.Option(help="The seed of weights, environments and actions. \\[default: 1]")]
 Seeds = Annotated[
     str | None,
-    typer.Option(
-        help="Train with several seeds, 5 (the first five), 2-5 or 1,2,8: a sweep, which the same command continues."
-    ),
+    typer.Option(help="Several seeds: 5 (the first five), 2-5 or 1,2,8. The same command continues them."),
 ]
 ConfigFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="A TOML file of settings, such as --dry-run prints.")

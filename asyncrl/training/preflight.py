@@ -19,6 +19,17 @@ from asyncrl.training import job_builder
 STATE_OF_AN_ENVIRONMENT = 1 << 16  # bytes in a checkpoint, about: its last observation, and the actions of its episodes
 
 
+def warn_of_schedule(config: RunConfig) -> None:
+    """Warn where the learning rate is 0 before the end of the budget, so that the rest learns nothing."""
+    optimizer = config.optimizer
+    if optimizer.anneal and optimizer.anneal_frames is not None and optimizer.anneal_frames < config.frames:
+        warnings.warn(
+            f"The learning rate is 0 after {optimizer.anneal_frames:,} of {config.frames:,} frames: the rest learns "
+            "nothing. Set optimizer.anneal_frames to the budget or later.",
+            stacklevel=2,
+        )
+
+
 def check_spaces(run: Path, document: Mapping[str, Any], config: RunConfig, spec: Spec) -> None:
     """Raise InputError where an environment has other spaces now than when the run was trained."""
     now, before = spec.summary(), document.get("spaces")

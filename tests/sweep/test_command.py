@@ -56,8 +56,7 @@ def test_sweep_of_two_seeds_trains_reports_and_skips(asyncrl, tmp_path):
 def test_run_with_seeds_is_a_sweep_that_the_same_command_extends(asyncrl, tmp_path):
     options = ["run", "--env", "CartPole-v1", "--frames", "600", "--threads", "1", "--set", "evaluation.episodes=0"]
     assert asyncrl(*options, "--seeds", "2")[0] == 0
-    code, out, _ = asyncrl(*options, "--seeds", "1-3", "--dry-run")
-    assert code == 0
+    assert asyncrl(*options, "--seeds", "1-3", "--dry-run")[0] == 0
     assert asyncrl(*options, "--seeds", "3-4")[0] == 0
     (sweep,) = (tmp_path / "results").iterdir()
     assert sorted(document["config"]["seed"] for document in documents(sweep).values()) == [1, 2, 3, 4]
@@ -80,7 +79,7 @@ def test_sweep_with_a_mistake_writes_nothing(asyncrl, tmp_path, arguments, messa
     (tmp_path / "mine.toml").write_text(GRID)
     (tmp_path / "wrong.toml").write_text(GRID + "lr = 3\n")
     (tmp_path / "results/taken/x").mkdir(parents=True)
-    code, out, err = asyncrl(*arguments)
+    code, _, err = asyncrl(*arguments)
     assert (code, err.count("\n")) == (2, 1)
     assert message in err
     assert [path.name for path in (tmp_path / "results").iterdir()] == ["taken"]

@@ -5,12 +5,14 @@ import resource
 import shutil
 import subprocess
 import sys
+import warnings
 from collections import namedtuple
 from functools import partial
 
 import pytest
 
 from asyncrl import experiment
+from asyncrl.config import RunConfig
 from asyncrl.errors import Exit, InputError
 from asyncrl.runtime.control import Control
 from asyncrl.runtime.parameters import SharedParameters
@@ -126,3 +128,12 @@ def test_too_few_descriptors_for_the_workers_are_one_line_and_no_run(tmp_path, f
     said = said_of_no_run(tmp_path, "--env", "CartPole-v1", "--threads", "16", preexec_fn=few)
     assert said.startswith("asyncrl: Open files: 64 at once, a run of 16 workers needs 88. Raise the limit")
     faults.survive("ulimit -n 64 with 16 workers")
+
+
+@pytest.mark.parametrize(("anneal_frames", "warns"), [(900, True), (1_000, False), (None, False)])
+def test_warn_of_schedule_rate_of_zero_before_the_end_is_named(anneal_frames, warns):
+    config = RunConfig(frames=1_000, optimizer={"anneal_frames": anneal_frames})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        preflight.warn_of_schedule(config)
+    assert [str(each.message)[:42] for each in caught] == ["The learning rate is 0 after 900 of 1,000 "[:42]] * warns
