@@ -12,7 +12,7 @@ from tests.sweep.fakes import FakeExecutor, KilledError
 SAMPLERS = ("tpe", "random", "sobol", "gp")
 
 
-def declaration(sampler="tpe", n=16, **more):
+def declaration(sampler="tpe", n=12, **more):
     return parse(
         {
             "sweep": {"kind": "optuna", "n": n, "seeds": 2, "sampler": sampler} | more,
@@ -33,20 +33,20 @@ def test_search_killed_and_resumed_proposes_the_same_trials(sampler, tmp_path):
     declared = declaration(sampler)
     search(tmp_path / "whole", whole := FakeExecutor(), declared)
     started = []
-    for die_after in (3, 6, 8, None):  # 3: between the two seeds of a trial
+    for die_after in (3, 6, 4, None):  # 3: between the two seeds of a trial
         executor = FakeExecutor(die_after=die_after)
         with contextlib.suppress(KilledError):
             search(tmp_path / "parts", executor, declared)
         started += executor.started
     assert sorted(started) == sorted(whole.started)
-    assert len(set(started)) == 32
+    assert len(set(started)) == 24
     ranked = [study.trials(tmp_path / name) for name in ("whole", "parts")]
     assert ranked[0] == ranked[1]
-    assert len(ranked[0]) == 16
+    assert len(ranked[0]) == 12
 
 
 def test_search_finds_the_best_learning_rate(tmp_path):
-    search(tmp_path, FakeExecutor(), declaration(n=30))
+    search(tmp_path, FakeExecutor(), declaration(n=24))
     best = study.trials(tmp_path)[0]
     assert 3e-4 < best.settings["optimizer.lr"] < 3e-3
     assert best.value > 90
