@@ -1,6 +1,7 @@
 """The parts of a search that do not depend on its progress: its space, its samplers, and its finished trials."""
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,14 +82,16 @@ def sampler(declaration: Declaration, number: int) -> optuna.samplers.BaseSample
     seed = int(state[0])
     if settings.sampler == "random":
         return optuna.samplers.RandomSampler(seed=seed)
-    if settings.sampler == "sobol":
-        # Its sequence is a function of the sweep's seed and the number of trials; scrambled, or it starts in a corner.
-        return optuna.samplers.QMCSampler(
-            qmc_type="sobol", scramble=True, seed=settings.seed, warn_independent_sampling=False
-        )
-    if settings.sampler == "gp":
-        return optuna.samplers.GPSampler(seed=seed)
-    return optuna.samplers.TPESampler(seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if settings.sampler == "sobol":
+            # A function of the sweep's seed and the number of trials; without scrambling it starts in a corner.
+            return optuna.samplers.QMCSampler(
+                qmc_type="sobol", scramble=True, seed=settings.seed, warn_independent_sampling=False
+            )
+        if settings.sampler == "gp":
+            return optuna.samplers.GPSampler(seed=seed)
+        return optuna.samplers.TPESampler(seed=seed)
 
 
 def trials(root: Path) -> list[SearchTrial]:
