@@ -72,7 +72,7 @@ class Driver:
         try:
             with signals:
                 while self._step():
-                    time.sleep(POLL_SECONDS)
+                    pass
         except KeyboardInterrupt:  # a second signal: end at once
             pass
         finally:
@@ -91,7 +91,10 @@ class Driver:
 
     def _step(self) -> bool:
         """Record what has ended, start what has room, and return whether anything is left."""
-        for name, exit_code in self._executor.poll():
+        ended = self._executor.poll()
+        if self._running and not ended:
+            time.sleep(POLL_SECONDS)
+        for name, exit_code in ended:
             self._record_end(self._running.pop(name), exit_code)
         if self._stopping_since is None:
             while self._start_next():
