@@ -7,6 +7,7 @@ import typer
 from asyncrl.cli.options import DEFAULT_RESULTS, AsJson, Results, RunName, Where, print_json
 from asyncrl.store import runs, summary
 from asyncrl.store.query import no_runs_text
+from asyncrl.store.sweeps import find_sweep
 from asyncrl.sweep import listing
 from asyncrl.terminal import details, rendering
 from asyncrl.terminal.console import console, write
@@ -27,7 +28,7 @@ def list_runs(
 
     With --where, sweeps are not listed.
     """
-    place = results if sweep is None else listing.find(results, sweep)
+    place = results if sweep is None else find_sweep(results, sweep)
     found = summary.summaries(place, where)
     sweeps = [] if sweep or where else listing.summaries(place)
     if as_json:

@@ -18,10 +18,10 @@ from asyncrl.errors import InputError, nearest, similar
 from asyncrl.store.atomic import open_for_append
 from asyncrl.store.document import DOCUMENT, Status, read_document, valid_document
 from asyncrl.store.rows import check_row_files, row_files
+from asyncrl.store.sweeps import folders, is_published, is_sweep, list_sweeps
 from asyncrl.system.files import open_regular
 
 LOCK = "lock"
-DECLARATION = "sweep.toml"  # marks the directory of a sweep, whose runs are the directories in it
 LOCK_PATIENCE = 0.25  # seconds; is_held holds a shared lock for an instant
 MAX_OWNER_BYTES = 300  # of the text in a lock
 QUIET_SECONDS = 600  # without a new row, after which a run on another machine counts as crashed
@@ -166,34 +166,14 @@ def last_change(path: Path) -> float:
 
 def list_runs(root: Path) -> list[Path]:
     """Return the runs in a directory, the last started first; an empty list where there is no such directory."""
-    return sorted((run for run in _folders(root) if os.path.lexists(run / DOCUMENT)), key=_started, reverse=True)
+    return sorted((run for run in folders(root) if os.path.lexists(run / DOCUMENT)), key=_started, reverse=True)
 
 
 def runs_without_document(root: Path) -> list[Path]:
     """Return directories of runs without ``run.json``: it was deleted, or the run crashed before writing it."""
-    folders = [run for run in _folders(root) if not os.path.lexists(run / DOCUMENT) and not is_held(run)]
-    return [run for run in sorted(folders) if any(map(os.path.lexists, (run / LOCK, *row_files(run))))]
-
-
-def _folders(root: Path) -> list[Path]:
-    """Return the directories in a directory; raise InputError if it cannot be read."""
-    try:
-        with os.scandir(root) as entries:
-            return [Path(entry) for entry in entries if os.path.isdir(entry)]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise InputError(f"Cannot read {root}: {error.strerror}.") from None
-
-
-def is_sweep(path: Path) -> bool:
-    """Return whether a directory holds a sweep: its file, and its cells' runs."""
-    return os.path.isfile(path / DECLARATION)
-
-
-def list_sweeps(root: Path) -> list[Path]:
-    """Return the sweeps in a directory, sorted by name."""
-    return sorted(folder for folder in _folders(root) if is_sweep(folder))
+    found = [run for run in folders(root) if not os.path.lexists(run / DOCUMENT) and not is_sweep(run)]
+    found = [run for run in found if not is_held(run)]
+    return [run for run in sorted(found) if any(map(os.path.lexists, (run / LOCK, *row_files(run))))]
 
 
 def _started(run: Path) -> tuple[float, str]:
@@ -218,6 +198,8 @@ def find(root: Path, query: str) -> Path:
             return run
     folder, _, cell = query.rpartition("/")
     for sweep in (root / folder, Path(folder)):
+        if folder and cell and is_published(sweep):
+            raise InputError(_no_run(sweep.parent, sweep.name, []))
         if folder and cell and is_sweep(sweep):
             return find(sweep, cell)
     names = [run.name for run in runs]
@@ -235,6 +217,8 @@ def find(root: Path, query: str) -> Path:
 def _no_run(root: Path, query: str, names: list[str]) -> str:
     """Return why a text names no run, and what it may mean."""
     for path in (root / query, Path(query)):
+        if query and is_published(path):
+            return f"{path} is a published sweep, without the files of its runs. See: asyncrl ls {path}"
         if query and is_sweep(path):
             return f"{path} is a sweep: name one of its runs, {query.rstrip('/')}/CELL. See: asyncrl ls {path}"
         if query and os.path.isdir(path):

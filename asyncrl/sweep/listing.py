@@ -1,15 +1,15 @@
 """Sweeps of a results directory as plain dictionaries: for ``asyncrl ls`` and scripts. Nothing here imports torch."""
 
-import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from asyncrl.errors import InputError, nearest
-from asyncrl.store import runs
+from asyncrl.errors import InputError
+from asyncrl.store import query, runs
 from asyncrl.store.document import DOCUMENT, Status, read_document
+from asyncrl.store.sweeps import DECLARATION, PUBLISHED, is_published, list_sweeps
 from asyncrl.sweep import declaration
 from asyncrl.sweep.declaration import Declaration
 
@@ -20,22 +20,34 @@ FAILED = (Status.FAILED, Status.DAMAGED)
 
 def summaries(root: Path) -> list[Summary]:
     """Return a summary of each sweep in a directory, sorted by name."""
-    return [_summary(sweep) for sweep in runs.list_sweeps(root)]
+    return [_summary(sweep) for sweep in list_sweeps(root)]
 
 
 def _summary(sweep: Path) -> Summary:
+    if is_published(sweep):
+        found = [document for _, document in query.select(sweep)]
+        # A file that cannot be read is one document with the reason.
+        reason = found[0]["reason"] if len(found) == 1 and "config" not in found[0] else None
+        states = Counter(str(document.get("status")) for document in found)
+        return _with_counts(sweep, "published", states, len(found), reason, [sweep / PUBLISHED])
     kind = total = reason = None
     try:
-        declared = _read(sweep / runs.DECLARATION)
+        declared = _read(sweep / DECLARATION)
         kind, total = declared.sweep.kind, declared.cell_count
     except InputError as error:
         reason = str(error)
     cells = [*runs.list_runs(sweep), *runs.runs_without_document(sweep)]
     states = Counter(map(_status, cells))
-    counts = {"finished": states[Status.FINISHED], "running": states[Status.RUNNING]}
-    counts |= {"failed": sum(states[status] for status in FAILED)}
-    # Some cells of an earlier, larger declaration may be there.
-    total = max(total or 0, len(cells))
+    files = [sweep / DECLARATION, *(cell / DOCUMENT for cell in cells)]
+    # Cells of an earlier, larger declaration may be there.
+    return _with_counts(sweep, kind, states, max(total or 0, len(cells)), reason, files)
+
+
+def _with_counts(
+    sweep: Path, kind: str | None, states: Mapping[str, int], total: int, reason: str | None, files: Iterable[Path]
+) -> Summary:
+    counts = {"finished": states.get(Status.FINISHED, 0), "running": states.get(Status.RUNNING, 0)}
+    counts |= {"failed": sum(states.get(status, 0) for status in FAILED)}
     return {
         "id": sweep.name,
         "path": str(sweep),
@@ -44,7 +56,7 @@ def _summary(sweep: Path) -> Summary:
         "total": total,
         "status": Status.DAMAGED if reason else _status_of(counts, total, runs.is_held(sweep)),
         "reason": reason,
-        "changed": _last_change([sweep / runs.DECLARATION, *(cell / DOCUMENT for cell in cells)]),
+        "changed": _last_change(files),
     }
 
 
@@ -59,7 +71,7 @@ def _read(file: Path) -> Declaration:
         raise InputError(f"{file} is nested too deeply.") from None
 
 
-def _status(cell: Path) -> str | None:
+def _status(cell: Path) -> str:
     """Return the status of a cell from its run.json alone, without a look at its rows."""
     try:
         status = read_document(cell).get("status")
@@ -82,20 +94,3 @@ def _last_change(files: Iterable[Path]) -> str | None:
     """Return the time of the last change of any of the files, in ISO format; None if there are none."""
     last = max(map(runs.last_change, files), default=0.0)
     return datetime.fromtimestamp(last, UTC).isoformat(timespec="seconds") if last else None
-
-
-def find(root: Path, query: str) -> Path:
-    """Return the sweep of a name, of the beginning of one, or of a path; raise InputError if none or many."""
-    for path in (root / query, Path(query)):
-        if query and runs.is_sweep(path):
-            return path
-        if query and os.path.lexists(path / DOCUMENT):
-            raise InputError(f"{path} is a run, and not a sweep. See: asyncrl show {path}")
-    names = [sweep.name for sweep in runs.list_sweeps(root)]
-    matches = [name for name in names if query and name.startswith(query)]
-    if len(matches) == 1:
-        return root / matches[0]
-    if matches:
-        raise InputError(f"{query!r} matches {len(matches)} sweeps: {', '.join(matches[:5])}. Type more of it.")
-    known = nearest(query, names) or (f" There are {', '.join(names[:5])}." if names else "")
-    raise InputError(f"There is no sweep {query!r} in {root}.{known or ' It holds no sweeps.'}")
