@@ -157,7 +157,7 @@ def test_damaged_table_is_a_problem_and_no_traceback(published, asyncrl, tmp_pat
 
 def test_damaged_run_of_a_published_sweep_costs_itself(published):
     table = pyarrow.parquet.read_table(published / "runs.parquet").to_pandas()
-    table.loc[table["id"] == "a3c-s1", "setting"] = '[{"threads": "many\x1b"}]'
+    table.loc[table["id"] == "a3c-s1", "setting"] = '[{"threads": "many\\u001b"}]'
     pyarrow.parquet.write_table(pa.Table.from_pandas(table, preserve_index=False), published / "runs.parquet")
     tables = load(Selection(published))
     assert tables.runs["status"].to_dict()["a3c-s1"] == "damaged"
