@@ -73,21 +73,31 @@ def _is_number(text: str) -> bool:
 
 
 def _write(file: Path, table: pd.DataFrame) -> tuple[Path, int]:
-    required = [name for name in cache.NUMBER_COLUMNS.get(file.stem, {}) if pd.api.types.is_float_dtype(table[name])]
     if file.suffix == ".csv":
         # Never missing: NaN is a value here.
+        required = _required(file.stem, table)
         shown = table.assign(
             **{name: table[name].astype(object).where(table[name].notna(), "nan") for name in required}
         )
         file.write_text(csv_text(shown), encoding="utf-8")
         return file, len(table)
-    mixed = [name for name in table if pd.api.types.is_object_dtype(table[name])]
-    # Parquet needs one type per column, also if values are missing.
-    texts = {name: table[name].map(lambda value: printable(str(value)), na_action="ignore") for name in mixed}
-    arrow = pa.Table.from_pandas(table.assign(**texts).astype(dict.fromkeys(mixed, "string")), preserve_index=False)
-    for name in required:
-        values = pa.array(table[name].to_numpy(float), pa.float64(), from_pandas=False)
-        arrow = arrow.set_column(arrow.column_names.index(name), name, values)
     with file.open("wb") as sink:  # Arrow opens no path that is not UTF-8
-        pyarrow.parquet.write_table(arrow, sink)
+        pyarrow.parquet.write_table(arrow_table(file.stem, table), sink)
     return file, len(table)
+
+
+def _required(name: str, table: pd.DataFrame) -> list[str]:
+    """Return the numbers that each row of a table has, and that may be NaN."""
+    known = (column for column in cache.NUMBER_COLUMNS.get(name, {}) if column in table)
+    return [column for column in known if pd.api.types.is_float_dtype(table[column])]
+
+
+def arrow_table(name: str, table: pd.DataFrame) -> pa.Table:
+    """Return one of the tables with a type for each column, as Parquet needs it, also where values are missing."""
+    mixed = [column for column in table if pd.api.types.is_object_dtype(table[column])]
+    texts = {column: table[column].map(lambda value: printable(str(value)), na_action="ignore") for column in mixed}
+    arrow = pa.Table.from_pandas(table.assign(**texts).astype(dict.fromkeys(mixed, "string")), preserve_index=False)
+    for column in _required(name, table):
+        values = pa.array(table[column].to_numpy(float), pa.float64(), from_pandas=False)
+        arrow = arrow.set_column(arrow.column_names.index(column), column, values)
+    return arrow

@@ -11,13 +11,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from asyncrl.analysis import cache
+from asyncrl.analysis import cache, published
+from asyncrl.analysis.downsampling import downsampled
 from asyncrl.analysis.reference_data import game
 from asyncrl.analysis.selection import SelectedRun, Selection, select_runs
 from asyncrl.envs.names import atari_protocol
 from asyncrl.errors import InputError
 from asyncrl.store.columns import is_number
-from asyncrl.store.document import PROGRESS_COLUMNS, Status
+from asyncrl.store.document import PROGRESS_COLUMNS, WALL, Status
+from asyncrl.store.sweeps import is_published
 from asyncrl.text import counted, one_line, printable
 
 TABLES = ("evaluations", "metrics", "episodes", "failures")
@@ -110,6 +112,8 @@ def _run_row(run: SelectedRun, problems: list[Problem]) -> dict[str, Any]:
         "status": status,
         "reason": reason,
         **{name: config.get(name) for name in SETTINGS},
+        "preset": config.get("preset"),
+        "clock": clock if isinstance(clock := document.get("clock"), str) else WALL,
         "game": game_name,
         "protocol": protocol,
         "configured": _configured_protocol(config, protocol),
@@ -179,9 +183,17 @@ def _read_table(
 ) -> pd.DataFrame:
     """Return one table of all runs. Runs are read one at a time, since two copies of all rows may not fit in memory."""
     tables = []
-    for run, (path, _, _) in selected.items():
+    sources = published.Sources(name, problems)
+    for run, (path, document, _) in selected.items():
         status = runs.at[run, "status"]
         if status == Status.DAMAGED:
+            continue
+        if is_published(path.parent):
+            table = sources.rows(path)
+            problems.extend(
+                {"run": run, "kind": kind, "text": text} for kind, text in published.problems(document, name)
+            )
+            tables += [] if table is None else [_with_run(table, run)]
             continue
         try:
             found = cache.cached_rows(path, name, status == Status.FINISHED)
@@ -195,9 +207,8 @@ def _read_table(
         if found.is_truncated and status != Status.RUNNING:
             problems.append({"run": run, "kind": "rows", "text": f"the last row of {name}.jsonl is incomplete"})
         problems.extend({"run": run, "kind": "not finite", "text": text} for text in _not_finite(found.table, name))
-        table = _downsampled(found.table, max_metric_rows) if name == "metrics" and max_metric_rows else found.table
-        ids = pa.DictionaryArray.from_arrays(np.zeros(len(table), np.int32), [run])
-        tables.append(table.append_column("run", ids))
+        table = downsampled(found.table, max_metric_rows) if name == "metrics" and max_metric_rows else found.table
+        tables.append(_with_run(table, run))
     if not tables:
         return _empty_table(name)
     joined = pa.concat_tables(tables, promote_options="permissive").unify_dictionaries()
@@ -209,6 +220,10 @@ def _read_table(
         if column not in joined.column_names:
             joined = joined.append_column(column, pa.nulls(len(joined), pa.float64()))
     return joined.to_pandas(split_blocks=True, self_destruct=True)
+
+
+def _with_run(table: pa.Table, run: str) -> pa.Table:
+    return table.append_column("run", pa.DictionaryArray.from_arrays(np.zeros(len(table), np.int32), [run]))
 
 
 def _not_finite(table: pa.Table, name: str) -> Iterator[str]:
@@ -224,23 +239,3 @@ def _not_finite(table: pa.Table, name: str) -> Iterator[str]:
 def _empty_table(name: str) -> pd.DataFrame:
     columns = (*cache.COUNTER_COLUMNS, *cache.NUMBER_COLUMNS[name], *OPTIONAL_COLUMNS.get(name, ()))
     return pd.DataFrame({column: pd.Series(dtype=float) for column in columns} | {"run": pd.Series(dtype="category")})
-
-
-def _downsampled(table: pa.Table, rows: int) -> pa.Table:
-    """Average blocks of rows, without values that are missing or not finite; counters are those of the last row."""
-    if len(table) <= rows:
-        return table
-    starts = np.ceil(np.arange(rows) * len(table) / rows).astype(int)
-    ends = np.append(starts[1:], len(table)) - 1
-    columns = {}
-    for name in table.column_names:
-        kind = table[name].type
-        if name in cache.COUNTER_COLUMNS:
-            columns[name] = table[name].to_numpy()[ends]
-        elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
-            values = table[name].to_numpy().astype(float)
-            known = np.isfinite(values)
-            sums = np.add.reduceat(np.where(known, values, 0.0), starts)
-            counts = np.add.reduceat(known.astype(float), starts)
-            columns[name] = np.divide(sums, counts, out=np.full(rows, np.nan), where=counts > 0)
-    return pa.table(columns)

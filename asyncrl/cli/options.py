@@ -12,7 +12,9 @@ from asyncrl.errors import InputError
 from asyncrl.store.atomic import plain
 from asyncrl.terminal.console import write_error, write_lines
 
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="An id, the beginning of an id, a path, or 'last'.")]
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="An id, the beginning of an id, a path, SWEEP/CELL, or 'last'.")
+]
 RunNames = Annotated[
     list[str] | None, typer.Argument(metavar="[RUN]...", help="Ids, beginnings of ids, or paths. \\[default: all]")
 ]

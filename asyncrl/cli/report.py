@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from asyncrl.cli.options import DEFAULT_RESULTS, Compare, Results, RunNames, Where, requires_extra
+from asyncrl.errors import InputError
 from asyncrl.system import machine
 from asyncrl.terminal import rendering
 from asyncrl.terminal.console import console, waiting, write
@@ -55,12 +56,21 @@ def export(
     compare: Compare = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The directory of the files.")] = Path("export"),
     form: Annotated[str, typer.Option("--format", help="parquet or csv.")] = "parquet",
+    compact: Annotated[
+        bool, typer.Option("--compact", help="Average metrics and episodes, to publish a sweep in a repository.")
+    ] = False,
     results: Results = DEFAULT_RESULTS,
 ) -> None:
-    """Write runs as flat tables: runs, evaluations, metrics, episodes, failures and problems."""
+    """Write runs as flat tables: runs, evaluations, metrics, episodes, failures and problems.
+
+    With --compact the first four only, as Parquet; other commands read them like a sweep's directory.
+    """
     with requires_extra("analysis"):
         from asyncrl.analysis import export as exporting
+        from asyncrl.analysis import published
         from asyncrl.analysis.selection import Selection
     selection = Selection(results, tuple(names or ()), where, tuple(compare or ()))
-    for file, rows in exporting.export(selection, out, form):
+    if compact and form != "parquet":
+        raise InputError("--compact writes Parquet; leave out --format.")
+    for file, rows in published.publish(selection, out) if compact else exporting.export(selection, out, form):
         write(f"{file}  {rows:,} rows", soft_wrap=True)

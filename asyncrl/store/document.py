@@ -14,6 +14,7 @@ from asyncrl.store.atomic import read_object
 FORMAT = 1  # of run.json and of the row files beside it
 DOCUMENT = "run.json"
 PROGRESS_COLUMNS = ("frames", "steps", "updates", "seconds")  # of every row, and fields of run.json
+WALL = "wall"  # the clock of a run whose document names no other
 MAX_COUNT = 2**62  # larger numbers are damage
 MAX_TEXT = 1_000  # characters of a name or a setting; a longer one is damage
 MAX_LONG_TEXT = 20_000  # characters of a reason or a traceback; a longer one is cut
@@ -196,8 +197,12 @@ def read_document(run: Path) -> dict[str, Any]:
 
 def valid_document(run: Path) -> dict[str, Any]:
     """Return the fields of ``run.json``, each of its type in ``RunDocument``; raise InputError as ``read_document``."""
-    fields = read_document(run)
+    return valid_fields(read_document(run), str(run / DOCUMENT))
+
+
+def valid_fields(fields: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """Return the fields of a document, each of its type; raise InputError that names the place of a damaged one."""
     try:
         return RunDocument.model_validate(fields).model_dump(exclude_unset=True)
     except ValidationError as error:
-        raise InputError(f"{run / DOCUMENT} is damaged: {_explain(error.errors()[0])}.") from None
+        raise InputError(f"{place} is damaged: {_explain(error.errors()[0])}.") from None

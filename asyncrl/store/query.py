@@ -14,6 +14,7 @@ from asyncrl.errors import InputError, nearest
 from asyncrl.setting_types import parse_frames
 from asyncrl.store.document import Status
 from asyncrl.store.runs import document_or_damage, list_runs, runs_without_document
+from asyncrl.store.sweeps import is_published
 
 RunFilter = Callable[[Path, Mapping[str, Any]], bool]  # takes a run and its document
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -38,6 +39,10 @@ def select(root: Path, where: str | None = None) -> list[tuple[Path, dict[str, A
         where: conditions on settings, ``id`` and ``status``, such as ``algo=a3c and optimizer.lr>=1e-4``; None: all.
     """
     fulfils, selected = parse_where(where), []
+    if is_published(root):
+        from asyncrl.store import published
+
+        return [pair for pair in published.documents(root) if fulfils(*pair)]
     for run in [*list_runs(root), *runs_without_document(root)]:
         document = document_or_damage(run)
         # A run that was removed in this moment is not a damaged one.

@@ -14,14 +14,14 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from asyncrl.errors import InputError, nearest
+from asyncrl.errors import InputError, nearest, similar
 from asyncrl.store.atomic import open_for_append
 from asyncrl.store.document import DOCUMENT, Status, read_document, valid_document
 from asyncrl.store.rows import check_row_files, row_files
+from asyncrl.store.sweeps import folders, is_published, is_sweep, list_sweeps
 from asyncrl.system.files import open_regular
 
 LOCK = "lock"
-DECLARATION = "sweep.toml"  # marks the directory of a sweep, whose runs are the directories in it
 LOCK_PATIENCE = 0.25  # seconds; is_held holds a shared lock for an instant
 MAX_OWNER_BYTES = 300  # of the text in a lock
 QUIET_SECONDS = 600  # without a new row, after which a run on another machine counts as crashed
@@ -152,11 +152,11 @@ def _is_live(run: Path) -> bool:
     with suppress(OSError), open_regular(run / LOCK) as file:
         if _owner(file).endswith(f" on {platform.node()}"):
             return False
-    times = [_last_change(file) for file in (run / DOCUMENT, *row_files(run))]
+    times = [last_change(file) for file in (run / DOCUMENT, *row_files(run))]
     return time.time() - max(times) < QUIET_SECONDS
 
 
-def _last_change(path: Path) -> float:
+def last_change(path: Path) -> float:
     """Return the time of a file's last change; 0 if it is gone."""
     try:
         return path.stat().st_mtime
@@ -166,34 +166,14 @@ def _last_change(path: Path) -> float:
 
 def list_runs(root: Path) -> list[Path]:
     """Return the runs in a directory, the last started first; an empty list where there is no such directory."""
-    return sorted((run for run in _folders(root) if os.path.lexists(run / DOCUMENT)), key=_started, reverse=True)
+    return sorted((run for run in folders(root) if os.path.lexists(run / DOCUMENT)), key=_started, reverse=True)
 
 
 def runs_without_document(root: Path) -> list[Path]:
     """Return directories of runs without ``run.json``: it was deleted, or the run crashed before writing it."""
-    folders = [run for run in _folders(root) if not os.path.lexists(run / DOCUMENT) and not is_held(run)]
-    return [run for run in sorted(folders) if any(map(os.path.lexists, (run / LOCK, *row_files(run))))]
-
-
-def _folders(root: Path) -> list[Path]:
-    """Return the directories in a directory; raise InputError if it cannot be read."""
-    try:
-        with os.scandir(root) as entries:
-            return [Path(entry) for entry in entries if os.path.isdir(entry)]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise InputError(f"Cannot read {root}: {error.strerror}.") from None
-
-
-def is_sweep(path: Path) -> bool:
-    """Return whether a directory holds a sweep: its file, and its cells' runs."""
-    return (path / DECLARATION).is_file()
-
-
-def list_sweeps(root: Path) -> list[Path]:
-    """Return the sweeps in a directory, sorted by name."""
-    return sorted(file.parent for file in root.glob(f"*/{DECLARATION}") if file.is_file())
+    found = [run for run in folders(root) if not os.path.lexists(run / DOCUMENT) and not is_sweep(run)]
+    found = [run for run in found if not is_held(run)]
+    return [run for run in sorted(found) if any(map(os.path.lexists, (run / LOCK, *row_files(run))))]
 
 
 def _started(run: Path) -> tuple[float, str]:
@@ -201,29 +181,54 @@ def _started(run: Path) -> tuple[float, str]:
         started = datetime.fromisoformat(read_document(run)["started"]).timestamp()
     # A damaged run is sorted by its last change.
     except (InputError, KeyError, TypeError, ValueError, OverflowError, OSError):
-        started = _last_change(run)
+        started = last_change(run)
     return started, run.name
 
 
 def find(root: Path, query: str) -> Path:
-    """Return the run of an id, of the beginning of one, of a path, or ``last``; raise InputError if none or many."""
+    """Return the run of an id, of the beginning of one, of a path, or ``last``; raise InputError if none or many.
+
+    ``SWEEP/CELL`` is a run of a sweep: CELL is ``last``, or the beginning of its id or of the hash at its end.
+    """
     runs = list_runs(root)
     if query == "last" and runs:
         return runs[0]
     for run in (root / query, Path(query)):
         if query and os.path.lexists(run / DOCUMENT):
             return run
+    folder, _, cell = query.rpartition("/")
+    for sweep in (root / folder, Path(folder)):
+        if folder and cell and is_published(sweep):
+            raise InputError(_no_run(sweep.parent, sweep.name, []))
+        if folder and cell and is_sweep(sweep):
+            return find(sweep, cell)
     names = [run.name for run in runs]
     matches = [name for name in names if name.startswith(query)]
+    if not matches and is_sweep(root):
+        matches = [name for name in names if query and name.rpartition("-")[2].startswith(query)]
     if len(matches) > 1:
         shown = ", ".join(matches[:5]) + (", …" if len(matches) > 5 else "")
         raise InputError(f"{query!r} matches {len(matches)} runs: {shown}. Type more of it.")
     if matches:
         return root / matches[0]
-    for folder in (root / query, Path(query)):
-        if query and os.path.isdir(folder):
-            raise InputError(f"{folder} is not a run: it has no {DOCUMENT}.")
-    if not runs:
-        raise InputError(f"There is no run {query!r}: {root} holds none yet.")
-    near = nearest(query, names) or nearest(query, (name[: len(query)] for name in names))
-    raise InputError(f"There is no run {query!r} in {root}.{near}")
+    raise InputError(_no_run(root, query, names))
+
+
+def _no_run(root: Path, query: str, names: list[str]) -> str:
+    """Return why a text names no run, and what it may mean."""
+    for path in (root / query, Path(query)):
+        if query and is_published(path):
+            return f"{path} is a published sweep, without the files of its runs. See: asyncrl ls {path}"
+        if query and is_sweep(path):
+            return f"{path} is a sweep: name one of its runs, {query.rstrip('/')}/CELL. See: asyncrl ls {path}"
+        if query and os.path.isdir(path):
+            return f"{path} is not a run: it has no {DOCUMENT}."
+    sweeps = [sweep.name for sweep in list_sweeps(root)]
+    if not names and not sweeps:
+        return f"There is no run {query!r}: {root} holds none yet."
+    folder, _, cell = query.rpartition("/")
+    near = nearest(query, names) or nearest(query, (name[: len(query)] for name in names)) or nearest(query, sweeps)
+    if folder:
+        near = near or nearest(query, (f"{sweep}/{cell}" for sweep in similar(folder, sweeps)))
+    hint = f" Runs of its sweeps are named SWEEP/CELL, such as {sweeps[0]}/last." if sweeps and not near else ""
+    return f"There is no run {query!r} in {root}.{near}{hint}"

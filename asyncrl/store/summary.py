@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from asyncrl.events import RECENT_EPISODES
 from asyncrl.store import query, rows, runs
 from asyncrl.store.columns import COLUMNS
 from asyncrl.store.document import PROGRESS_COLUMNS, RunDocument, Status
+from asyncrl.store.sweeps import is_published
 
 Row = dict[str, Any]
 Summary = dict[str, Any]  # one run in the output of `asyncrl ls --json`
@@ -21,27 +22,40 @@ Details = dict[str, Any]  # the output of `asyncrl show --json`
 
 def summaries(root: Path, where: str | None) -> list[Summary]:
     """Return a summary of each run that fulfils the conditions, the last started first."""
-    return [_summary(run, RunDocument.model_validate(document)) for run, document in query.select(root, where)]
+    found = [(run, RunDocument.model_validate(document)) for run, document in query.select(root, where)]
+    if is_published(root):
+        from asyncrl.store import published
+
+        means = published.means(root)
+        return [_summary(run, document, means.get(run.name, []), _counters(document)) for run, document in found]
+    return [_read_summary(*pair) for pair in found]
 
 
-def _summary(run: Path, document: RunDocument) -> Summary:
+def _read_summary(run: Path, document: RunDocument) -> Summary:
     evaluations: list[Row] = []
-    progress = {name: getattr(document, name) for name in PROGRESS_COLUMNS}
+    progress = _counters(document)
     if document.status != Status.DAMAGED:
         try:
             evaluations, progress = rows.valid_rows(run, "evaluations").rows, _progress(run, document)
         # The run was removed or damaged in this moment.
         except InputError as error:
             document = RunDocument(status=Status.DAMAGED, reason=str(error))
-    means = [row["mean"] for row in evaluations if not math.isnan(row["mean"])]
+    return _summary(run, document, [row["mean"] for row in evaluations], progress)
+
+
+def _counters(document: RunDocument) -> dict[str, Any]:
+    return {name: getattr(document, name) for name in PROGRESS_COLUMNS}
+
+
+def _summary(run: Path, document: RunDocument, means: Sequence[float], progress: Mapping[str, Any]) -> Summary:
     return {
         "id": run.name,
         "path": str(run),
         **{name: document.config.get(name) for name in ("env", "algo", "threads", "seed")},
         "frames": progress["frames"],
         "budget": document.config.get("frames"),
-        "evaluation": evaluations[-1]["mean"] if evaluations else None,
-        "best": max(means, default=None),
+        "evaluation": means[-1] if means else None,
+        "best": max((mean for mean in means if not math.isnan(mean)), default=None),
         "status": document.status,
         "reason": document.reason,
         "started": document.provenance.started,

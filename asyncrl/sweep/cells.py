@@ -13,7 +13,7 @@ from asyncrl import config
 from asyncrl.errors import InputError
 from asyncrl.store import atomic, checkpoint
 from asyncrl.store.document import Status, read_document
-from asyncrl.store.runs import DECLARATION
+from asyncrl.store.sweeps import DECLARATION
 from asyncrl.sweep.cell import Cell
 from asyncrl.sweep.declaration import Declaration, parse
 from asyncrl.sweep.plan import normalised

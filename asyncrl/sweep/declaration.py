@@ -4,6 +4,7 @@
 ``[vary]`` has the settings that differ, and each ``[[exclude]]`` removes the cells that have all of its values.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -95,6 +96,14 @@ class Declaration(BaseModel):
     def varied(self) -> list[str]:
         """Return the names of the settings that vary, in the order of the file."""
         return [name for names in self.choices for name in names] + list(self.ranges)
+
+    @property
+    def cell_count(self) -> int | None:
+        """Return the number of cells; None where ``[[exclude]]`` removes some, which needs the settings of each."""
+        settings = self.sweep
+        lists = {names: rows for names, rows in self.choices.items() if settings.kind != "optuna" or names == ("env",)}
+        seeds = 1 if settings.seeds == INDEX else len(settings.seeds)
+        return None if self.exclude else math.prod(map(len, lists.values())) * (settings.n or 1) * seeds
 
 
 def read(path: Path) -> Declaration:

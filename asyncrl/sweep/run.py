@@ -12,7 +12,7 @@ import tomli_w
 
 from asyncrl.config import RunConfig
 from asyncrl.errors import Exit, InputError
-from asyncrl.store import atomic, runs
+from asyncrl.store import atomic, runs, sweeps
 from asyncrl.sweep import cells, confirmation, estimate
 from asyncrl.sweep.cell import Cell
 from asyncrl.sweep.cells import CellState
@@ -136,7 +136,8 @@ def _end_of_search(request: Request, outcome: Outcome, show: Show, options: Opti
 
 
 def _check_place(root: Path) -> None:
-    if root.exists() and not runs.is_sweep(root) and (not root.is_dir() or any(root.iterdir())):
+    is_sweep = sweeps.is_sweep(root) and not sweeps.is_published(root)
+    if root.exists() and not is_sweep and (not root.is_dir() or any(root.iterdir())):
         raise InputError(f"{root} exists, and is not the directory of a sweep; choose another name (--name).")
 
 

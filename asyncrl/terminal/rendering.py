@@ -1,6 +1,5 @@
 """Tables and sentences about runs, in 80 columns where possible."""
 
-import math
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -56,6 +55,30 @@ def runs_table(summaries: Sequence[Summary], width: int) -> list[Text]:
     ]
     lines = lay_out(columns, width)
     return lines if width >= ENDLESS else [*lines, *_explanations(runs)]
+
+
+def sweeps_table(summaries: Sequence[Row], width: int) -> list[Text]:
+    """Lay out summaries of sweeps: for each the number of its cells by status."""
+    sweeps = [escaped(sweep) for sweep in summaries]
+
+    def column(name: str, cell: Callable[[Row], object], rank: int, *, right: bool = True) -> Column:
+        cells = [value if isinstance(value := cell(sweep), Text) else Text(str(value)) for sweep in sweeps]
+        return Column(name, cells, rank, is_essential=rank < ESSENTIAL, is_right=right)
+
+    columns = [
+        column("sweep", lambda sweep: sweep["id"], 0, right=False),
+        column("kind", lambda sweep: sweep["kind"] or NOTHING, 6, right=False),
+        column("cells", lambda sweep: count(sweep["total"]), 2),
+        column("finished", lambda sweep: count(sweep["finished"]), 3),
+        column("running", lambda sweep: count(sweep["running"]), 4),
+        column("failed", lambda sweep: Text(count(sweep["failed"]), "red" if sweep["failed"] else ""), 5),
+        column("status", lambda sweep: status_text(sweep["status"]), 1, right=False),
+        column("changed", lambda sweep: _age(sweep["changed"]), 7),
+    ]
+    lines = lay_out(columns, width)
+    if width < ENDLESS:
+        lines.append(Text("asyncrl ls SWEEP lists the runs of a sweep", "dim"))
+    return lines
 
 
 def damage_lines(summaries: Sequence[Summary]) -> list[Text]:
@@ -126,10 +149,6 @@ def best_evaluation(rows: Sequence[Row]) -> Row | None:
     """Return the first of the rows with the highest finite mean score, or None if none is finite."""
     finite = [row for row in rows if is_finite(row["mean"])]
     return max(finite, key=lambda row: float(row["mean"]), default=None)
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and -math.inf < value < math.inf
 
 
 def report(runs: Sequence[Row], notes: Sequence[str], page: Path, width: int) -> list[RenderableType]:
