@@ -42,6 +42,8 @@ def empty_selection_message(selection: Selection) -> str:
     if wanted:
         place = "that was named" if selection.names else f"in {selection.results}"
         return f"No run {place} {' and '.join(wanted)}."
+    if selection.names:
+        return f"{' and '.join(selection.names)}: no run yet. The sweep is trained with asyncrl sweep FILE."
     return no_runs_text(selection.results)
 
 

@@ -13,8 +13,12 @@ from asyncrl.store.atomic import plain
 from asyncrl.terminal.console import write_error, write_lines
 
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="An id, the beginning of an id, a path, or 'last'.")]
-RunNames = Annotated[
-    list[str] | None, typer.Argument(metavar="[RUN]...", help="Ids, beginnings of ids, or paths. \\[default: all]")
+SelectedNames = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[RUN]...",
+        help="Ids, beginnings of ids, paths, or sweep:NAME. \\[default: all runs that are in no sweep]",
+    ),
 ]
 Where = Annotated[
     str | None,

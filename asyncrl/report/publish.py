@@ -16,10 +16,11 @@ from asyncrl.analysis.export import csv_text
 from asyncrl.errors import InputError
 from asyncrl.report import plot, plot_pool
 from asyncrl.report.columns import ReportTable
-from asyncrl.report.figures import Figure
+from asyncrl.report.figure_parts import Figure
 from asyncrl.report.gather import Report
 from asyncrl.store.atomic import replace_file
 from asyncrl.store.document import DOCUMENT
+from asyncrl.store.runs import is_sweep
 from asyncrl.system.files import open_regular, read_regular
 from asyncrl.text import printable
 
@@ -63,11 +64,11 @@ def publish(report: Report, processes: int = 1) -> Path:
             ``if __name__ == "__main__"``, as any script that starts processes.
 
     Raises:
-        InputError: the directory cannot be written to, or it is the directory of a run.
+        InputError: the directory cannot be written to, or it is the directory of a run or a sweep.
     """
     out = report.request.out
-    if (out / DOCUMENT).exists():
-        raise InputError(f"{out} is a run; choose another directory with --out.")
+    if (out / DOCUMENT).exists() or is_sweep(out):
+        raise InputError(f"{out} is a {'sweep' if is_sweep(out) else 'run'}; choose another directory with --out.")
     try:
         _remove_old_files(out)
         (out / "figures").mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from asyncrl.errors import InputError, nearest
+from asyncrl.errors import InputError, nearest, shown
 from asyncrl.store.atomic import open_for_append
 from asyncrl.store.document import DOCUMENT, Status, read_document, valid_document
 from asyncrl.store.rows import check_row_files, row_files
@@ -171,7 +171,8 @@ def list_runs(root: Path) -> list[Path]:
 
 def runs_without_document(root: Path) -> list[Path]:
     """Return directories of runs without ``run.json``: it was deleted, or the run crashed before writing it."""
-    folders = [run for run in _folders(root) if not os.path.lexists(run / DOCUMENT) and not is_held(run)]
+    folders = [run for run in _folders(root) if not os.path.lexists(run / DOCUMENT) and not is_sweep(run)]
+    folders = [run for run in folders if not is_held(run)]
     return [run for run in sorted(folders) if any(map(os.path.lexists, (run / LOCK, *row_files(run))))]
 
 
@@ -194,6 +195,15 @@ def is_sweep(path: Path) -> bool:
 def list_sweeps(root: Path) -> list[Path]:
     """Return the sweeps in a directory, sorted by name."""
     return sorted(file.parent for file in root.glob(f"*/{DECLARATION}") if file.is_file())
+
+
+def find_sweep(root: Path, name: str) -> Path:
+    """Return the directory of a sweep; raise InputError with the nearest name if there is none of that name."""
+    names = [sweep.name for sweep in list_sweeps(root)]
+    if name not in names:
+        near = nearest(name, names) or ("" if names else " It has no sweeps yet.")
+        raise InputError(f"There is no sweep {shown(name)} in {root}.{near}")
+    return root / name
 
 
 def _started(run: Path) -> tuple[float, str]:
