@@ -64,18 +64,16 @@ def facets(runs: pd.DataFrame, varying: Varying, without: str = "") -> pd.DataFr
         without: a setting that neither panels nor lines name.
     """
     words = _words(varying, runs.index).drop(columns=without, errors="ignore")
-    # a method is what varies first, where there are several
-    order = sorted(words, key=lambda name: words[name].nunique())
-    parts = {"": runs["method"], **{name: words[name] for name in words}}
-    panel, lines = [], list(parts)
-    for name in ["", *order]:
-        title = _joined([parts[each] for each in panel])
-        panels = runs["task"] + (": " + title if panel else "")
-        names = _joined([parts[each] for each in lines])
-        if len(lines) == 1 or _most_lines(panels, names) <= MAX_LINES:
+    parts = {"": runs["method"], **words}
+    order = ["", *sorted(words, key=lambda name: words[name].nunique())]
+    panels, lines = runs["task"], _joined(list(parts.values()))
+    # The last part stays in the lines.
+    for i in range(1, len(order)):
+        if _most_lines(panels, lines) <= MAX_LINES:
             break
-        panel, lines = [*panel, name], [each for each in lines if each != name]
-    return runs.assign(panel=panels, line=names)
+        panels = runs["task"] + ": " + _joined([parts[name] for name in order[:i]])
+        lines = _joined([parts[name] for name in parts if name in order[i:]])
+    return runs.assign(panel=panels, line=lines)
 
 
 def _most_lines(panels: pd.Series, names: pd.Series) -> int:
