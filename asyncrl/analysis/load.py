@@ -2,8 +2,7 @@
 
 import json
 import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,12 +13,11 @@ import pyarrow.compute as pc
 
 from asyncrl.analysis import cache
 from asyncrl.analysis.reference_data import game
-from asyncrl.analysis.selection import SelectedRun, Selection, select_runs
+from asyncrl.analysis.selection import SelectedRun, Selection, by_id, select_runs
 from asyncrl.envs.names import atari_protocol
 from asyncrl.errors import InputError
 from asyncrl.store.columns import is_number
 from asyncrl.store.document import PROGRESS_COLUMNS, Status
-from asyncrl.store.runs import is_sweep
 from asyncrl.text import counted, one_line, printable
 
 TABLES = ("evaluations", "metrics", "episodes", "failures")
@@ -65,7 +63,7 @@ def load(selection: Selection, tables: Sequence[str] = TABLES, max_metric_rows: 
     Raises:
         InputError: a name or a condition of the selection is invalid.
     """
-    selected = _by_name(select_runs(selection))
+    selected = by_id(select_runs(selection))
     problems: list[Problem] = []
     rows = [_run_row(name, run, problems) for name, run in selected.items()]
     runs = pd.DataFrame(rows or None, columns=_columns(selected))
@@ -82,21 +80,6 @@ def load(selection: Selection, tables: Sequence[str] = TABLES, max_metric_rows: 
         is_open = runs["status"].isin((Status.RUNNING, Status.CRASHED))
         runs[name] = np.fmax(runs[name], reached.where(is_open).astype(float))
     return RunTables(runs, **read, problems=pd.DataFrame(problems, columns=["run", "kind", "text"]))
-
-
-def _by_name(selected: Iterable[SelectedRun]) -> dict[str, SelectedRun]:
-    """Return runs by id; equal ids of two sweeps get the name of their directory before them."""
-    selected = list(selected)
-    often = Counter(run.path.name for run in selected)
-    named: dict[str, SelectedRun] = {}
-    for run in selected:
-        name = printable(run.path.name)
-        if often[run.path.name] > 1 and is_sweep(run.path.parent):
-            name = printable(f"{run.path.parent.name}/{run.path.name}")
-        if name in named:
-            raise InputError(f"Two runs are named {name!r}: {named[name].path} and {run.path}.")
-        named[name] = run
-    return named
 
 
 def _columns(selected: Mapping[str, SelectedRun]) -> list[str] | None:

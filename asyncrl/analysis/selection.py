@@ -1,13 +1,15 @@
 """Step "select" of the pipeline: chooses runs by query, by name, or in labelled sets."""
 
 import shlex
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from asyncrl.errors import InputError
 from asyncrl.store import query, runs
+from asyncrl.text import printable
 
 SWEEP = "sweep:"  # before the name of a sweep, which selects all its runs
 
@@ -65,6 +67,23 @@ def select_runs(selection: Selection) -> list[SelectedRun]:
         if len(mine) > 1:
             raise InputError(f"{path.name} is in two sets, {mine[0]!r} and {mine[1]!r}; a run may be in one set only.")
     return [SelectedRun(*pair, mine[0]) for pair, mine in zip(found, labels, strict=True) if mine]
+
+
+def by_id(selected: Sequence[SelectedRun]) -> dict[str, SelectedRun]:
+    """Return runs by id; runs of two sweeps with one name have that of their sweep before it.
+
+    Raises:
+        InputError: two runs of other directories have the same name.
+    """
+    often = Counter(run.path.name for run in selected)
+    named: dict[str, SelectedRun] = {}
+    for run in selected:
+        is_shared = often[run.path.name] > 1 and runs.is_sweep(run.path.parent)
+        name = printable(f"{run.path.parent.name}/{run.path.name}" if is_shared else run.path.name)
+        if name in named:
+            raise InputError(f"Two runs are named {name!r}: {named[name].path} and {run.path}.")
+        named[name] = run
+    return named
 
 
 def _named(results: Path, name: str) -> list[tuple[Path, Mapping[str, Any]]]:

@@ -160,7 +160,7 @@ def _averaged_settings(comparison: Comparison) -> list[str]:
     if comparison.runs["set"].notna().any():
         return [f"Runs of a set differ in more than their seed: in {', '.join(names)}."] if names else []
     keys = comparison.varying.values[names].map(value_key).nunique()
-    known = ", ".join(f"{name} ({counted(keys[name], 'value')})" for name in names)
+    known = ", ".join(f"{name} ({counted(int(keys[name]), 'value')})" for name in names)
     text = f"A label does not name {known}, of which most runs have a value of their own: means and lines are over "
     return (
         [f"{text}runs with different values, and figures of final score against a setting show each."] if names else []

@@ -121,12 +121,12 @@ def _draw(report: Report, out: Path, processes: int) -> dict[str, list[DrawnPane
 
 
 def _panels(figure: Figure) -> list[plot.Panel]:
-    """Return the panels of a figure, at most ``MAX_PANELS``."""
+    """Return the panels of a figure, at most ``MAX_PANELS``, each with the series that are drawn."""
     if figure.data.empty:
         return []
-    colours = plot.palette(figure.data)
-    shown = list(plot.panels(figure.data).items())[:MAX_PANELS]
-    return [plot.Panel(title, data, figure.spec, colours) for title, data in shown]
+    shown = {title: plot.drawn_series(data) for title, data in list(plot.panels(figure.data).items())[:MAX_PANELS]}
+    colours = plot.palette(pd.concat(shown.values()))
+    return [plot.Panel(title, data, figure.spec, colours) for title, data in shown.items()]
 
 
 def _write(figure: Figure, number: int, title: str, drawing: plot.Drawing, out: Path) -> DrawnPanel:
@@ -150,8 +150,7 @@ def _html(report: Report, drawn: dict[str, list[DrawnPanel]]) -> str:
     return template.render(
         report=report,
         drawn=drawn,
-        panels=MAX_PANELS,
-        panel_count=_panel_count,
+        left_out=_left_out,
         videos=_videos(report),
         video_bytes=MAX_VIDEO_BYTES,
     )
@@ -162,8 +161,14 @@ def _page_text(value: object) -> object:
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _panel_count(figure: Figure) -> int:
-    return int(figure.data["panel"].nunique())
+def _left_out(figure: Figure) -> str:
+    """Return a sentence on the panels and lines that are in the CSV alone; empty if all are drawn."""
+    panels = list(plot.panels(figure.data).values())
+    names = [(data["series"].nunique(), plot.drawn_series(data)["series"].nunique()) for data in panels[:MAX_PANELS]]
+    texts = [f"the first {MAX_PANELS} of {len(panels)} panels"] if len(panels) > MAX_PANELS else []
+    if lines := sum(known - drawn for known, drawn in names):
+        texts.append(f"in each panel the {plot.MAX_SERIES} series that end highest, without {lines:,} others")
+    return f" Drawn are {' and '.join(texts)}; the CSV has all." if texts else ""
 
 
 def _csv_data_url(data: pd.DataFrame) -> str:
@@ -222,7 +227,7 @@ def _figure_blocks(figure: Figure, drawn: list[DrawnPanel]) -> Iterator[str]:
         yield f"No runs for this yet. This command makes some:\n\n    {figure.command}"
         return
     yield "\n".join(f"![{_escape_markdown(panel.title)}](figures/{panel.file}.svg)" for panel in drawn)
-    yield f"{_escape_markdown(figure.text)} Data: [{figure.name}.csv](figures/{figure.name}.csv)."
+    yield f"{_escape_markdown(figure.text + _left_out(figure))} Data: [{figure.name}.csv](figures/{figure.name}.csv)."
 
 
 def _table_blocks(table: ReportTable) -> Iterator[str]:
