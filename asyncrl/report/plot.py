@@ -25,7 +25,7 @@ LEGEND_CHARACTERS = 70  # per row of the legend
 DISTINCT_COLOURS = 10  # in the qualitative palette
 BEST_PATTERN, SINGLE_RUN_PATTERN = r", best \d+ of \d+(?=$|, )", r", run \d+ of \d+$"  # in series names
 THREADS_PATTERN = r", (\d+) threads?(?=$|, | \()"
-MAX_SERIES = 10  # drawn in a panel; the CSV has all
+MAX_PANELS, MAX_SERIES = 24, 10  # drawn of a figure, and in a panel; the CSV has all
 MAX_TICKS = 8
 DPI = 160
 PATH_PATTERN = re.compile(rb' d="[^"]*"')
@@ -72,6 +72,15 @@ def drawn_series(data: pd.DataFrame) -> pd.DataFrame:
     if len(ends) <= MAX_SERIES or ends.isna().all():
         return data
     return data[data["series"].isin(ends.nlargest(MAX_SERIES).index)]
+
+
+def left_out(data: pd.DataFrame) -> str:
+    """Return a sentence on the panels and series that are not drawn; empty if all are."""
+    known = list(panels(data).values())
+    texts = [f"the first {MAX_PANELS} of {len(known)} panels"] if len(known) > MAX_PANELS else []
+    if lines := sum(each["series"].nunique() - drawn_series(each)["series"].nunique() for each in known[:MAX_PANELS]):
+        texts.append(f"in each panel the {MAX_SERIES} series that end highest, without {lines:,} others")
+    return f" Drawn are {' and '.join(texts)}; the CSV has all." if texts else ""
 
 
 def palette(data: pd.DataFrame) -> dict[str, Any]:

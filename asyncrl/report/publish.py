@@ -27,7 +27,6 @@ from asyncrl.text import printable
 PAGE, TITLE_TAG = "report.html", b"<title>asyncrl: runs compared</title>"
 REPORT_FILES = ("figures/*.svg", "figures/*.png", "figures/*.csv", "tables/*.csv")
 FLOAT_FORMAT = "%.9g"  # in CSV files
-MAX_PANELS = 24  # drawn per figure; its CSV has all
 MAX_VIDEOS, MAX_VIDEO_BYTES = 3, 4_000_000  # embedded in a page, and the size of each
 MEDIA_TYPES = {".mp4": "video/mp4", ".gif": "image/gif"}
 
@@ -121,10 +120,11 @@ def _draw(report: Report, out: Path, processes: int) -> dict[str, list[DrawnPane
 
 
 def _panels(figure: Figure) -> list[plot.Panel]:
-    """Return the panels of a figure, at most ``MAX_PANELS``, each with the series that are drawn."""
+    """Return the panels of a figure, at most ``plot.MAX_PANELS``, each with the series that are drawn."""
     if figure.data.empty:
         return []
-    shown = {title: plot.drawn_series(data) for title, data in list(plot.panels(figure.data).items())[:MAX_PANELS]}
+    first = list(plot.panels(figure.data).items())[: plot.MAX_PANELS]
+    shown = {title: plot.drawn_series(data) for title, data in first}
     colours = plot.palette(pd.concat(shown.values()))
     return [plot.Panel(title, data, figure.spec, colours) for title, data in shown.items()]
 
@@ -150,7 +150,7 @@ def _html(report: Report, drawn: dict[str, list[DrawnPanel]]) -> str:
     return template.render(
         report=report,
         drawn=drawn,
-        left_out=_left_out,
+        left_out=plot.left_out,
         videos=_videos(report),
         video_bytes=MAX_VIDEO_BYTES,
     )
@@ -159,16 +159,6 @@ def _html(report: Report, drawn: dict[str, list[DrawnPanel]]) -> str:
 def _page_text(value: object) -> object:
     """Return what a page shows of a value: texts may have characters that no page may have."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _left_out(figure: Figure) -> str:
-    """Return a sentence on the panels and lines that are in the CSV alone; empty if all are drawn."""
-    panels = list(plot.panels(figure.data).values())
-    names = [(data["series"].nunique(), plot.drawn_series(data)["series"].nunique()) for data in panels[:MAX_PANELS]]
-    texts = [f"the first {MAX_PANELS} of {len(panels)} panels"] if len(panels) > MAX_PANELS else []
-    if lines := sum(known - drawn for known, drawn in names):
-        texts.append(f"in each panel the {plot.MAX_SERIES} series that end highest, without {lines:,} others")
-    return f" Drawn are {' and '.join(texts)}; the CSV has all." if texts else ""
 
 
 def _csv_data_url(data: pd.DataFrame) -> str:
@@ -227,7 +217,7 @@ def _figure_blocks(figure: Figure, drawn: list[DrawnPanel]) -> Iterator[str]:
         yield f"No runs for this yet. This command makes some:\n\n    {figure.command}"
         return
     yield "\n".join(f"![{_escape_markdown(panel.title)}](figures/{panel.file}.svg)" for panel in drawn)
-    yield f"{_escape_markdown(figure.text + _left_out(figure))} Data: [{figure.name}.csv](figures/{figure.name}.csv)."
+    yield f"{_escape_markdown(figure.text + plot.left_out(figure.data))} Data: [{figure.name}.csv](figures/{figure.name}.csv)."
 
 
 def _table_blocks(table: ReportTable) -> Iterator[str]:
