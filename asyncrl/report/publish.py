@@ -217,7 +217,8 @@ def _figure_blocks(figure: Figure, drawn: list[DrawnPanel]) -> Iterator[str]:
         yield f"No runs for this yet. This command makes some:\n\n    {figure.command}"
         return
     yield "\n".join(f"![{_escape_markdown(panel.title)}](figures/{panel.file}.svg)" for panel in drawn)
-    yield f"{_escape_markdown(figure.text + plot.left_out(figure.data))} Data: [{figure.name}.csv](figures/{figure.name}.csv)."
+    text = _escape_markdown(figure.text + plot.left_out(figure.data))
+    yield f"{text} Data: [{figure.name}.csv](figures/{figure.name}.csv)."
 
 
 def _table_blocks(table: ReportTable) -> Iterator[str]:

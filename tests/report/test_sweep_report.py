@@ -1,5 +1,7 @@
 """Reports and exports of sweeps, through the command line."""
 
+import shutil
+
 import pytest
 from typer.testing import CliRunner
 
@@ -70,3 +72,14 @@ def test_report_with_many_lines_in_a_panel_draws_ten_and_counts_the_others(tmp_p
     assert "in each panel the 10 series that end highest, without 3 others; the CSV has all." in page
     lines = (tmp_path / "report" / "figures" / "score-frames.csv").read_text()
     assert "set 01" in lines
+
+
+def test_report_into_a_sweep_fails_and_writes_nothing(root, quick):
+    found = call(root, "report", "sweep:rates", "--out", str(root / "rates"))
+    assert "is a sweep" in str(found.exception)
+    assert not (root / "rates" / "report.html").exists()
+
+
+def test_report_of_a_directory_with_sweeps_alone_fails_with_their_names(root):
+    shutil.rmtree(root / "alone")
+    assert "sweep:other, sweep:rates" in str(call(root, "report").exception)
