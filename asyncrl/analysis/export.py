@@ -11,8 +11,11 @@ from asyncrl.analysis.load import RunTables, load
 from asyncrl.analysis.selection import Selection
 from asyncrl.errors import InputError
 from asyncrl.store.query import no_runs_text
+from asyncrl.store.runs import list_runs
+from asyncrl.store.sweeps import list_sweeps
 from asyncrl.text import printable
 
+SHOWN_SWEEPS = 5  # in a message
 FORMATS = ("parquet", "csv")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # of a cell, for spreadsheets
 
@@ -42,6 +45,11 @@ def empty_selection_message(selection: Selection) -> str:
     if wanted:
         place = "that was named" if selection.names else f"in {selection.results}"
         return f"No run {place} {' and '.join(wanted)}."
+    if selection.names:
+        return f"{' and '.join(selection.names)}: no run yet. The sweep is trained with asyncrl sweep FILE."
+    if (sweeps := list_sweeps(selection.results)) and not list_runs(selection.results):
+        names = ", ".join(f"sweep:{printable(sweep.name)}" for sweep in sweeps[:SHOWN_SWEEPS])
+        return f"All runs in {selection.results} are in sweeps, which must be named: {names}."
     return no_runs_text(selection.results)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from asyncrl.analysis import cache, published
 from asyncrl.analysis.downsampling import downsampled
 from asyncrl.analysis.reference_data import game
-from asyncrl.analysis.selection import SelectedRun, Selection, select_runs
+from asyncrl.analysis.selection import SelectedRun, Selection, by_id, select_runs
 from asyncrl.envs.names import atari_protocol
 from asyncrl.errors import InputError
 from asyncrl.store.columns import is_number
@@ -65,9 +65,10 @@ def load(selection: Selection, tables: Sequence[str] = TABLES, max_metric_rows: 
     Raises:
         InputError: a name or a condition of the selection is invalid.
     """
-    selected = _by_name(select_runs(selection))
+    selected = by_id(select_runs(selection))
     problems: list[Problem] = []
-    runs = pd.DataFrame([_run_row(run, problems) for run in selected.values()] or None, columns=_columns(selected))
+    rows = [_run_row(name, run, problems) for name, run in selected.items()]
+    runs = pd.DataFrame(rows or None, columns=_columns(selected))
     runs = runs.set_index("id", drop=False).rename_axis(None)
     # as floats, the seeds 2**60 and 2**60 + 1 would be equal
     runs = runs.astype(dict.fromkeys(NUMBER_COLUMNS, float) | {"seed": "Int64"})
@@ -83,31 +84,21 @@ def load(selection: Selection, tables: Sequence[str] = TABLES, max_metric_rows: 
     return RunTables(runs, **read, problems=pd.DataFrame(problems, columns=["run", "kind", "text"]))
 
 
-def _by_name(selected: Iterable[SelectedRun]) -> dict[str, SelectedRun]:
-    named: dict[str, SelectedRun] = {}
-    for run in selected:
-        name = printable(run.path.name)
-        if name in named:
-            raise InputError(f"Two runs are named {name!r}: {named[name].path} and {run.path}.")
-        named[name] = run
-    return named
-
-
 def _columns(selected: Mapping[str, SelectedRun]) -> list[str] | None:
-    return None if selected else list(_run_row(SelectedRun(Path(), {"status": Status.FINISHED}, None), []))
+    return None if selected else list(_run_row("", SelectedRun(Path(), {"status": Status.FINISHED}, None), []))
 
 
-def _run_row(run: SelectedRun, problems: list[Problem]) -> dict[str, Any]:
+def _run_row(name: str, run: SelectedRun, problems: list[Problem]) -> dict[str, Any]:
     """Return one row of ``runs``; values that a damaged document lacks are None."""
     document = run.document
     config, provenance = _mapping(document, "config"), _mapping(document, "provenance")
     optimizer, versions = _mapping(config, "optimizer"), _mapping(provenance, "versions")
-    status, reason = _status(run, problems)
+    status, reason = _status(name, run, problems)
     protocol, env = _text_or_bool(document.get("protocol")), config.get("env")
     game_name = game(env) if isinstance(env, str) else None
     setting = {name: value for name, value in config.items() if name not in IGNORED_SETTINGS} | {"env": game_name}
     described = {
-        "id": run.path.name,
+        "id": name,
         "set": run.label,
         "status": status,
         "reason": reason,
@@ -164,13 +155,13 @@ def _configured_protocol(config: Mapping[str, Any], protocol: object) -> object:
     return atari_protocol(atari.get("protocol"), atari.get("noops"))
 
 
-def _status(run: SelectedRun, problems: list[Problem]) -> tuple[str, str | None]:
+def _status(name: str, run: SelectedRun, problems: list[Problem]) -> tuple[str, str | None]:
     """Return the status of a run and its reason; record a problem if the run is not finished."""
     status, reason = str(run.document.get("status")), run.document.get("reason")
     if status != Status.FINISHED:
         kind = status if status in tuple(Status) else Status.DAMAGED.value
         text = one_line(str(reason or UNFINISHED.get(kind, "no status")))
-        problems.append({"run": printable(run.path.name), "kind": kind, "text": text})
+        problems.append({"run": name, "kind": kind, "text": text})
     return status, None if reason is None else one_line(str(reason))
 
 

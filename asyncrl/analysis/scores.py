@@ -12,7 +12,8 @@ BELOW_RANDOM_RULE = "100 × score ÷ human, since human < random"  # Video Pinba
 LEARNED = 0.5  # part of the way from the first evaluations to the best, from which a method counts as having learned
 NORMAL_RULE = "100 × (score − random) ÷ (human − random)"
 RUN_COLUMNS = (
-    "task", "game", "protocol", "label", "variant", "setup", "algo", "threads", "lr", "optimizer", "machine"
+    "task", "game", "protocol", "method", "label", "variant", "setup", "panel", "line", "algo", "threads", "lr",
+    "optimizer", "machine",
 )  # fmt: skip
 
 

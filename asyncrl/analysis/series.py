@@ -11,11 +11,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from asyncrl.analysis import bootstrap
+from asyncrl.analysis.labels import LINES_OF_BEST, facets
 from asyncrl.analysis.validity import MAX_SCORE, Comparison
+from asyncrl.analysis.varying import Varying
 
 COLUMNS = ("panel", "series", "x", "y", "low", "high", "runs", "statistic")
 POINTS = 40  # per averaged curve
-BEST_RUNS, MIN_RUNS_FOR_BEST = 5, 10  # with 10 runs or more, the best 5 have a curve of their own
+BEST_RUNS, MIN_RUNS_FOR_BEST = 5, LINES_OF_BEST  # with so many runs, the best 5 have a curve of their own
+MIN_SETTING_VALUES = 3  # of a setting, for a figure of scores against it
 BEST_RATES = 3  # of a thread count, runs with the best three learning rates are averaged
 TRAINING_STATISTICS = ("entropy", "q", "value", "grad_norm", "policy_lag", "loss")
 
@@ -29,13 +32,11 @@ def series_table(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
 
 
 def learning_curves(comparison: Comparison, unit: str) -> pd.DataFrame:
-    """Return score against ``frames`` or ``hours``, one panel per task and one series per label (figure 1)."""
+    """Return score against ``frames`` or ``hours``, one series per label, in the panels of ``facets`` (figure 1)."""
     runs = _runs_with_valid_clock(comparison) if unit == "hours" else comparison.runs
     return _curves(
         comparison,
-        runs.assign(
-            panel=runs["task"], series=_names_with_machine(runs, "label") if unit == "hours" else runs["label"]
-        ),
+        runs.assign(series=_names_with_machine(runs, "line") if unit == "hours" else runs["line"]),
         unit,
         best=True,
     )
@@ -118,13 +119,25 @@ def _averaged(panel: object, series: object, runs: list[Curve], statistic: str) 
     return [pd.DataFrame({"panel": panel, "series": series, **columns, "runs": len(runs), "statistic": statistic})]
 
 
-def score_by_learning_rate(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return final scores against learning rates, a point per run, for labels with three rates or more (figure 2)."""
-    known = runs[runs.groupby(["task", "label"])["lr"].transform("nunique") >= 3]
-    points = {"panel": known["task"], "series": known["label"], "x": known["lr"], "y": known["final"]}
-    return pd.DataFrame({**points, "low": np.nan, "high": np.nan, "runs": 1, "statistic": "final score"}).reset_index(
-        drop=True
-    )
+def score_by_setting(runs: pd.DataFrame, varying: Varying, name: str) -> pd.DataFrame:
+    """Return final scores against a numeric setting, for series in which it has three values or more (figure 2).
+
+    A setting that labels name gives the mean at each value; an axis gives a point per run.
+    """
+    if name not in varying.numeric:
+        return series_table([])
+    known = facets(runs, varying, without=name).assign(x=varying.values[name].reindex(runs.index).astype(float))
+    known = known[known.groupby(["panel", "line"])["x"].transform("nunique") >= MIN_SETTING_VALUES]
+    if name in varying.axes:
+        points = {"panel": known["panel"], "series": known["line"], "x": known["x"], "y": known["final"]}
+        points |= {"low": np.nan, "high": np.nan, "runs": 1, "statistic": "final score"}
+        return pd.DataFrame(points).sort_values(["panel", "series", "x"], kind="stable", ignore_index=True)
+    rows = []
+    for (panel, line, x), group in known.groupby(["panel", "line", "x"], sort=True):
+        found = bootstrap.aggregate({"": list(group["final"])}, bootstrap.mean)
+        row = {"panel": panel, "series": line, "x": x, "y": found.value, "low": found.low, "high": found.high}
+        rows.append(row | {"runs": found.runs, "statistic": "mean final score"})
+    return series_table(rows)
 
 
 def scores_by_optimizer(runs: pd.DataFrame) -> pd.DataFrame:
@@ -212,12 +225,12 @@ def training_statistics(comparison: Comparison) -> pd.DataFrame:
     metrics = comparison.metrics.assign(run=comparison.metrics["run"].astype(object))
     names = [name for name in TRAINING_STATISTICS if name in metrics and metrics[name].notna().any()]
     by_run = dict(list(metrics.groupby("run")))
-    for (task, label), group in comparison.runs.groupby(["task", "label"], sort=True):
+    for (title, line), group in comparison.runs.groupby(["panel", "line"], sort=True):
         rows = [by_run[run] for run in group["id"] if run in by_run]
         for name in names:
             known = [each.loc[each[name].abs() < MAX_SCORE] for each in rows]
             found = [(each["frames"].to_numpy(float), each[name].to_numpy(float)) for each in known if len(each)]
-            panel = f"{task}: {name.replace('_', ' ')}"
-            tables += _averaged(panel, label, found, "mean")
+            panel = f"{title}: {name.replace('_', ' ')}"
+            tables += _averaged(panel, line, found, "mean")
     joined = pd.concat(tables, ignore_index=True) if tables else series_table([])
     return joined.sort_values(["panel", "series", "x"], kind="stable", ignore_index=True)

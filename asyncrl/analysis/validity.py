@@ -11,6 +11,7 @@ import pandas as pd
 
 from asyncrl.analysis.labels import with_labels
 from asyncrl.analysis.load import RunTables
+from asyncrl.analysis.varying import Varying
 from asyncrl.store.document import Status
 from asyncrl.text import counted
 
@@ -28,6 +29,7 @@ class Comparison(NamedTuple):
     """Runs that may be compared, with their rows."""
 
     runs: pd.DataFrame  # as in RunTables, with labels, and ``timed``: whether the clock is valid
+    varying: Varying  # the settings in which these runs differ
     evaluations: pd.DataFrame  # during training, with the protocol of the run
     metrics: pd.DataFrame
     all_runs: pd.DataFrame  # of the selection
@@ -54,13 +56,13 @@ def build_comparison(store: RunTables, unfinished: bool = False) -> Comparison:
     repeated = _repeated_runs(candidates, evaluations, found)
     used = candidates[~candidates["id"].isin(repeated)].copy()
     used["timed"] = ~used["id"].isin(_runs_with_wrong_clock(store, used, found))
-    used = with_labels(used)
+    used, varying = with_labels(used)
     _record_missing_evaluations(used, evaluations, found)
     _record_different_machines(used, found)
     evaluations = _evaluations_with_usable_score(evaluations[evaluations["run"].isin(used.index)], found)
     problems = pd.concat([store.problems, pd.DataFrame(found, columns=["run", "kind", "text"])], ignore_index=True)
     metrics = store.metrics[store.metrics["run"].isin(used.index)]
-    return Comparison(used, evaluations, metrics, runs, problems, is_provisional)
+    return Comparison(used, varying, evaluations, metrics, runs, problems, is_provisional)
 
 
 def _runs_without_settings(runs: pd.DataFrame, problems: Problems) -> set[str]:

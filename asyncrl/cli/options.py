@@ -15,8 +15,12 @@ from asyncrl.terminal.console import write_error, write_lines
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="An id, the beginning of an id, a path, SWEEP/CELL, or 'last'.")
 ]
-RunNames = Annotated[
-    list[str] | None, typer.Argument(metavar="[RUN]...", help="Ids, beginnings of ids, or paths. \\[default: all]")
+SelectedNames = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[RUN]...",
+        help="Ids, beginnings of ids, paths, or sweep:NAME. \\[default: all runs that are in no sweep]",
+    ),
 ]
 Where = Annotated[
     str | None,

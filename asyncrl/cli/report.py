@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from asyncrl.cli.options import DEFAULT_RESULTS, Compare, Results, RunNames, Where, requires_extra
+from asyncrl.cli.options import DEFAULT_RESULTS, Compare, Results, SelectedNames, Where, requires_extra
 from asyncrl.errors import InputError
 from asyncrl.system import machine
 from asyncrl.terminal import rendering
@@ -14,9 +14,9 @@ from asyncrl.terminal.console import console, waiting, write
 commands = typer.Typer()
 
 
-@commands.command(epilog="Example: asyncrl report --where 'env=pong' --out pong-report")
+@commands.command(epilog="Examples: asyncrl report --where 'env=pong' --out pong-report; asyncrl report sweep:rates")
 def report(
-    names: RunNames = None,
+    names: SelectedNames = None,
     where: Where = None,
     compare: Compare = None,
     reference: Annotated[
@@ -26,7 +26,10 @@ def report(
     unfinished: Annotated[bool, typer.Option("--unfinished", help="Use unfinished runs, too.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The directory of the page and its files. \\[default: RESULTS/report]"),
+        typer.Option(
+            metavar="DIR",
+            help="The directory of the page and its files. \\[default: report in RESULTS, or in the sweep]",
+        ),
     ] = None,
     results: Results = DEFAULT_RESULTS,
 ) -> None:
@@ -38,7 +41,7 @@ def report(
         from asyncrl.analysis.selection import Selection
         from asyncrl.report import gather as reporting
     selection = Selection(results, tuple(names or ()), where, tuple(compare or ()))
-    request = reporting.Request(selection, out or results / "report", tuple(reference or ()), unfinished)
+    request = reporting.Request(selection, out or selection.report_directory, tuple(reference or ()), unfinished)
     with waiting("Reading runs"):
         found = reporting.gather(request)
     with waiting("Plotting"):
@@ -51,7 +54,7 @@ def report(
 
 @commands.command(epilog="Example: asyncrl export --where env=pong --format csv --out pong/")
 def export(
-    names: RunNames = None,
+    names: SelectedNames = None,
     where: Where = None,
     compare: Compare = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The directory of the files.")] = Path("export"),

@@ -3,17 +3,15 @@
 A paragraph says what a figure shows and what it cannot show. This module plots nothing: ``plot`` does.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
-
 import pandas as pd
 
 from asyncrl.analysis import series
 from asyncrl.analysis.validity import Comparison
+from asyncrl.report.figure_parts import Figure, ReportData, number_of_runs, paragraph
 from asyncrl.report.plot_spec import FRAMES, SCORE, THREADS, Axis, PlotSpec
-from asyncrl.text import counted, score
+from asyncrl.report.setting_figures import build_setting_figures
+from asyncrl.text import score
 
-FEW_RUNS = 5  # runs of a series; with fewer, the order of two methods may be chance
 TIME_UNITS = (("hours", 1), ("minutes", 60), ("seconds", 3600))
 MIN_UNITS = 2.0  # length of the longest run in a unit, for the unit to be used
 MORE_THREADS = "for n in 1 2 4; do asyncrl run --algo a3c --env pong --threads $n --frames 10M; done"
@@ -21,32 +19,12 @@ TWO_GAMES = "asyncrl run --env pong; asyncrl run --env breakout    # Atari games
 BAND = "the band is the 95 % bootstrap interval of the mean over runs; a single run has none"
 
 
-class Figure(NamedTuple):
-    """One figure; its data may be empty."""
-
-    name: str  # of its files
-    title: str
-    data: pd.DataFrame  # as in ``series``
-    spec: PlotSpec
-    text: str  # a plain paragraph
-    command: str  # makes runs for this figure
-
-
-class ReportData(NamedTuple):
-    """Tables that figures and sections share."""
-
-    runs: pd.DataFrame  # scores.run_scores
-    summary: pd.DataFrame  # tables.summary
-    speedup: pd.DataFrame  # tables.speedup
-    references: Mapping[str, float]  # score to reach, by task
-
-
 def build_figures(comparison: Comparison, data: ReportData) -> list[Figure]:
     """Return every figure of a report, including those without data."""
     return [
         _learning_curves(comparison, "frames"),
         _learning_curves(comparison, "hours"),
-        _learning_rates(comparison, data),
+        *build_setting_figures(comparison, data),
         _curves_by_threads(comparison, "frames"),
         _curves_by_threads(comparison, "hours"),
         _speedup(comparison, data),
@@ -73,14 +51,14 @@ def _learning_curves(comparison: Comparison, unit: str) -> Figure:
     )
     best = best if data["statistic"].str.contains("best").any() else ""
     text = (
-        f"Mean score of the evaluations during training, against {unit}; one line per method, {_number_of_runs(data)}. "
+        f"Mean score of the evaluations during training, against {unit}; one line per method, {number_of_runs(data)}. "
         "A line averages runs over the stretch that all of them cover (runs without a common stretch have a line "
         f"each), and {BAND}. {limits}{best}"
     )
     command = "asyncrl run --algo a3c --env pong --threads 2 --frames 10M    # then --algo n-step-q, and other seeds"
     data, axis = _with_time_unit(data, unit)
     spec = PlotSpec(axis, SCORE)
-    return Figure(f"score-{unit}", f"Score against {unit}", data, spec, _paragraph(text, comparison, data), command)
+    return Figure(f"score-{unit}", f"Score against {unit}", data, spec, paragraph(text, comparison, data), command)
 
 
 def _with_time_unit(data: pd.DataFrame, unit: str) -> tuple[pd.DataFrame, Axis]:
@@ -90,18 +68,6 @@ def _with_time_unit(data: pd.DataFrame, unit: str) -> tuple[pd.DataFrame, Axis]:
     longest = 0.0 if data.empty else data["x"].max()
     unit, per_hour = next((each for each in TIME_UNITS if longest * each[1] >= MIN_UNITS), TIME_UNITS[-1])
     return data.assign(x=data["x"] * per_hour), Axis(f"{unit} of training")
-
-
-def _learning_rates(comparison: Comparison, tables: ReportData) -> Figure:
-    data = series.score_by_learning_rate(tables.runs)
-    text = (
-        "Final score of each run against its learning rate, a point per run (the paper's figure 2). It shows how wide "
-        "the range of good learning rates is, and how much scores vary within it. It cannot show the best rate for "
-        "another budget: the rate is annealed over the run."
-    )
-    command = "for lr in 3e-4 1e-3 3e-3; do asyncrl run --env pong --threads 2 --set optimizer.lr=$lr; done"
-    spec, title = PlotSpec(Axis("learning rate", "log"), Axis("final score"), "points"), "Score against learning rate"
-    return Figure("learning-rates", title, data, spec, _paragraph(text, comparison, data), command)
 
 
 def _curves_by_threads(comparison: Comparison, unit: str) -> Figure:
@@ -114,13 +80,13 @@ def _curves_by_threads(comparison: Comparison, unit: str) -> Figure:
         "learned from each frame.",
     }[unit]
     text = (
-        f"Score against {unit} for each number of threads, {_number_of_runs(data)} (the paper's figure {number}); "
+        f"Score against {unit} for each number of threads, {number_of_runs(data)} (the paper's figure {number}); "
         f"{BAND}. {limits} With more than {series.BEST_RATES} learning rates, only runs of the best "
         f"{series.BEST_RATES} count, as in the paper."
     )
     data, axis = _with_time_unit(data, unit)
     spec = PlotSpec(axis, SCORE)
-    return Figure(f"threads-{unit}", title, data, spec, _paragraph(text, comparison, data), MORE_THREADS)
+    return Figure(f"threads-{unit}", title, data, spec, paragraph(text, comparison, data), MORE_THREADS)
 
 
 def _speedup(comparison: Comparison, tables: ReportData) -> Figure:
@@ -133,20 +99,20 @@ def _speedup(comparison: Comparison, tables: ReportData) -> Figure:
         "cannot be compared with the paper for more threads than cores: such threads share cores."
     )
     spec = PlotSpec(THREADS, Axis("speed-up over one thread"), "both")
-    return Figure("speed-up", "Speed-up by threads", data, spec, _paragraph(text, comparison, data), MORE_THREADS)
+    return Figure("speed-up", "Speed-up by threads", data, spec, paragraph(text, comparison, data), MORE_THREADS)
 
 
 def _frames_per_second(comparison: Comparison, tables: ReportData) -> Figure:
     data = series.frames_per_second(tables.runs)
     text = (
-        f"Frames per second of training, without evaluations: the median over runs, {_number_of_runs(data)}; the bar "
+        f"Frames per second of training, without evaluations: the median over runs, {number_of_runs(data)}; the bar "
         "spans from the slowest to the fastest run. It shows the throughput of the machine with more threads. It "
         "cannot show learning: less may be learned from each of more frames. Several environments per thread also "
         "change the algorithm slightly."
     )
     command = "asyncrl run --env pong --threads 2 --frames 1M"
     spec = PlotSpec(THREADS, Axis("frames per second", "frames"), "both")
-    return Figure("frames-per-second", "Frames per second", data, spec, _paragraph(text, comparison, data), command)
+    return Figure("frames-per-second", "Frames per second", data, spec, paragraph(text, comparison, data), command)
 
 
 def _optimizers(comparison: Comparison, tables: ReportData) -> Figure:
@@ -158,68 +124,41 @@ def _optimizers(comparison: Comparison, tables: ReportData) -> Figure:
     )
     command = "for o in shared-rmsprop rmsprop momentum; do asyncrl run --env pong --set optimizer.name=$o; done"
     spec = PlotSpec(Axis("rank of the run by final score", "counts"), Axis("final score"), "both")
-    return Figure("optimisers", "Optimisers", data, spec, _paragraph(text, comparison, data), command)
+    return Figure("optimisers", "Optimisers", data, spec, paragraph(text, comparison, data), command)
 
 
 def _aggregates(comparison: Comparison, tables: ReportData) -> Figure:
     data = series.aggregate_intervals(tables.summary)
     text = (
-        f"Human-normalised final scores over all games of a method, in %, {_number_of_runs(data)}, with 95 % bootstrap "
+        f"Human-normalised final scores over all games of a method, in %, {number_of_runs(data)}, with 95 % bootstrap "
         "intervals, stratified by game (Agarwal et al. 2021). IQM is the mean of the middle half of the runs; the "
         "median and the mean are over games; the optimality gap is the mean shortfall from 100 %, so less is better. "
         "An interval is missing if a game has one run. Methods with different games cannot be compared."
     )
     spec = PlotSpec(Axis("% of a human"), Axis("", "names"), "intervals")
-    return Figure("aggregates", "Aggregates over games", data, spec, _paragraph(text, comparison, data), TWO_GAMES)
+    return Figure("aggregates", "Aggregates over games", data, spec, paragraph(text, comparison, data), TWO_GAMES)
 
 
 def _profiles(comparison: Comparison, tables: ReportData) -> Figure:
     data = series.performance_profiles(tables.runs)
     text = (
-        f"The fraction of runs with a final score above each human-normalised score, {_number_of_runs(data)}, all "
+        f"The fraction of runs with a final score above each human-normalised score, {number_of_runs(data)}, all "
         "games with equal weight (performance profiles, Agarwal et al. 2021). If one line is above another "
         "everywhere, its method is better; if lines cross, the order depends on the score. It cannot show the game of "
         "a run."
     )
     spec = PlotSpec(Axis("% of a human"), Axis("fraction of runs above"))
-    return Figure("profiles", "Performance profiles", data, spec, _paragraph(text, comparison, data), TWO_GAMES)
+    return Figure("profiles", "Performance profiles", data, spec, paragraph(text, comparison, data), TWO_GAMES)
 
 
 def _training_statistics(comparison: Comparison) -> Figure:
     data = series.training_statistics(comparison)
     text = (
-        f"Statistics of training: means over the updates of a logging interval, {_number_of_runs(data)}. Entropy near "
+        f"Statistics of training: means over the updates of a logging interval, {number_of_runs(data)}. Entropy near "
         "0: the policy is nearly deterministic. Mean Q or value that grows without limit: divergence. Gradient norm at "
         "the clipping threshold: gradients are clipped. Policy lag: updates by other workers while a gradient was "
         "computed. It can help to explain a score; it cannot replace one."
     )
     command = "asyncrl run --env pong --threads 2"
     spec = PlotSpec(FRAMES, Axis("mean of a logging interval"))
-    return Figure("health", "Training statistics", data, spec, _paragraph(text, comparison, data), command)
-
-
-def _number_of_runs(data: pd.DataFrame) -> str:
-    """Return the number of runs of our series, such as ``n = 2 to 5 runs each``."""
-    ours = data.loc[~data["series"].astype(str).str.startswith("paper: "), "runs"].dropna()
-    if ours.empty:
-        return "n = 0"
-    low, high = int(ours.min()), int(ours.max())
-    return f"n = {counted(low, 'run')} each" if low == high else f"n = {low} to {high} runs each"
-
-
-def few_runs_warning(runs: pd.Series) -> list[str]:
-    """Return a sentence of warning if one of these numbers of runs is small."""
-    text = f"With fewer than {FEW_RUNS} runs of a method, the order of two methods may be chance."
-    return [text] if runs.min() < FEW_RUNS else []
-
-
-def _paragraph(text: str, comparison: Comparison, data: pd.DataFrame) -> str:
-    """Append what applies to every figure: few runs, unfinished runs, protocols and machines."""
-    if data.empty:
-        return ""
-    sentences = [text, *few_runs_warning(data["runs"])]
-    if comparison.is_provisional:
-        sentences.append("No run has finished: the numbers are preliminary.")
-    protocols = ", ".join(sorted(set(comparison.runs["protocol"].astype(str))))
-    machines = "; ".join(sorted(set(comparison.runs["machine"])))
-    return " ".join([*sentences, f"Protocol: {protocols}. Machine: {machines}."])
+    return Figure("health", "Training statistics", data, spec, paragraph(text, comparison, data), command)

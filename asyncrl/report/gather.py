@@ -17,13 +17,13 @@ import pandas as pd
 
 from asyncrl.analysis import reference_data, scores, tables, validity
 from asyncrl.analysis.export import empty_selection_message
-from asyncrl.analysis.labels import differing_settings
 from asyncrl.analysis.load import load
 from asyncrl.analysis.selection import Selection
 from asyncrl.analysis.validity import Comparison
+from asyncrl.analysis.varying import value_key
 from asyncrl.errors import InputError, nearest
 from asyncrl.report import figures, sections
-from asyncrl.report.figures import ReportData
+from asyncrl.report.figure_parts import ReportData
 from asyncrl.report.sections import Section
 from asyncrl.text import counted
 
@@ -136,8 +136,7 @@ def _notes(comparison: Comparison, runs: pd.DataFrame) -> list[str]:
         if group["protocol"].nunique() > 1:
             names = ", ".join(sorted(set(group["protocol"].astype(str))))
             notes.append(f"{game} has runs with several protocols: {names}. Their scores cannot be compared.")
-    if differing := differing_settings(comparison.runs):
-        notes.append(f"Runs with one label differ in more than their seed: in {', '.join(differing)}.")
+    notes += _averaged_settings(comparison)
     atari = runs[runs["protocol"].astype(str).str.startswith("atari") & runs["percent"].isna()]
     for game, protocol in sorted(set(zip(atari["game"], atari["protocol"], strict=True))):
         notes.append(
@@ -153,6 +152,19 @@ def _notes(comparison: Comparison, runs: pd.DataFrame) -> list[str]:
     if len(excluded):
         notes.append(f"Excluded or damaged: {counted(len(excluded), 'item')}, listed at the end of the page.")
     return notes
+
+
+def _averaged_settings(comparison: Comparison) -> list[str]:
+    """Return the note on the settings in which runs of one label differ."""
+    names = sorted(comparison.varying.axes)
+    if comparison.runs["set"].notna().any():
+        return [f"Runs of a set differ in more than their seed: in {', '.join(names)}."] if names else []
+    keys = comparison.varying.values[names].map(value_key).nunique()
+    known = ", ".join(f"{name} ({counted(int(keys[name]), 'value')})" for name in names)
+    text = f"A label does not name {known}, of which most runs have a value of their own: means and lines are over "
+    return (
+        [f"{text}runs with different values, and figures of final score against a setting show each."] if names else []
+    )
 
 
 def terminal_rows(report: Report) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ LEGEND_CHARACTERS = 70  # per row of the legend
 DISTINCT_COLOURS = 10  # in the qualitative palette
 BEST_PATTERN, SINGLE_RUN_PATTERN = r", best \d+ of \d+(?=$|, )", r", run \d+ of \d+$"  # in series names
 THREADS_PATTERN = r", (\d+) threads?(?=$|, | \()"
-LEGEND_ENTRIES = 12  # more series are drawn, but only the CSV names them
+MAX_PANELS, MAX_SERIES = 24, 10  # drawn of a figure, and in a panel; the CSV has all
 MAX_TICKS = 8
 DPI = 160
 PATH_PATTERN = re.compile(rb' d="[^"]*"')
@@ -64,6 +64,23 @@ class Drawing(NamedTuple):
 def panels(data: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the data of each panel, in order of appearance."""
     return {str(panel): rows for panel, rows in data.groupby("panel", sort=False)}
+
+
+def drawn_series(data: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a panel that are drawn: of many series, those that end highest."""
+    ends = data.groupby("series", sort=False)["y"].last()
+    if len(ends) <= MAX_SERIES or ends.isna().all():
+        return data
+    return data[data["series"].isin(ends.nlargest(MAX_SERIES).index)]
+
+
+def left_out(data: pd.DataFrame) -> str:
+    """Return a sentence on the panels and series that are not drawn; empty if all are."""
+    known = list(panels(data).values())
+    texts = [f"the first {MAX_PANELS} of {len(known)} panels"] if len(known) > MAX_PANELS else []
+    if lines := sum(each["series"].nunique() - drawn_series(each)["series"].nunique() for each in known[:MAX_PANELS]):
+        texts.append(f"in each panel the {MAX_SERIES} series that end highest, without {lines:,} others")
+    return f" Drawn are {' and '.join(texts)}; the CSV has all." if texts else ""
 
 
 def palette(data: pd.DataFrame) -> dict[str, Any]:
@@ -115,7 +132,7 @@ def _draw(panel: Panel) -> tuple[bytes, bytes]:
     title, data, spec, colours = panel
     with _plot_style():
         names = [name for name in colours if name in set(data["series"])]
-        legend = [] if spec.y.kind == "names" else names[:LEGEND_ENTRIES]
+        legend = [] if spec.y.kind == "names" else names
         columns = max(1, LEGEND_CHARACTERS // (6 + max(map(len, legend), default=0)))
         rows = -(-len(legend) // columns)
         canvas = MatplotlibFigure(figsize=(WIDTH, HEIGHT + LEGEND_ROW * rows), layout="constrained")
@@ -139,7 +156,7 @@ def _add_legend(canvas: MatplotlibFigure, handles: Mapping[str, Any], legend: Se
         columnspacing=1.2,
     )
     for text, name in zip(made.get_texts(), legend, strict=True):
-        text.set_text(_legend_text(name, legend, list(handles)))
+        text.set_text(name)
 
 
 def _render(canvas: MatplotlibFigure) -> tuple[bytes, bytes]:
@@ -161,11 +178,6 @@ def _rounded(path: re.Match[bytes]) -> bytes:
 def _plot_style() -> Iterator[None]:
     with matplotlib.rc_context({**seaborn.axes_style("ticks"), **STYLE}):
         yield
-
-
-def _legend_text(name: str, legend: Sequence[str], names: Sequence[str]) -> str:
-    more = len(names) - len(legend)
-    return f"{name} … and {more} more" if more and name == legend[-1] else name
 
 
 def _plot_series(axes: Axes, name: str, rows: pd.DataFrame, spec: PlotSpec, colour: Any) -> Any:
@@ -201,6 +213,9 @@ def _format_axes(axes: Axes, title: str, spec: PlotSpec, data: pd.DataFrame, nam
             mpl_axis.set_major_locator(every_count if len(counts) <= MAX_TICKS else some)
         elif axis.kind == "log":
             axes.set_xscale("log") if mpl_axis is axes.xaxis else axes.set_yscale("log")
+            # Few values have a tick each; else there is one at each power of ten.
+            if len(values := sorted(set(data["x"]))) <= MAX_TICKS and spec.marks == "both":
+                mpl_axis.set_major_locator(FixedLocator(values))
             # the default formatter writes TeX, which is turned off
             mpl_axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             mpl_axis.set_minor_formatter(NullFormatter())

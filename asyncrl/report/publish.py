@@ -16,17 +16,17 @@ from asyncrl.analysis.export import csv_text
 from asyncrl.errors import InputError
 from asyncrl.report import plot, plot_pool
 from asyncrl.report.columns import ReportTable
-from asyncrl.report.figures import Figure
+from asyncrl.report.figure_parts import Figure
 from asyncrl.report.gather import Report
 from asyncrl.store.atomic import replace_file
 from asyncrl.store.document import DOCUMENT
+from asyncrl.store.sweeps import is_sweep
 from asyncrl.system.files import open_regular, read_regular
 from asyncrl.text import printable
 
 PAGE, TITLE_TAG = "report.html", b"<title>asyncrl: runs compared</title>"
 REPORT_FILES = ("figures/*.svg", "figures/*.png", "figures/*.csv", "tables/*.csv")
 FLOAT_FORMAT = "%.9g"  # in CSV files
-MAX_PANELS = 24  # drawn per figure; its CSV has all
 MAX_VIDEOS, MAX_VIDEO_BYTES = 3, 4_000_000  # embedded in a page, and the size of each
 MEDIA_TYPES = {".mp4": "video/mp4", ".gif": "image/gif"}
 
@@ -63,11 +63,11 @@ def publish(report: Report, processes: int = 1) -> Path:
             ``if __name__ == "__main__"``, as any script that starts processes.
 
     Raises:
-        InputError: the directory cannot be written to, or it is the directory of a run.
+        InputError: the directory cannot be written to, or it is the directory of a run or a sweep.
     """
     out = report.request.out
-    if (out / DOCUMENT).exists():
-        raise InputError(f"{out} is a run; choose another directory with --out.")
+    if (out / DOCUMENT).exists() or is_sweep(out):
+        raise InputError(f"{out} is a {'sweep' if is_sweep(out) else 'run'}; choose another directory with --out.")
     try:
         _remove_old_files(out)
         (out / "figures").mkdir(parents=True, exist_ok=True)
@@ -120,12 +120,13 @@ def _draw(report: Report, out: Path, processes: int) -> dict[str, list[DrawnPane
 
 
 def _panels(figure: Figure) -> list[plot.Panel]:
-    """Return the panels of a figure, at most ``MAX_PANELS``."""
+    """Return the panels of a figure, at most ``plot.MAX_PANELS``, each with the series that are drawn."""
     if figure.data.empty:
         return []
-    colours = plot.palette(figure.data)
-    shown = list(plot.panels(figure.data).items())[:MAX_PANELS]
-    return [plot.Panel(title, data, figure.spec, colours) for title, data in shown]
+    first = list(plot.panels(figure.data).items())[: plot.MAX_PANELS]
+    shown = {title: plot.drawn_series(data) for title, data in first}
+    colours = plot.palette(pd.concat(shown.values()))
+    return [plot.Panel(title, data, figure.spec, colours) for title, data in shown.items()]
 
 
 def _write(figure: Figure, number: int, title: str, drawing: plot.Drawing, out: Path) -> DrawnPanel:
@@ -149,8 +150,7 @@ def _html(report: Report, drawn: dict[str, list[DrawnPanel]]) -> str:
     return template.render(
         report=report,
         drawn=drawn,
-        panels=MAX_PANELS,
-        panel_count=_panel_count,
+        left_out=plot.left_out,
         videos=_videos(report),
         video_bytes=MAX_VIDEO_BYTES,
     )
@@ -159,10 +159,6 @@ def _html(report: Report, drawn: dict[str, list[DrawnPanel]]) -> str:
 def _page_text(value: object) -> object:
     """Return what a page shows of a value: texts may have characters that no page may have."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _panel_count(figure: Figure) -> int:
-    return int(figure.data["panel"].nunique())
 
 
 def _csv_data_url(data: pd.DataFrame) -> str:
@@ -221,7 +217,8 @@ def _figure_blocks(figure: Figure, drawn: list[DrawnPanel]) -> Iterator[str]:
         yield f"No runs for this yet. This command makes some:\n\n    {figure.command}"
         return
     yield "\n".join(f"![{_escape_markdown(panel.title)}](figures/{panel.file}.svg)" for panel in drawn)
-    yield f"{_escape_markdown(figure.text)} Data: [{figure.name}.csv](figures/{figure.name}.csv)."
+    text = _escape_markdown(figure.text + plot.left_out(figure.data))
+    yield f"{text} Data: [{figure.name}.csv](figures/{figure.name}.csv)."
 
 
 def _table_blocks(table: ReportTable) -> Iterator[str]:

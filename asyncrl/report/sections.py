@@ -9,7 +9,9 @@ from asyncrl.analysis import series, tables
 from asyncrl.analysis.validity import Comparison
 from asyncrl.report import columns
 from asyncrl.report.columns import ReportTable, build_table
-from asyncrl.report.figures import MORE_THREADS, TWO_GAMES, Figure, ReportData, few_runs_warning
+from asyncrl.report.figure_parts import Figure, ReportData, few_runs_warning
+from asyncrl.report.figures import MORE_THREADS, TWO_GAMES
+from asyncrl.report.setting_figures import BY_SETTING
 
 ORDER = (  # names of a table and of a figure
     ("overview", None),
@@ -25,6 +27,7 @@ ORDER = (  # names of a table and of a figure
     (None, "threads-frames"),
     (None, "threads-hours"),
     (None, "learning-rates"),
+    (None, BY_SETTING),  # all figures whose names begin so
     ("best", None),
     (None, "optimisers"),
     (None, "health"),
@@ -61,6 +64,10 @@ def build_sections(
     report_tables = _build_tables(comparison, data, by_game)
     sections = []
     for table_name, figure_name in ORDER:
+        if figure_name == BY_SETTING:
+            found = [figure for name, figure in figures.items() if name.startswith(BY_SETTING)]
+            sections += [Section(figure.name, figure.title, figure) for figure in found]
+            continue
         table, figure = report_tables.get(table_name or ""), figures.get(figure_name or "")
         if first := table or figure:
             sections.append(Section(first.name, first.title, figure, table))

@@ -95,10 +95,11 @@ def test_two_protocols_of_a_game_are_separate_and_noted(tmp_path, quick):
     assert set(frames["panel"]) == {"pong, atari-paper-noop", "pong, atari-sticky-noop"}
 
 
-def test_settings_that_differ_under_one_name_are_named_first(tmp_path, quick):
+def test_settings_that_differ_in_a_set_are_named_first(tmp_path, quick):
     for seed, entropy in ((1, 0.01), (2, 0.1)):
         write(tmp_path, f"{seed}", straight(-20, 5), seed=seed, entropy=entropy)
-    assert make(tmp_path)[0].notes[0].endswith("more than their seed: in entropy.")
+    report, _ = make(tmp_path, compare=("mine: algo=a3c",))
+    assert report.notes[0] == "Runs of a set differ in more than their seed: in entropy."
 
 
 def test_unknown_game_is_shown_with_a_note_on_missing_references(tmp_path, quick):
