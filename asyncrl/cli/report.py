@@ -14,7 +14,7 @@ from asyncrl.terminal.console import console, waiting, write
 commands = typer.Typer()
 
 
-@commands.command(epilog="Examples: asyncrl report --where 'env=pong' --out pong-report; asyncrl report sweep:rates")
+@commands.command(epilog="Example: asyncrl report --where 'env=pong' --out pong-report, or asyncrl report sweep:rates")
 def report(
     names: SelectedNames = None,
     where: Where = None,

@@ -57,9 +57,9 @@ def test_export_without_names_reads_no_sweep_and_lists_none_as_damaged(root, tmp
 
 
 def test_report_of_an_unknown_sweep_fails_with_the_nearest_name(root):
-    found = call(root, "report", "sweep:rate")
+    found = call(root, "report", "sweep:ratez")
     assert found.exit_code != 0
-    assert "There is no sweep 'rate'" in str(found.exception)
+    assert "There is no sweep 'ratez'" in str(found.exception)
     assert "Did you mean 'rates'?" in str(found.exception)
 
 
