@@ -20,6 +20,8 @@ WAYS_OUT = {
     ("run", "--algo", "A3C"): "Did you mean 'a3c'?",
     ("run", "--network", "lstm"): "'mlp-lstm'",
     ("run", "--preset", "papers"): "'paper'",
+    ("run", "--name", "../x"): "use letters, digits",
+    ("run", "--dry-run", "--name", "last"): "use letters, digits",
     ("run", "--lr", "1"): "--set optimizer.lr=VALUE",
     ("run", "--t-max", "1"): "--set t_max=VALUE",
     ("run", "--noops", "1"): "--set atari.noops=VALUE",

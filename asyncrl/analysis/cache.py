@@ -88,7 +88,7 @@ def _needed(name: str) -> dict[str, pa.DataType]:
 
 def _parse_at_once(whole: bytes, name: str) -> pa.Table | None:
     """Return the rows of a large and flat file; None for other files, and if a row may be damaged."""
-    if name not in ("episodes", "metrics") or b"[" in whole or whole.count(b"{") > whole.count(b"\n"):
+    if name not in ("episodes", "metrics") or b"[" in whole or not _is_table_a_line(whole):
         return None
     known = pa.schema({**_needed(name), **({"completed": pa.bool_()} if name == "episodes" else {})})
     options = pyarrow.json.ParseOptions(explicit_schema=known)
@@ -98,6 +98,13 @@ def _parse_at_once(whole: bytes, name: str) -> pa.Table | None:
     except pa.ArrowInvalid:
         return None
     return table.combine_chunks() if _is_valid(table, name) else None
+
+
+def _is_table_a_line(whole: bytes) -> bool:
+    """Return whether each line begins with ``{``, and has no other one."""
+    # Arrow's parser has a segmentation fault where a line is ``null``.
+    lines = whole.count(b"\n")
+    return whole.startswith(b"{") and whole.count(b"\n{") == lines - 1 and whole.count(b"{") == lines
 
 
 def _is_valid(table: pa.Table, name: str) -> bool:

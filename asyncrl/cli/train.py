@@ -100,6 +100,8 @@ def run(
         "seed": seed,
         "profile": profile or None,
     }
+    if name is not None:
+        runs.check_name(name)
     # A later source of settings replaces an earlier one.
     table = configuration.merge(
         configuration.read_toml(config) if config else {},
