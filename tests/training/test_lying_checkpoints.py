@@ -102,7 +102,7 @@ LIES = {
     "theta missing": (without("theta"), "theta is missing"),
     "counters missing": (without("counters"), "counters is missing"),
     "additional average": (lambda t, w, m: t.update(average=t["theta"].clone()), "tensor 'average'"),
-    "additional with ESC": (lambda t, w, m: t.update({"\x1b[31m" * 99: torch.ones(1)}), r"tensor '\\u001b\[31m"),
+    "additional with ESC": (lambda t, w, m: t.update({"\x1b[31m" * 99: torch.ones(1)}), r"tensor '\\x1b\[31m"),
     "additional worker": (lambda t, w, m: t.update({"worker.7.current": torch.ones(1)}), "'worker.7.current'"),
     "counters negative": (moved_steps(10**6), "counters has numbers that no worker can count"),
     "updates negative": (tensor("counters", lambda t: t - torch.tensor([0, 9**9] + [0] * 6)), "no worker can count"),
