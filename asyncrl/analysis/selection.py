@@ -24,6 +24,12 @@ class Selection:
     compare: tuple[str, ...] = ()  # sets of runs, each "label: conditions"
 
     @property
+    def sweep_directories(self) -> list[Path]:
+        """Return the directories of the sweeps that are named, each once."""
+        named = (name.removeprefix(SWEEP) for name in self.names if name.startswith(SWEEP))
+        return list({found.resolve(): found for found in (sweeps.find_sweep(self.results, name) for name in named)})
+
+    @property
     def report_directory(self) -> Path:
         """Return where the report of this selection is written by default: in the sweep, if it is one sweep."""
         if len(self.names) == 1 and self.names[0].startswith(SWEEP):
