@@ -213,7 +213,8 @@ def _cells(settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _paragraph(shown: int, others: int, declared: Declaration | None, parameters: int) -> str:
     value = OBJECTIVES[declared.sweep.objective] if declared else "the objective"
-    left_out = f" {counted(others, 'trial')} without a finite value yet are left out." if others else ""
+    verb = "is" if others == 1 else "are"
+    left_out = f" {counted(others, 'trial')} without a finite value {verb} left out." if others else ""
     few = f" With fewer than {FEW_TRIALS} trials it may be chance." if shown < FEW_TRIALS else ""
     drawn = f" Drawn are the first {MAX_PARAMETERS} of {parameters} settings." if parameters > MAX_PARAMETERS else ""
     return (

@@ -1,6 +1,9 @@
 """Sweeps with a study of known trials, made without any training."""
 
 import json
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution
@@ -44,10 +47,23 @@ def make_search(results, trials=16, name="search", names=tuple(KINDS), study_nam
     sweep = results / name
     write(sweep, "cell", straight(-21, 5))
     (sweep / "sweep.toml").write_text(DECLARATION)
+    (sweep / "study.db").write_bytes(study_file(trials, names, study_name or name))
+    return sweep
+
+
+@cache
+def study_file(trials, names, study_name):
+    """Return the bytes of the database of a study; it takes a second to make."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        storage=f"sqlite:///{sweep / 'study.db'}", study_name=study_name or name, direction="maximize"
-    )
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "study.db")
+        fill_study(
+            optuna.create_study(storage=f"sqlite:///{file}", study_name=study_name, direction="maximize"), trials, names
+        )
+        return file.read_bytes()
+
+
+def fill_study(study, trials, names):
     kinds = {each: KINDS[each] for each in names}
     for i in range(trials):
         chosen = {each: parameters(i)[each] for each in names}
@@ -55,7 +71,6 @@ def make_search(results, trials=16, name="search", names=tuple(KINDS), study_nam
     if trials:
         study.add_trial(create_trial(state=TrialState.FAIL))
         study.set_user_attr("pruned-3", True)
-    return sweep
 
 
 def confirm(results, name="search"):
