@@ -27,7 +27,8 @@ class Selection:
     def sweep_directories(self) -> list[Path]:
         """Return the directories of the sweeps that are named, each once."""
         named = (name.removeprefix(SWEEP) for name in self.names if name.startswith(SWEEP))
-        return list({found.resolve(): found for found in (sweeps.find_sweep(self.results, name) for name in named)})
+        found = (sweeps.find_sweep(self.results, name) for name in named)
+        return list({sweep.resolve(): sweep for sweep in found}.values())
 
     @property
     def report_directory(self) -> Path:

@@ -223,3 +223,4 @@ def test_texts_of_a_study_are_bounded_and_escaped(tmp_path, quick):
     assert 100 * "n" not in page
     assert "is not drawn: it needs 2 settings" in page
     assert page.count("is not drawn") == 2
+    assert "\x1b" not in page
