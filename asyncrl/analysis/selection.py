@@ -24,6 +24,13 @@ class Selection:
     compare: tuple[str, ...] = ()  # sets of runs, each "label: conditions"
 
     @property
+    def sweep_directories(self) -> list[Path]:
+        """Return the directories of the sweeps that are named, each once."""
+        named = (name.removeprefix(SWEEP) for name in self.names if name.startswith(SWEEP))
+        found = (sweeps.find_sweep(self.results, name) for name in named)
+        return list({sweep.resolve(): sweep for sweep in found}.values())
+
+    @property
     def report_directory(self) -> Path:
         """Return where the report of this selection is written by default: in the sweep, if it is one sweep."""
         if len(self.names) == 1 and self.names[0].startswith(SWEEP):

@@ -1,13 +1,16 @@
 """What figures of a report are made of: their type, and the sentences that several of them share."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
 from asyncrl.analysis.validity import Comparison
 from asyncrl.report.plot_spec import PlotSpec
 from asyncrl.text import counted
+
+if TYPE_CHECKING:
+    from optuna import Study
 
 FEW_RUNS = 5  # runs of a series; with fewer, the order of two methods may be chance
 
@@ -21,6 +24,17 @@ class Figure(NamedTuple):
     spec: PlotSpec
     text: str  # a plain paragraph
     command: str  # makes runs for this figure
+
+
+class SearchFigure(NamedTuple):
+    """The plots of one search, which Optuna draws."""
+
+    name: str  # of its files
+    title: str
+    data: pd.DataFrame  # one row per trial
+    text: str  # a plain paragraph
+    study: "Study"  # in memory, with names and values as they are shown
+    parameters: list[str]  # those that are drawn
 
 
 class ReportData(NamedTuple):

@@ -24,6 +24,7 @@ from asyncrl.analysis.varying import value_key
 from asyncrl.errors import InputError, nearest
 from asyncrl.report import figures, sections
 from asyncrl.report.figure_parts import ReportData
+from asyncrl.report.search import build_searches
 from asyncrl.report.sections import Section
 from asyncrl.text import counted
 
@@ -78,7 +79,9 @@ def gather(request: Request) -> Report:
     data = ReportData(runs, tables.summary(runs), tables.speedup(by_game), references)
     by_name = {figure.name: figure for figure in figures.build_figures(comparison, data)}
     found = sections.build_sections(comparison, data, by_game, by_name)
-    return Report(request, comparison, runs, found, _provenance(request, comparison), _notes(comparison, runs))
+    searches, not_shown = build_searches(request.selection)
+    notes = _notes(comparison, runs) + not_shown
+    return Report(request, comparison, runs, [*searches, *found], _provenance(request, comparison), notes)
 
 
 def _parse_references(request: Request, comparison: Comparison) -> dict[str, float]:

@@ -141,7 +141,7 @@ def _draw(panel: Panel) -> tuple[bytes, bytes]:
         _format_axes(axes, title, spec, data, names)
         if legend:
             _add_legend(canvas, handles, legend, columns)
-        return _render(canvas)
+        return render(canvas)
 
 
 def _add_legend(canvas: MatplotlibFigure, handles: Mapping[str, Any], legend: Sequence[str], columns: int) -> None:
@@ -159,7 +159,7 @@ def _add_legend(canvas: MatplotlibFigure, handles: Mapping[str, Any], legend: Se
         text.set_text(name)
 
 
-def _render(canvas: MatplotlibFigure) -> tuple[bytes, bytes]:
+def render(canvas: MatplotlibFigure) -> tuple[bytes, bytes]:
     """Return a figure as SVG and PNG; unlike savefig, compute its layout only once."""
     svg, png = io.BytesIO(), io.BytesIO()
     FigureCanvasSVG(canvas).print_svg(svg, metadata={"Date": None})  # type: ignore[no-untyped-call]

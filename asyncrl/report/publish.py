@@ -3,7 +3,6 @@
 import base64
 import re
 from collections.abc import Iterator
-from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -14,9 +13,10 @@ from markupsafe import Markup
 
 from asyncrl.analysis.export import csv_text
 from asyncrl.errors import InputError
-from asyncrl.report import plot, plot_pool
+from asyncrl.report import plot
 from asyncrl.report.columns import ReportTable
-from asyncrl.report.figure_parts import Figure
+from asyncrl.report.figure_files import FLOAT_FORMAT, DrawnPanel, draw_figures
+from asyncrl.report.figure_parts import Figure, SearchFigure
 from asyncrl.report.gather import Report
 from asyncrl.store.atomic import replace_file
 from asyncrl.store.document import DOCUMENT
@@ -26,17 +26,8 @@ from asyncrl.text import printable
 
 PAGE, TITLE_TAG = "report.html", b"<title>asyncrl: runs compared</title>"
 REPORT_FILES = ("figures/*.svg", "figures/*.png", "figures/*.csv", "tables/*.csv")
-FLOAT_FORMAT = "%.9g"  # in CSV files
 MAX_VIDEOS, MAX_VIDEO_BYTES = 3, 4_000_000  # embedded in a page, and the size of each
 MEDIA_TYPES = {".mp4": "video/mp4", ".gif": "image/gif"}
-
-
-class DrawnPanel(NamedTuple):
-    """One panel of a figure, after its files were written."""
-
-    title: str
-    file: str  # without suffix
-    inline: Markup
 
 
 class Video(NamedTuple):
@@ -72,7 +63,7 @@ def publish(report: Report, processes: int = 1) -> Path:
         _remove_old_files(out)
         (out / "figures").mkdir(parents=True, exist_ok=True)
         (out / "tables").mkdir(exist_ok=True)
-        drawn = _draw(report, out, processes)
+        drawn = draw_figures(report.sections, out, processes)
         for section in report.sections:
             if section.table:
                 file = out / "tables" / f"{section.table.name}.csv"
@@ -101,42 +92,6 @@ def _remove_old_files(out: Path) -> None:
     for old in (path for pattern in REPORT_FILES for path in out.glob(pattern)):
         if is_report or not old.is_file() or old.is_symlink():
             old.unlink()
-
-
-def _draw(report: Report, out: Path, processes: int) -> dict[str, list[DrawnPanel]]:
-    """Draw all figures into ``out/figures``, with CSV files; return the panels of each section."""
-    figures = {section.name: section.figure for section in report.sections if section.figure}
-    panels = {name: _panels(figure) for name, figure in figures.items()}
-    drawn: dict[str, list[DrawnPanel]] = {}
-    with closing(plot_pool.draw_all([panel for each in panels.values() for panel in each], processes)) as drawings:
-        for name, figure in figures.items():
-            if panels[name]:
-                file = out / "figures" / f"{figure.name}.csv"
-                file.write_text(csv_text(figure.data, FLOAT_FORMAT), encoding="utf-8")
-            # panels come first in zip, so that no further drawing is taken when they end
-            each = enumerate(zip(panels[name], drawings, strict=False), 1)
-            drawn[name] = [_write(figure, i, panel.title, drawing, out) for i, (panel, drawing) in each]
-    return drawn
-
-
-def _panels(figure: Figure) -> list[plot.Panel]:
-    """Return the panels of a figure, at most ``plot.MAX_PANELS``, each with the series that are drawn."""
-    if figure.data.empty:
-        return []
-    first = list(plot.panels(figure.data).items())[: plot.MAX_PANELS]
-    shown = {title: plot.drawn_series(data) for title, data in first}
-    colours = plot.palette(pd.concat(shown.values()))
-    return [plot.Panel(title, data, figure.spec, colours) for title, data in shown.items()]
-
-
-def _write(figure: Figure, number: int, title: str, drawing: plot.Drawing, out: Path) -> DrawnPanel:
-    """Write a panel of a figure as SVG and PNG."""
-    slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60]
-    file = f"{figure.name}-{number}-{slug}".rstrip("-")
-    (out / "figures" / f"{file}.svg").write_bytes(drawing.svg)
-    (out / "figures" / f"{file}.png").write_bytes(drawing.png)
-    inline = plot.inline(drawing.svg, f"{figure.name}-{number}", printable(f"{figure.title}: {title}"))
-    return DrawnPanel(title, file, inline)
 
 
 def _html(report: Report, drawn: dict[str, list[DrawnPanel]]) -> str:
@@ -207,6 +162,8 @@ def _markdown(report: Report, drawn: dict[str, list[DrawnPanel]]) -> str:
         blocks.append(f"## {_escape_markdown(section.title)}")
         if section.figure:
             blocks += _figure_blocks(section.figure, drawn[section.name])
+        if section.search:
+            blocks += _search_blocks(section.search, drawn[section.name])
         if section.table:
             blocks += _table_blocks(section.table)
     return "\n\n".join(blocks) + "\n"
@@ -216,9 +173,19 @@ def _figure_blocks(figure: Figure, drawn: list[DrawnPanel]) -> Iterator[str]:
     if not drawn:
         yield f"No runs for this yet. This command makes some:\n\n    {figure.command}"
         return
-    yield "\n".join(f"![{_escape_markdown(panel.title)}](figures/{panel.file}.svg)" for panel in drawn)
+    yield _images(drawn)
     text = _escape_markdown(figure.text + plot.left_out(figure.data))
     yield f"{text} Data: [{figure.name}.csv](figures/{figure.name}.csv)."
+
+
+def _search_blocks(figure: SearchFigure, drawn: list[DrawnPanel]) -> Iterator[str]:
+    yield _images([panel for panel in drawn if not panel.reason])
+    yield from (_escape_markdown(f"{panel.title} is not drawn: {panel.reason}.") for panel in drawn if panel.reason)
+    yield f"{_escape_markdown(figure.text)} Data: [{figure.name}.csv](figures/{figure.name}.csv)."
+
+
+def _images(drawn: list[DrawnPanel]) -> str:
+    return "\n".join(f"![{_escape_markdown(panel.title)}](figures/{panel.file}.svg)" for panel in drawn)
 
 
 def _table_blocks(table: ReportTable) -> Iterator[str]:

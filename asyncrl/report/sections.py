@@ -9,7 +9,7 @@ from asyncrl.analysis import series, tables
 from asyncrl.analysis.validity import Comparison
 from asyncrl.report import columns
 from asyncrl.report.columns import ReportTable, build_table
-from asyncrl.report.figure_parts import Figure, ReportData, few_runs_warning
+from asyncrl.report.figure_parts import Figure, ReportData, SearchFigure, few_runs_warning
 from asyncrl.report.figures import MORE_THREADS, TWO_GAMES
 from asyncrl.report.setting_figures import BY_SETTING
 
@@ -37,12 +37,13 @@ ORDER = (  # names of a table and of a figure
 
 
 class Section(NamedTuple):
-    """A part of a report: a figure, a table, or both."""
+    """A part of a report: a figure or the plots of a search, a table, or both."""
 
     name: str
     title: str
     figure: Figure | None = None
     table: ReportTable | None = None
+    search: SearchFigure | None = None
 
     @property
     def is_empty(self) -> bool:

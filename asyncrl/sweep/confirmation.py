@@ -11,9 +11,9 @@ import numpy as np
 
 from asyncrl import config
 from asyncrl.sweep import objective
-from asyncrl.sweep.cell import Cell
+from asyncrl.sweep.cell import Cell, nested
 from asyncrl.sweep.declaration import INDEX, Declaration, parse
-from asyncrl.sweep.plan import Resolver, expand, nested
+from asyncrl.sweep.plan import Resolver, expand
 from asyncrl.sweep.progress import Confirmed
 
 FRESH_SEEDS = 10
@@ -66,13 +66,8 @@ def compare(
     worst = min(scores, default=0.0)
     found = []
     for i, group in enumerate(groups.values()):
-        by_seed: dict[int, list[float]] = {}
-        for cell in group:
-            curve = objective.curve(root / cell.name)
-            score = objective.value(curve, searched.sweep.objective, cell.config.frames, worst)
-            score = objective.normalised(score, cell.config, searched.sweep.normalisation)
-            by_seed.setdefault(cell.seed, []).append(score)
-        means = np.array([objective.mean(each) for each in by_seed.values()])
+        runs = [(root / cell.name, cell.config) for cell in group]
+        means = np.array(objective.means_of_seeds(runs, searched.sweep, worst))
         rng = np.random.default_rng(1)
         resampled = rng.choice(means, (RESAMPLES, len(means))).mean(axis=1)
         low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])

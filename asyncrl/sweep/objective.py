@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from asyncrl.analysis import reference_data
 from asyncrl.config import RunConfig
 from asyncrl.errors import InputError
 from asyncrl.store import rows
-from asyncrl.sweep.declaration import Normalisation, Objective
+from asyncrl.sweep.declaration import Normalisation, Objective, SweepSettings
 
 PUBLISHED = "A3C FF"  # the published agent whose score is 1 with normalisation "reference"
 
@@ -71,6 +71,21 @@ def scale(env: str, kind: Normalisation) -> tuple[float, float]:
             raise InputError(f"There is no published A3C score for {env}, so normalisation must be 'none' or 'human'.")
         high = float(found["score"].iloc[0])
     return low, high
+
+
+def means_of_seeds(runs: Iterable[tuple[Path, RunConfig]], sweep: SweepSettings, worst: float) -> list[float]:
+    """Return the objective of equal settings for each seed: its mean over the runs of that seed, one on each game.
+
+    Args:
+        runs: their directories and settings.
+        sweep: of the search.
+        worst: as in ``value``.
+    """
+    by_seed: dict[int, list[float]] = {}
+    for run, config in runs:
+        score = normalised(value(curve(run), sweep.objective, config.frames, worst), config, sweep.normalisation)
+        by_seed.setdefault(config.seed, []).append(score)
+    return [mean(each) for each in by_seed.values()]
 
 
 def mean(values: Sequence[float]) -> float:

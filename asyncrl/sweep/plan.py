@@ -12,8 +12,8 @@ from asyncrl.envs import make as environments
 from asyncrl.envs.base import Spec
 from asyncrl.envs.registry import canonical
 from asyncrl.errors import InputError
-from asyncrl.sweep import space
-from asyncrl.sweep.cell import Cell, Flat, describe, value_text
+from asyncrl.sweep import sobol, space
+from asyncrl.sweep.cell import Cell, Flat, describe, nested, value_text
 from asyncrl.sweep.declaration import INDEX, Declaration
 from asyncrl.training import job_builder
 
@@ -89,7 +89,7 @@ def _points(declaration: Declaration) -> Iterator[tuple[int, Flat]]:
     if settings.kind == "random":
         draws = [space.random_point(ranges, settings.seed, index) for index in range(1, n + 1)]
     elif settings.kind == "sobol":
-        draws = list(space.sobol_points(ranges, settings.seed, n))
+        draws = list(sobol.sobol_points(ranges, settings.seed, n))
     for combination in combinations(declaration):
         for index, draw in enumerate(draws, 1):
             yield index, combination | draw
@@ -125,16 +125,6 @@ def normalised(flat: Mapping[str, Any]) -> Flat:
     if "env" in normal:
         normal["env"] = canonical(normal["env"])
     return normal
-
-
-def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a nested table for settings by dotted name."""
-    table: dict[str, Any] = {}
-    for name, value in flat.items():
-        for key in reversed(name.split(".")):
-            value = {key: value}
-        table = config.merge(table, value)
-    return table
 
 
 def _assert_holds(asked: Flat, resolved: Mapping[str, Any], varied: Mapping[str, Any]) -> None:

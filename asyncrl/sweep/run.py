@@ -14,12 +14,12 @@ from asyncrl.config import RunConfig
 from asyncrl.errors import Exit, InputError
 from asyncrl.store import atomic, runs, sweeps
 from asyncrl.sweep import cells, confirmation, estimate
-from asyncrl.sweep.cell import Cell
+from asyncrl.sweep.cell import Cell, nested
 from asyncrl.sweep.cells import CellState
 from asyncrl.sweep.declaration import Declaration, parse
 from asyncrl.sweep.driver import Driver, Outcome
 from asyncrl.sweep.executors import LocalProcesses
-from asyncrl.sweep.plan import Resolver, expand, nested, normalised
+from asyncrl.sweep.plan import Resolver, expand, normalised
 from asyncrl.sweep.progress import Confirmed, Result, SweepProgress
 from asyncrl.sweep.source import FixedCells, Source
 

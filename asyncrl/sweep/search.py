@@ -17,6 +17,7 @@ from asyncrl.sweep import cells, objective, study
 from asyncrl.sweep.cell import Cell
 from asyncrl.sweep.cells import CellState
 from asyncrl.sweep.declaration import Declaration
+from asyncrl.sweep.parameters import settings_of
 from asyncrl.sweep.plan import Resolver
 from asyncrl.sweep.source import cores_of
 
@@ -54,7 +55,7 @@ class Search:
         self._cells_per_trial, self._cores = len(example), min(map(cores_of, example))
         self._frames_per_trial = sum(cell.config.frames for cell in example)
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            self._begin(trial.number, study.settings_of(trial.params))
+            self._begin(trial.number, settings_of(trial.params))
 
     @property
     def total(self) -> int:
@@ -126,8 +127,8 @@ class Search:
         # A seeded sampler repeats its draws after a resume, so each trial has a sampler of its own.
         self._study.sampler = study.sampler(self._declaration, number)
         trial = self._study.ask(self._distributions)
-        trial.set_user_attr("cells", [cell.name for cell in self._cells_of(study.settings_of(trial.params))])
-        self._begin(trial.number, study.settings_of(trial.params))
+        trial.set_user_attr("cells", [cell.name for cell in self._cells_of(settings_of(trial.params))])
+        self._begin(trial.number, settings_of(trial.params))
 
     def _begin(self, number: int, settings: dict[str, Any]) -> None:
         """Make a trial's cells; those that are finished on disk are not trained again."""

@@ -62,13 +62,3 @@ def random_point(ranges: Mapping[str, Range], seed: int, index: int) -> dict[str
         return float(np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key)).random())
 
     return {name: interval.at(uniform(name)) for name, interval in ranges.items()}
-
-
-def sobol_points(ranges: Mapping[str, Range], seed: int, count: int) -> list[dict[str, float]]:
-    """Return the first ``count`` points of a scrambled Sobol sequence; it covers the ranges more evenly than chance."""
-    from torch.quasirandom import SobolEngine
-
-    # Without scrambling the first point would be the low corner.
-    engine = SobolEngine(len(ranges), scramble=True, seed=seed)  # type: ignore[no-untyped-call]
-    drawn = engine.draw(count).tolist()
-    return [{name: ranges[name].at(u) for name, u in zip(ranges, point, strict=True)} for point in drawn]

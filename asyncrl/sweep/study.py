@@ -14,10 +14,8 @@ from optuna.trial import TrialState
 from asyncrl.errors import InputError
 from asyncrl.sweep.cell import Cell
 from asyncrl.sweep.declaration import Declaration
+from asyncrl.sweep.parameters import LINKED, STUDY, settings_of
 from asyncrl.sweep.plan import Resolver
-
-STUDY = "study.db"  # SQLite, in the directory of the sweep; optuna-dashboard opens it
-LINKED = " "  # joins linked names to the name of one parameter
 
 
 class SearchTrial(NamedTuple):
@@ -44,15 +42,6 @@ def first_point(declaration: Declaration) -> dict[str, Any]:
     choices = {names: rows[0] for names, rows in declaration.choices.items() if names != ("env",)}
     first = {name: value for names, row in choices.items() for name, value in zip(names, row, strict=True)}
     return first | {name: interval.low for name, interval in declaration.ranges.items()}
-
-
-def settings_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings by name for the parameters of a trial; a parameter of a list holds the values as JSON."""
-    settings: dict[str, Any] = {}
-    for name, value in parameters.items():
-        values = json.loads(value) if isinstance(value, str) else [value]
-        settings |= dict(zip(name.split(LINKED), values, strict=True))
-    return settings
 
 
 def _environments(declaration: Declaration) -> Iterator[dict[str, Any]]:

@@ -36,6 +36,6 @@ def test_report_with_a_wrong_argument_fails_without_importing_matplotlib(tmp_pat
 
 def test_a_report_needs_no_torch(tmp_path):
     write(tmp_path / "results", "one", straight(-20, 5))
-    done = run_without_imports(tmp_path, ["report"], 0, {"torch", "gymnasium", "ale_py"})
+    done = run_without_imports(tmp_path, ["report"], 0, {"torch", "gymnasium", "ale_py", "optuna"})
     assert "The report is in results/report/report.html" in done.stdout
     assert Path(tmp_path / "results" / "report" / "report.md").exists()

@@ -6,7 +6,8 @@ import pytest
 from asyncrl.errors import InputError
 from asyncrl.sweep.declaration import parse
 from asyncrl.sweep.plan import expand
-from asyncrl.sweep.space import Range, random_point, sobol_points
+from asyncrl.sweep.sobol import sobol_points
+from asyncrl.sweep.space import Range, random_point
 
 LR = {"optimizer.lr": Range(1e-4, 1e-2, log=True), "t_max": Range(1, 20)}
 
