@@ -49,7 +49,7 @@ def is_blocked(pid, number):
 
 def assert_draws_the_rest_alone(process, output):
     """The pool ends, and every panel is still drawn once and in order."""
-    assert wait_until(lambda: not children(process.pid), 20)
+    assert wait_until(lambda: not children(process.pid), 40)
     before = len(drawn(output))
     assert wait_until(lambda: len(drawn(output)) > before + 3, 60)
     assert drawn(output) == list(range(len(drawn(output))))
@@ -94,7 +94,7 @@ def test_plot_pool_with_killed_processes_is_replaced_by_the_parent(tmp_path, not
 
 
 def test_plot_pool_with_a_process_that_hangs_is_replaced_by_the_parent(tmp_path, nothing_left):
-    with drawing_process(tmp_path, timeout=10) as (process, output):
+    with drawing_process(tmp_path, timeout=25) as (process, output):
         assert wait_until(lambda: drawn(output), 60)
         os.kill(min(children(process.pid)), signal.SIGSTOP)
         assert_draws_the_rest_alone(process, output)

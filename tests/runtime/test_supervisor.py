@@ -62,7 +62,7 @@ def test_ctrl_c_while_processes_are_waited_for_ends_those_that_do_not_go(monkeyp
     monkeypatch.setattr(supervisor, "JOIN_SECONDS", 60)
 
     def work():
-        with make_pool(*prepare(env="tests.runtime.toys:Lingering", threads=2, frames=200)) as pool:
+        with make_pool(*prepare(env="tests.runtime.toys:Unclosable", threads=2, frames=200)) as pool:
             listen(pool)
             threading.Timer(1, os.kill, (os.getpid(), signal.SIGUSR2)).start()
 

@@ -60,6 +60,15 @@ class Lingering(Corridor):
             self.thread.start()
 
 
+class Unclosable(Corridor):
+    """Does not return from ``close``, where this is a worker."""
+
+    def close(self) -> None:
+        """Sleep."""
+        if multiprocessing.parent_process():
+            time.sleep(1_000)
+
+
 class Closing(Corridor):
     """Leaves a file where it is closed, and raises, where this is a worker."""
 
@@ -119,7 +128,7 @@ class Fault(Corridor):
 
 
 class Dozing(Corridor):
-    """Falls asleep after 200 steps."""
+    """Falls asleep after 280 steps; the 80 before are slow, so that the worker reports its episodes."""
 
     steps = 0
 
@@ -127,7 +136,7 @@ class Dozing(Corridor):
         """Go, or doze."""
         self.steps += 1
         if self.steps > 200:
-            time.sleep(100)
+            time.sleep(0.05 if self.steps <= 280 else 100)
         return super().act(action)
 
 
