@@ -74,7 +74,11 @@ def test_run_whose_files_are_damaged_goes_on_and_can_be_resumed(faults, tmp_path
         before = read_document(run)
         faults.inject(fault)
         damage(run / name, target)
-        assert wait_until(lambda: (run / "run.json").is_file() and read_rows(run, "failures"), 60), said.read_text()
+        # Each checkpoint writes run.json anew, often before the writer looks for damage.
+        is_named = not fault.startswith("run.json")
+        assert wait_until(lambda: (run / "run.json").is_file() and (read_rows(run, "failures") or not is_named), 60), (
+            said.read_text()
+        )
         saved = max(steps_of(run), default=0)
         assert wait_until(lambda: max(steps_of(run), default=0) > saved, 60)
         process.send_signal(signal.SIGINT)
@@ -83,8 +87,8 @@ def test_run_whose_files_are_damaged_goes_on_and_can_be_resumed(faults, tmp_path
     assert (document["config"], document["provenance"]) == (before["config"], before["provenance"])
     assert document["status"] == "interrupted"
     assert load(run).step == document["steps"]
-    assert any("written again" in row["reason"] or "checkpoint" in row["reason"] or "rows" in row["reason"] or "created"
-               in row["reason"] for row in read_rows(run, "failures"))  # fmt: skip
+    words = ("written again", "checkpoint", "rows", "created")
+    assert not is_named or any(word in row["reason"] for row in read_rows(run, "failures") for word in words)
     assert list(target.iterdir()) in ([], [target / "mine"])
     assert "Traceback" not in said.read_text()
     resume = [sys.executable, "-m", "asyncrl", "resume", str(run), "--frames", f"{document['frames'] + 1_000}"]
