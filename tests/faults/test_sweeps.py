@@ -11,6 +11,8 @@ from collections import Counter
 
 import pytest
 
+from asyncrl.store.rows import read_rows
+
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 CARTPOLE = """
@@ -75,9 +77,7 @@ def test_sweep_driver_killed_at_random_moments_trains_each_cell_once(text, cells
     assert {document["frames"] >= document["config"]["frames"] for document in found.values()} == {True}
     # Each cell has its evaluations once, whichever session made them.
     for name in found:
-        rows = [
-            json.loads(row) for row in (tmp_path / "results/s" / name / "evaluations.jsonl").read_text().splitlines()
-        ]
+        rows = read_rows(tmp_path / "results/s" / name, "evaluations")
         assert max(Counter(row["steps"] for row in rows).values(), default=0) <= 1
     before = {name: (tmp_path / "results/s" / name / "run.json").stat().st_mtime_ns for name in found}
     assert start(tmp_path).wait() == 0
