@@ -113,7 +113,12 @@ class Repeating:
 @compiled
 @pytest.mark.parametrize(
     ("algo", "network", "updates"),
-    [("a3c", "nips", 1_000), ("n-step-q", "nips", 200), ("one-step-q", "nips", 20), ("a3c", "nature-lstm", 20)],
+    [
+        pytest.param("a3c", "nips", 1_000, marks=pytest.mark.learning),
+        ("n-step-q", "nips", 200),
+        ("one-step-q", "nips", 20),
+        ("a3c", "nature-lstm", 20),
+    ],
 )
 def test_many_updates_end_with_the_weights_of_torch(algo, network, updates, plain):
     """The same games: torch's learner takes the actions that the compiled one took, since rounding may decide a tie.

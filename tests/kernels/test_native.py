@@ -46,6 +46,7 @@ def test_load_in_two_processes_builds_once(in_new_process):
 
 
 @compiled
+@pytest.mark.faults
 def test_load_in_concurrent_processes_leaves_one_file(in_new_process):
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(lambda _: in_new_process(), range(4))) == [f"True {native.IN_USE}"] * 4

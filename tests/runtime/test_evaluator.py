@@ -148,6 +148,7 @@ def test_a_process_of_its_own_finds_the_same_and_is_replaced_if_it_dies_but_not_
     assert children(os.getpid()) == before
 
 
+@pytest.mark.faults
 def test_a_process_that_hangs_is_replaced_and_one_that_is_slow_is_not(monkeypatch):
     spec, theta = setup(8, env="tests.runtime.toys:SlowExam")  # 4 s, 0.8 s a step
     subject = Evaluator(spec)

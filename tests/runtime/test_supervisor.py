@@ -203,6 +203,7 @@ def test_where_not_all_workers_can_be_started_none_is_left(monkeypatch):
 PATIENT = {"restarts": 1_000, "hang_seconds": 60.0}
 
 
+@pytest.mark.faults
 def test_killed_workers_are_replaced_while_the_others_go_on():
     """A random worker is killed, at random instants of its work."""
     job, shared = prepare(threads=2, frames=ENDLESS, workers=PATIENT)

@@ -376,6 +376,7 @@ def test_a_run_that_is_stopped_in_its_last_evaluation_has_met_its_budget(tmp_pat
     assert read_rows(run, "evaluations") == []
 
 
+@pytest.mark.faults
 def test_an_evaluation_that_was_broken_off_is_made_up_for(tmp_path):
     def show(progress):
         if progress.phase == "evaluating" and not sent:

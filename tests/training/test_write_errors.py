@@ -37,6 +37,7 @@ def test_session_that_cannot_write_run_json_ends_with_5_before_any_process(tmp_p
     assert caught.value.code == Exit.DISK_FULL
 
 
+@pytest.mark.faults
 def test_session_whose_last_writes_fail_for_a_while_waits_and_finishes(tmp_path, monkeypatch):
     fsync, pending, views = os.fsync, [], []
 
