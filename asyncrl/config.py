@@ -157,6 +157,16 @@ def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the inverse of ``flatten``: a nested table."""
+    table: dict[str, Any] = {}
+    for name, value in flat.items():
+        for key in reversed(name.split(".")):
+            value = {key: value}
+        table = merge(table, value)
+    return table
+
+
 def parse_set(assignments: Iterable[str]) -> dict[str, Any]:
     """Convert assignments such as ``optimizer.lr=1e-3`` to a nested table; a value is TOML, or text without quotes."""
     table: dict[str, Any] = {}
@@ -164,10 +174,7 @@ def parse_set(assignments: Iterable[str]) -> dict[str, Any]:
         name, equals, text = assignment.partition("=")
         if not equals or not name.strip():
             raise InputError(f"--set takes NAME=VALUE, as in --set optimizer.lr=1e-3; got {assignment!r}.")
-        value = _toml_value(text)
-        for key in reversed(name.strip().split(".")):
-            value = {key: value}
-        table = merge(table, value)
+        table = merge(table, nested({name.strip(): _toml_value(text)}))
     return table
 
 

@@ -16,6 +16,7 @@ from asyncrl.config import RunConfig
 from asyncrl.envs import make as environments
 from asyncrl.envs.base import Spec
 from asyncrl.envs.contract import played_by_user
+from asyncrl.envs.names import short_name
 from asyncrl.envs.render import make_rendered
 from asyncrl.errors import InputError
 from asyncrl.events import WorkerState
@@ -84,7 +85,7 @@ def train(
     preflight.warn_of_schedule(config)
     preflight.check(job, len(theta), len(final), results, config.checkpoints.keep, observation=size)
     parameters = _allocate(job, theta)
-    game = config.env.rpartition(":")[2].rpartition("/")[2].lower()
+    game = short_name(config.env)
     origin = provenance.collect()
     run = runs.claim(results, f"{game}-{config.algo}-{config.threads}t-s{config.seed}", name)
     document = {

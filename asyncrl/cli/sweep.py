@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asyncrl import config as configuration
 from asyncrl.cli.options import DEFAULT_RESULTS, AsJson, Results, print_json
 from asyncrl.cli.train import train
 from asyncrl.errors import InputError
 from asyncrl.store import runs
-from asyncrl.store.document import read_document
+from asyncrl.store.settings import config_of
 from asyncrl.system.child_process import end_with_parent
 from asyncrl.terminal.console import console, write
 
@@ -43,7 +42,7 @@ Confirm = Annotated[
 HELD_SECONDS = 120.0  # for a process of a killed driver, which still saves its checkpoint
 
 
-@commands.command(epilog="Example: asyncrl sweep small/cartpole --dry-run")
+@commands.command(epilog="Example: asyncrl sweep small/figure1 --dry-run")
 def sweep(
     file: File,
     results: Results = DEFAULT_RESULTS,
@@ -108,7 +107,7 @@ def train_cell() -> None:
             raise InputError(f"{run.name} is being trained by another process.")
         time.sleep(0.1)
     if cells.prepare(run):
-        train(configuration.build(read_document(run)["config"]), lambda show: experiment.resume(run, show=show))
+        train(config_of(run), lambda show: experiment.resume(run, show=show))
         return
     resolved, spec = job_builder.resolve(request["table"])
     train(

@@ -15,6 +15,11 @@ def game_key(env: str) -> str:
     return alphanumeric(env.removeprefix("ALE/").removesuffix("-v5").removesuffix("NoFrameskip-v4"))
 
 
+def short_name(env: str) -> str:
+    """Return the last part of an environment's name, for ids of runs: ``pong-v5`` for ``ALE/Pong-v5``."""
+    return env.rpartition(":")[2].rpartition("/")[2].lower()
+
+
 def atari_protocol(protocol: object, noops: object) -> str:
     """Return the name of an Atari protocol from the settings ``atari.protocol`` and ``atari.noops``.
 

@@ -11,7 +11,6 @@ from asyncrl.errors import InputError
 from asyncrl.store import runs
 from asyncrl.store.document import Status, read_document
 from asyncrl.sweep import objective
-from asyncrl.sweep.cell import nested
 from asyncrl.sweep.declaration import Declaration
 
 ENDED = (Status.FINISHED, Status.FAILED)  # a running one has no value yet
@@ -33,7 +32,7 @@ def fresh_means(
     stored = [(run, made, _flat(made)) for run, made in found]
     means: list[tuple[float, int] | None] = []
     for settings in wanted:
-        asked = _flat(config.build(nested(settings)))
+        asked = _flat(config.build(config.nested(settings)))
         same = [(run, made) for run, made, flat in stored if all(flat[name] == asked[name] for name in settings)]
         each = objective.means_of_seeds(same, declared.sweep, worst)
         means.append((fmean(each), len(each)) if each else None)

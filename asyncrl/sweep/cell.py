@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from asyncrl import config
 from asyncrl.config import RunConfig
 
 Flat = dict[str, Any]  # settings by dotted name
@@ -18,16 +17,6 @@ class Cell(NamedTuple):
     seed: int
     table: dict[str, Any]  # nested: what ``run --config`` would read
     config: RunConfig  # with all defaults
-
-
-def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a nested table for settings by dotted name."""
-    table: dict[str, Any] = {}
-    for name, value in flat.items():
-        for key in reversed(name.split(".")):
-            value = {key: value}
-        table = config.merge(table, value)
-    return table
 
 
 def describe(varied: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from asyncrl import config
 from asyncrl.sweep import objective
-from asyncrl.sweep.cell import Cell, nested
+from asyncrl.sweep.cell import Cell
 from asyncrl.sweep.declaration import INDEX, Declaration, parse
 from asyncrl.sweep.plan import Resolver, expand
 from asyncrl.sweep.progress import Confirmed
@@ -39,9 +39,8 @@ def declare(searched: Declaration, best: Sequence[dict[str, Any]]) -> Declaratio
     vary: dict[str, Any] = {key: unique if len(names) > 1 else [row[0] for row in unique]}
     if ("env",) in searched.choices:
         vary["env"] = [row[0] for row in searched.choices["env",]]
-    return parse(
-        {"sweep": {"seeds": list(range(start, start + FRESH_SEEDS))}, "base": nested(searched.base), "vary": vary}
-    )
+    seeds = list(range(start, start + FRESH_SEEDS))
+    return parse({"sweep": {"seeds": seeds}, "base": config.nested(searched.base), "vary": vary})
 
 
 def to_table(declaration: Declaration) -> dict[str, Any]:
@@ -51,7 +50,7 @@ def to_table(declaration: Declaration) -> dict[str, Any]:
         for names, rows in declaration.choices.items()
     }
     assert not isinstance(declaration.sweep.seeds, str)
-    return {"sweep": {"seeds": list(declaration.sweep.seeds)}, "base": nested(declaration.base), "vary": vary}
+    return {"sweep": {"seeds": list(declaration.sweep.seeds)}, "base": config.nested(declaration.base), "vary": vary}
 
 
 def compare(

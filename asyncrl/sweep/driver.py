@@ -149,9 +149,8 @@ class Driver:
             self._stop()
 
     def _prune(self) -> None:
-        scores = {name: _scores(self._root / name) for name in self._running}
-        for name in self._source.to_prune(scores):
-            if name in self._running and name not in self._pruned:
+        for name in self._source.to_prune(self._running):
+            if name not in self._pruned:
                 self._pruned.add(name)
                 self._executor.cancel(name)
 

@@ -13,7 +13,7 @@ from asyncrl.envs.base import Spec
 from asyncrl.envs.registry import canonical
 from asyncrl.errors import InputError
 from asyncrl.sweep import sobol, space
-from asyncrl.sweep.cell import Cell, Flat, describe, nested, value_text
+from asyncrl.sweep.cell import Cell, Flat, describe, value_text
 from asyncrl.sweep.declaration import INDEX, Declaration
 from asyncrl.training import job_builder
 
@@ -34,7 +34,7 @@ class Resolver:
         Raises:
             InputError: a setting is wrong; the text names the cell.
         """
-        table = nested({**base, **varied, "seed": seed})
+        table = config.nested({**base, **varied, "seed": seed})
         try:
             resolved, _ = job_builder.resolve(table, self._describe)
         except InputError as error:
@@ -120,7 +120,7 @@ def _exclusions(declaration: Declaration) -> Callable[[Flat], bool]:
 
 def normalised(flat: Mapping[str, Any]) -> Flat:
     """Return settings as the configuration stores them: ``10M`` as a number, an environment by its one name."""
-    stored = config.flatten(config.build(nested(flat)).model_dump(mode="json"))
+    stored = config.flatten(config.build(config.nested(flat)).model_dump(mode="json"))
     normal = {name: stored[name] for name in flat}
     if "env" in normal:
         normal["env"] = canonical(normal["env"])

@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 
 import tomli_w
 
+from asyncrl import config as configuration
 from asyncrl.config import RunConfig
+from asyncrl.envs.names import short_name
 from asyncrl.errors import Exit, InputError
 from asyncrl.store import atomic, runs, sweeps
 from asyncrl.sweep import cells, confirmation, estimate
-from asyncrl.sweep.cell import Cell, nested
+from asyncrl.sweep.cell import Cell
 from asyncrl.sweep.cells import CellState
 from asyncrl.sweep.declaration import Declaration, parse
 from asyncrl.sweep.driver import Driver, Outcome
@@ -118,7 +120,7 @@ def _end_of_search(request: Request, outcome: Outcome, show: Show, options: Opti
     if not ranked:
         return Result(outcome.code, outcome.progress)
     best = ranked[0]
-    table = nested({**request.declaration.base, **best.settings})
+    table = configuration.nested({**request.declaration.base, **best.settings})
     with suppress(OSError):
         atomic.replace_file(request.root / BEST, tomli_w.dumps(table).encode())
     told = {"trial": best.number, "value": best.value, "settings": best.settings, "file": str(request.root / BEST)}
@@ -164,7 +166,6 @@ def seeds_request(table: Mapping[str, Any], config: RunConfig, seeds: str, resul
     declaration = parse(tomllib.loads(text))
     if name is None:
         digest = hashlib.sha256(json.dumps(normalised(declaration.base), sort_keys=True).encode()).hexdigest()[:8]
-        game = config.env.rpartition(":")[2].rpartition("/")[2].lower()
-        name = f"{game}-{config.algo}-{config.threads}t-{digest}"
+        name = f"{short_name(config.env)}-{config.algo}-{config.threads}t-{digest}"
     runs.check_name(name)
     return Request(declaration, text, results / name)

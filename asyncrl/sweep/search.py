@@ -5,7 +5,7 @@ stores, and trained to its end before a new one is asked for.
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ class Search:
         self._ended[number].add(cell.name)
         self._tell_if_complete(number)
 
-    def to_prune(self, scores: Mapping[str, Sequence[float]]) -> list[str]:
+    def to_prune(self, running: Collection[str]) -> list[str]:
         """Return the running cells of trials whose mean score is below the median of earlier ones at the same time."""
         if self._settings.pruner == "none":
             return []
@@ -108,7 +108,7 @@ class Search:
             period = trial_cells[0].config.evaluation.every or trial_cells[0].config.frames // 10
             due = max(1, trial_cells[0].config.frames // period)
             if done > WARM_UP * due and self._is_below_median(curves, done):
-                pruned += [cell.name for cell in trial_cells if cell.name in scores]
+                pruned += [cell.name for cell in trial_cells if cell.name in running]
                 self._study.set_user_attr(f"pruned-{number}", True)
         return pruned
 

@@ -1,7 +1,7 @@
 """Where the driver of a sweep gets its cells from: a fixed list, or (in ``search``) a study that proposes them."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from asyncrl.sweep.cell import Cell
@@ -30,8 +30,8 @@ class Source(Protocol):
     def record(self, cell: Cell, is_finished: bool) -> None:
         """Take notice that a cell is finished, or has failed for good."""
 
-    def to_prune(self, scores: Mapping[str, Sequence[float]]) -> list[str]:
-        """Return the names of running cells to stop early, given the scores of each so far."""
+    def to_prune(self, running: Collection[str]) -> list[str]:
+        """Return those of the names of running cells that are to stop early."""
 
 
 class FixedCells:
@@ -60,7 +60,7 @@ class FixedCells:
     def record(self, cell: Cell, is_finished: bool) -> None:
         """Need no record: the directories of the runs are the state."""
 
-    def to_prune(self, scores: Mapping[str, Sequence[float]]) -> list[str]:
+    def to_prune(self, running: Collection[str]) -> list[str]:
         """Train every cell to its end."""
         return []
 

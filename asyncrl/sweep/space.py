@@ -10,7 +10,6 @@ import numpy as np
 from asyncrl.errors import InputError
 
 DIGITS = 4  # significant, of a drawn value: names of cells stay readable
-MAX_SOBOL = 2**30
 
 
 class Range(NamedTuple):

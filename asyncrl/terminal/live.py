@@ -1,7 +1,7 @@
 """The progress of a run: a live view on a terminal; plain lines in a log."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console, Group, RenderableType
@@ -43,18 +43,28 @@ def live_view(config: RunConfig, console: Console) -> Iterator[ShowProgress]:
 
         yield LogLines(config.log_seconds, write)
         return
-    screen = Live(console=console, auto_refresh=False)
+    with screen(console) as draw:
+        yield lambda progress: draw(lambda: view(config, progress))
 
-    def show(progress: Progress) -> None:
+
+@contextmanager
+def screen(console: Console) -> Iterator[Callable[[Callable[[], RenderableType]], None]]:
+    """Yield a function that draws a view over the last one, and restore the terminal afterwards.
+
+    The view is made only where it can be drawn at once.
+    """
+    live = Live(console=console, auto_refresh=False)
+
+    def draw(make: Callable[[], RenderableType]) -> None:
         if is_ready(console.file):
-            # The screen starts with the first progress: by then signals are handled, so that the cursor is restored.
-            screen.start()
-            screen.update(view(config, progress), refresh=True)
+            # The screen starts with the first view: by then signals are handled, so that the cursor is restored.
+            live.start()
+            live.update(make(), refresh=True)
 
     try:
-        yield show
+        yield draw
     finally:
-        screen.stop()
+        live.stop()
 
 
 def view(config: RunConfig, progress: Progress) -> RenderableType:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -17,6 +16,7 @@ from asyncrl.errors import Exit
 from asyncrl.sweep.cell import describe
 from asyncrl.sweep.progress import Result, SweepProgress
 from asyncrl.system.output import is_ready
+from asyncrl.terminal.live import screen
 from asyncrl.text import NOTHING, clock, count, counted, escape, score, sparkline
 
 WIDTH = 78
@@ -32,17 +32,8 @@ def overview(console: Console, name: str) -> Iterator[Callable[[SweepProgress], 
     if not (console.is_interactive and console.file.isatty()):
         yield _Log(console)
         return
-    screen = Live(console=console, auto_refresh=False)
-
-    def show(progress: SweepProgress) -> None:
-        if is_ready(console.file):
-            screen.start()
-            screen.update(view(name, progress), refresh=True)
-
-    try:
-        yield show
-    finally:
-        screen.stop()
+    with screen(console) as draw:
+        yield lambda progress: draw(lambda: view(name, progress))
 
 
 class _Log:
