@@ -9,6 +9,7 @@ from collections import Counter
 
 import pytest
 
+from asyncrl.cli.app import main
 from asyncrl.runtime import worker_slot
 from tests.runtime.setups import children, shared_memory, wait_until
 
@@ -22,6 +23,19 @@ def nothing_left():
     yield
     assert wait_until(lambda: children(os.getpid()) <= before and shared_memory() <= names)
     assert not multiprocessing.active_children()
+
+
+@pytest.fixture
+def command_line(capsys):
+    """Return a function that runs a command line in this process; it returns its exit code, output and errors."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return run
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from unittest.mock import create_autospec
 import pytest
 
 from asyncrl import doctor, experiment, video
-from asyncrl.cli.app import main
 from asyncrl.config import RunConfig
 from asyncrl.envs.base import Discrete, Spec
 from asyncrl.errors import Exit, InputError, RunFailed, Stopped
@@ -38,16 +37,9 @@ def results(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def asyncrl(results, capsys):
+def asyncrl(results, command_line):
     """Return a function that runs a command line and returns its exit code, output and errors."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as end:
-            main(arguments)
-        out, err = capsys.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return run
+    return command_line
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import pytest
 
 from asyncrl.analysis.load import load
 from asyncrl.analysis.selection import Selection
-from asyncrl.cli.app import main
 from asyncrl.report.gather import Request, gather
 from tests.analysis.stores import lines, stamp, straight, write
 
@@ -37,16 +36,9 @@ def sweep(tmp_path):
 
 
 @pytest.fixture
-def asyncrl(tmp_path, monkeypatch, capsys):
+def asyncrl(tmp_path, monkeypatch, command_line):
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as end:
-            main(arguments)
-        out, err = capsys.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return run
+    return command_line
 
 
 @pytest.fixture

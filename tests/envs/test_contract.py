@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 
-from asyncrl.cli.app import main
 from asyncrl.config import Atari
 from asyncrl.envs.make import describe
 from asyncrl.envs.registry import Rom, parse_name
@@ -25,20 +24,13 @@ SMALL = ("--threads", "1", "--set", "evaluation.episodes=0", "--set", "workers.r
 
 
 @pytest.fixture
-def asyncrl(tmp_path, monkeypatch, capsys):
+def asyncrl(tmp_path, monkeypatch, command_line):
     """Return a function that runs a command line and returns its exit code, output and errors."""
     monkeypatch.delenv("ASYNCRL_RESULTS", raising=False)
     monkeypatch.setenv("ASYNCRL_RESULTS", str(tmp_path / "results"))
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)}
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as end:
-            main(arguments)
-        out, err = capsys.readouterr()
-        return int(end.value.code or 0), out, err
-
-    yield run
+    yield command_line
     for number, handler in before.items():
         signal.signal(number, handler)
 

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from asyncrl.cli.app import main
 from asyncrl.store.runs import list_runs
 
 GRID = """
@@ -19,17 +18,10 @@ evaluation.episodes = 1
 
 
 @pytest.fixture
-def asyncrl(tmp_path, monkeypatch, capsys):
+def asyncrl(tmp_path, monkeypatch, command_line):
     """Return a function that runs a command line and returns its exit code, output and errors."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as end:
-            main(arguments)
-        out, err = capsys.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return run
+    return command_line
 
 
 def documents(root):

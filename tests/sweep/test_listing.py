@@ -2,7 +2,6 @@ import json
 
 import pytest
 
-from asyncrl.cli.app import main
 from asyncrl.store import runs
 from tests.past import make_run, write_document
 
@@ -24,14 +23,8 @@ def results(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def asyncrl(results, capsys):
-    def run(*arguments):
-        with pytest.raises(SystemExit) as end:
-            main(arguments)
-        out, err = capsys.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return run
+def asyncrl(results, command_line):
+    return command_line
 
 
 def test_ls_sweep_in_the_results_is_one_line_beside_the_runs(asyncrl):
