@@ -112,13 +112,18 @@ class Dice(Toy):
 
 
 class Fault(Corridor):
-    """Does in worker 1 what ASYNCRL_TEST_FAULT says, in its hundredth step: ``raise`` or ``kill``."""
+    """Does in worker 1 what ASYNCRL_TEST_FAULT says, in its hundredth step: ``raise`` or ``kill``.
+
+    The forty steps before are slow, so that the worker reports its first episodes.
+    """
 
     steps = 0
 
     def act(self, action: int) -> tuple[float, bool]:
         """Go, or not."""
         self.steps += 1
+        if multiprocessing.current_process().name == "asyncrl-1" and 60 < self.steps <= 100:
+            time.sleep(0.05)
         if multiprocessing.current_process().name == "asyncrl-1" and self.steps == 100:
             if os.environ.get("ASYNCRL_TEST_FAULT") == "raise":
                 raise RuntimeError("the floor\ngave way")
