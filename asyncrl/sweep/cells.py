@@ -11,8 +11,8 @@ from typing import Any
 
 from asyncrl import config
 from asyncrl.errors import InputError
-from asyncrl.store import atomic, checkpoint
-from asyncrl.store.document import Status, read_document
+from asyncrl.store import atomic, checkpoint, rows
+from asyncrl.store.document import RunDocument, Status, read_document
 from asyncrl.store.sweeps import DECLARATION
 from asyncrl.sweep.cell import Cell
 from asyncrl.sweep.declaration import Declaration, parse
@@ -40,6 +40,17 @@ def state(run: Path) -> CellState:
     if document.get("status") == Status.FINISHED:
         return CellState.FINISHED
     return CellState.FAILED if document.get("status") == Status.FAILED else CellState.BEGUN
+
+
+def frames(run: Path) -> int:
+    """Return how many frames a run has made, by its last row of metrics or its document."""
+    row = rows.last_row(run, "metrics")
+    if row and isinstance(row.get("frames"), int):
+        return int(row["frames"])
+    try:
+        return RunDocument.model_validate(read_document(run)).frames
+    except InputError:
+        return 0
 
 
 def prepare(run: Path) -> bool:

@@ -115,14 +115,14 @@ class Driver:
         cell = self._queue.popleft() if self._queue else self._source.next()
         tags = {"sweep": self._root.name, "cell": cell.identity, "varied": cell.varied}
         task = Task(self._root, cell.name, cell.table, tags, cores_of(cell))
-        self._frames_before[cell.name] = _frames(self._root / cell.name)
+        self._frames_before[cell.name] = cells.frames(self._root / cell.name)
         self._running[cell.name] = cell
         self._executor.submit(task)
         return True
 
     def _record_end(self, cell: Cell, exit_code: int) -> None:
         run = self._root / cell.name
-        self._frames_done += max(0, _frames(run) - self._frames_before[cell.name])
+        self._frames_done += max(0, cells.frames(run) - self._frames_before[cell.name])
         text = f"{describe(cell.varied) or cell.name}, seed {cell.seed}".removeprefix(", ")
         if cells.state(run) is CellState.FINISHED:
             self._finished += 1
@@ -160,7 +160,7 @@ class Driver:
 
     def _progress(self, message: str = "") -> SweepProgress:
         running = tuple(
-            RunningCell(cell, _frames(self._root / name), tuple(_scores(self._root / name)))
+            RunningCell(cell, cells.frames(self._root / name), tuple(_scores(self._root / name)))
             for name, cell in self._running.items()
         )
         seconds = time.monotonic() - self._start
@@ -171,17 +171,6 @@ class Driver:
         return SweepProgress(
             self._source.total, self._finished, running, tuple(self._failed), seconds, time_left, message
         )
-
-
-def _frames(run: Path) -> int:
-    """Return how many frames a run has made, by its last row of metrics or its document."""
-    row = rows.last_row(run, "metrics")
-    if row and isinstance(row.get("frames"), int):
-        return int(row["frames"])
-    try:
-        return RunDocument.model_validate(read_document(run)).frames
-    except InputError:
-        return 0
 
 
 def _scores(run: Path) -> list[float]:

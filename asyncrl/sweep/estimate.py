@@ -7,6 +7,7 @@ from typing import Any
 from asyncrl.config import RunConfig
 from asyncrl.errors import InputError
 from asyncrl.store.document import RunDocument, read_document
+from asyncrl.sweep import cells
 from asyncrl.sweep.cell import Cell
 from asyncrl.sweep.cells import CellState
 from asyncrl.sweep.source import cores_of
@@ -34,7 +35,7 @@ def preview(
     frames = core_seconds = 0.0
     for cell, state in states:
         if state is not CellState.FINISHED:
-            left = cell.config.frames - _done(root / cell.name)
+            left = cell.config.frames - cells.frames(root / cell.name)
             frames += left
             core_seconds += left / measured.get(_kind(cell.config), _usual_rate(cell.config))
     repeats = trials or 1
@@ -80,11 +81,6 @@ def _measured_rates(root: Path, finished: Sequence[Cell]) -> dict[tuple[str, str
 def _usual_rate(config: RunConfig) -> float:
     name = config.network.removesuffix("-lstm")
     return USUAL_RATES.get(name, USUAL_RATES["mlp"]) * (LSTM_FACTOR if config.network.endswith("-lstm") else 1.0)
-
-
-def _done(run: Path) -> int:
-    document = _document(run)
-    return document.frames if document is not None else 0
 
 
 def _document(run: Path) -> RunDocument | None:

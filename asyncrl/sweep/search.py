@@ -49,6 +49,7 @@ class Search:
         self._study.set_user_attr("optuna", optuna.__version__)
         self._trials: dict[int, list[Cell]] = {}  # running trials, and their cells
         self._ended: dict[int, set[str]] = {}  # the names of their cells that have ended
+        self._pruned: set[int] = set()  # numbers of trials that stop early
         self._pending: deque[tuple[int, Cell]] = deque()
         self._number_of: dict[str, int] = {}
         example = self._cells_of(study.first_point(declaration))
@@ -101,16 +102,18 @@ class Search:
         """Return the running cells of trials whose mean score is below the median of earlier ones at the same time."""
         if self._settings.pruner == "none":
             return []
-        pruned = []
         for number, trial_cells in self._trials.items():
-            curves = [objective.curve(self._root / cell.name) for cell in trial_cells]
-            done = min(map(len, curves))
-            period = trial_cells[0].config.evaluation.every or trial_cells[0].config.frames // 10
-            due = max(1, trial_cells[0].config.frames // period)
-            if done > WARM_UP * due and self._is_below_median(curves, done):
-                pruned += [cell.name for cell in trial_cells if cell.name in running]
+            if number not in self._pruned and self._is_due_to_prune(trial_cells):
+                self._pruned.add(number)
                 self._study.set_user_attr(f"pruned-{number}", True)
-        return pruned
+        return [cell.name for number in self._pruned for cell in self._trials.get(number, ()) if cell.name in running]
+
+    def _is_due_to_prune(self, trial_cells: Sequence[Cell]) -> bool:
+        curves = [objective.curve(self._root / cell.name) for cell in trial_cells]
+        done = min(map(len, curves))
+        config = trial_cells[0].config
+        due = max(1, config.frames // (config.evaluation.every or config.frames // 10))
+        return done > WARM_UP * due and self._is_below_median(curves, done)
 
     def _is_below_median(self, curves: Sequence[objective.Curve], done: int) -> bool:
         """Compare the mean score at evaluation ``done`` with that of complete trials."""

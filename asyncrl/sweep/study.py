@@ -15,7 +15,9 @@ from asyncrl.errors import InputError
 from asyncrl.sweep.cell import Cell
 from asyncrl.sweep.declaration import Declaration
 from asyncrl.sweep.parameters import LINKED, STUDY, settings_of
-from asyncrl.sweep.plan import Resolver
+from asyncrl.sweep.plan import Resolver, combinations
+
+ENVIRONMENTS = ("env",)  # a list of them is no parameter: every trial trains on all
 
 
 class SearchTrial(NamedTuple):
@@ -39,14 +41,13 @@ def cells_of(declaration: Declaration, settings: Mapping[str, Any], resolver: Re
 
 def first_point(declaration: Declaration) -> dict[str, Any]:
     """Return the first value of each list and the low end of each range: a trial to validate and estimate with."""
-    choices = {names: rows[0] for names, rows in declaration.choices.items() if names != ("env",)}
-    first = {name: value for names, row in choices.items() for name, value in zip(names, row, strict=True)}
-    return first | {name: interval.low for name, interval in declaration.ranges.items()}
+    first = next(combinations(declaration)) | {name: interval.low for name, interval in declaration.ranges.items()}
+    return {name: value for name, value in first.items() if (name,) != ENVIRONMENTS}
 
 
 def _environments(declaration: Declaration) -> Iterator[dict[str, Any]]:
     """Yield the environments on which every trial trains; one empty table if ``[vary]`` has none."""
-    for row in declaration.choices.get(("env",), ((None,),)):
+    for row in declaration.choices.get(ENVIRONMENTS, ((None,),)):
         yield {"env": row[0]} if row[0] is not None else {}
 
 
@@ -54,7 +55,7 @@ def distributions(declaration: Declaration) -> dict[str, BaseDistribution]:
     """Return the parameters of a search; the values of a list are JSON."""
     found: dict[str, BaseDistribution] = {}
     for names, values in declaration.choices.items():
-        if names != ("env",):
+        if names != ENVIRONMENTS:
             found[LINKED.join(names)] = CategoricalDistribution([json.dumps(list(row)) for row in values])
     for name, interval in declaration.ranges.items():
         low, high, log = interval
