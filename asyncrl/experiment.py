@@ -63,7 +63,7 @@ def train(
         config: as ``job_builder.resolve`` returns it.
         results: the directory of all runs.
         name: the run's id; None: made from the settings.
-        show: the live view, called a few times a second.
+        show: the live view, see ``ShowProgress``.
         spec: the environment's spaces, if they are known already.
         handle_signals: see ``Session.run``.
         tags: stored with the run: the sweep and the cell that it belongs to.
@@ -127,14 +127,15 @@ def _make_session(
     return Session(run, config, pool, parameters, _training_evaluation(config, spec), document, show)
 
 
-def resume(run: Path, frames: int | None = None, show: ShowProgress = ignore) -> Path:
+def resume(run: Path, frames: int | None = None, show: ShowProgress = ignore, handle_signals: bool = True) -> Path:
     """Continue a run from its last intact checkpoint: counters, schedules, weights, g and random numbers as they were.
 
     Args:
         run: its directory.
         frames: a new budget, in frames; the learning rate is then annealed to that, unless
             optimizer.anneal_frames is set. None: as it was.
-        show: the view.
+        show: the live view, see ``ShowProgress``.
+        handle_signals: see ``Session.run``.
 
     Raises:
         CheckpointError: no checkpoint can be used.
@@ -144,10 +145,10 @@ def resume(run: Path, frames: int | None = None, show: ShowProgress = ignore) ->
     require_main_guard()
     runs.open_document(run)  # raises if this is no run or a damaged one, before anything is written
     with runs.hold(run):
-        return _resume(run, frames, show)
+        return _reopened(run, frames, show).run(handle_signals)
 
 
-def _resume(run: Path, frames: int | None, show: ShowProgress) -> Path:
+def _reopened(run: Path, frames: int | None, show: ShowProgress) -> Session:
     document = runs.open_document(run)
     config, spec = reopen(run, document)
     old_budget = config.frames
@@ -187,7 +188,7 @@ def _resume(run: Path, frames: int | None, show: ShowProgress) -> Path:
     document |= {"id": run.name, "frames_per_step": spec.frames_per_step, "protocol": protocol_of(config, document)}
     document |= saved.meta["counts"] | saved.meta.get("health", {})
     states = checkpointing.states(saved)
-    return _make_session(run, config, spec, job, parameters, document, show, states).run()
+    return _make_session(run, config, spec, job, parameters, document, show, states)
 
 
 def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from asyncrl.store.checkpoint import CheckpointError, load, save
 from asyncrl.store.document import PROGRESS_COLUMNS, read_document
 from asyncrl.store.rows import Writer, read_rows
 from asyncrl.system import machine
-from asyncrl.training import job_builder, session
+from asyncrl.training import job_builder
 from tests.runtime.setups import describe, resolve
 
 ONE = {"env": "CartPole-v1", "threads": 1, "frames": 600, "algo": "one-step-q", "network": "mlp-lstm"}
@@ -338,23 +338,15 @@ def test_initial_weights_do_not_depend_on_the_number_of_threads(tmp_path, monkey
     assert torch.equal(*begun)
 
 
-def test_train_outside_the_main_thread_can_be_stopped_from_python(nothing_left, tmp_path, monkeypatch):
-    sessions, runs = [], []
-
-    def make_session(*args):
-        sessions.append(session.Session(*args))
-        return sessions[0]
-
-    def show(progress):
-        if progress.frames > 300:
-            sessions[0].stop("seen enough")
-
-    monkeypatch.setattr(experiment, "Session", make_session)
+def test_train_outside_the_main_thread_stops_where_the_view_returns_false(nothing_left, tmp_path):
+    runs = []
     config = resolve(frames=10**9)
-    train = partial(experiment.train, config, tmp_path, show=show, handle_signals=False)
+    train = partial(
+        experiment.train, config, tmp_path, show=lambda progress: progress.frames <= 300, handle_signals=False
+    )
     thread = threading.Thread(target=lambda: runs.append(train()))
     thread.start()
     thread.join(60)
     document = read_document(runs[0])
-    assert (document["status"], document["reason"]) == ("interrupted", "seen enough")
+    assert (document["status"], document["reason"]) == ("interrupted", "stopped from Python")
     assert load(runs[0]).step == document["steps"] > 300

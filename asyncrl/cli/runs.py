@@ -8,7 +8,7 @@ from asyncrl.cli.options import DEFAULT_RESULTS, AsJson, Results, RunName, Where
 from asyncrl.store import runs, summary
 from asyncrl.store.query import no_runs_text
 from asyncrl.store.sweeps import find_sweep
-from asyncrl.sweep import listing
+from asyncrl.sweeping import listing
 from asyncrl.terminal import details, rendering
 from asyncrl.terminal.console import console, write
 

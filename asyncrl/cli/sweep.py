@@ -19,7 +19,7 @@ from asyncrl.system.child_process import end_with_parent
 from asyncrl.terminal.console import console, write
 
 if TYPE_CHECKING:
-    from asyncrl.sweep.run import Request
+    from asyncrl.sweeping.run import Request
 
 commands = typer.Typer()
 
@@ -58,7 +58,7 @@ def sweep(
 
     Stopped or killed at any time, the same command continues: it skips finished runs and resumes begun ones.
     """
-    from asyncrl.sweep import declaration, files, run
+    from asyncrl.sweeping import declaration, files, run
 
     found, path = files.find(file)
     declared = declaration.read(path)
@@ -78,7 +78,7 @@ def sweep(
 
 def execute(request: "Request", jobs: int | None, fail_fast: bool, confirm: int = 0) -> None:
     """Train a sweep with the overview, and exit with its code."""
-    from asyncrl.sweep import run
+    from asyncrl.sweeping import run
     from asyncrl.terminal import sweeps as views
 
     with views.overview(console(), request.root.name) as show:
@@ -97,7 +97,7 @@ def train_cell() -> None:
     if request["bound_to"] and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, request["bound_to"])
     from asyncrl import experiment
-    from asyncrl.sweep import cells
+    from asyncrl.sweeping import cells
     from asyncrl.training import job_builder
 
     root, run = Path(request["root"]), Path(request["root"]) / request["name"]

@@ -141,7 +141,7 @@ def _train_seeds(
     table: Mapping[str, Any], config: RunConfig, seeds: str, results: Path, name: str | None, seed: int | None
 ) -> None:
     from asyncrl.cli.sweep import execute
-    from asyncrl.sweep import run as sweeps
+    from asyncrl.sweeping import run as sweeps
 
     if seed is not None:
         raise InputError("Give --seed or --seeds, not both.")

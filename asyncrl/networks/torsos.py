@@ -5,12 +5,15 @@ Initial weights are uniform in ±1/√fan_in, the default of Torch7, which the p
 """
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from asyncrl.kernels import torso
 from asyncrl.rollout import Carry
+
+N = TypeVar("N", bound=nn.Module)
 
 LSTM_CELLS = 256  # Setup B
 
@@ -55,12 +58,24 @@ class Frames(nn.Module):
         is_float32 = self._weights[0].dtype == torch.float32
         return torso.load_kernels(self._compiled) if self._compiled and is_float32 else None
 
+    def use_torch(self) -> None:
+        """Never use the compiled kernels."""
+        self._compiled = None
+
     def forward(self, obs: Tensor) -> Tensor:
         """Map ``[N, C, H, W]`` uint8 to ``[N, F]``."""
         if obs.dtype == torch.uint8 and (kernels := self.kernels):
             return torso.compute_features(kernels, self.cache, obs.contiguous(), self._weights)
         features: Tensor = self.layers(obs.float().div_(255))
         return features
+
+
+def without_kernels(net: N) -> N:
+    """Let torch evaluate all layers of a network, so that it can be exported; return the network."""
+    for module in net.modules():
+        if isinstance(module, Frames):
+            module.use_torch()
+    return net
 
 
 def cache_activations(net: nn.Module, capacity: int) -> Callable[[], None]:

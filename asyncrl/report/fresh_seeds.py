@@ -10,8 +10,8 @@ from asyncrl.config import RunConfig
 from asyncrl.errors import InputError
 from asyncrl.store import runs
 from asyncrl.store.document import Status, read_document
-from asyncrl.sweep import objective
-from asyncrl.sweep.declaration import Declaration
+from asyncrl.sweeping import objective
+from asyncrl.sweeping.declaration import Declaration
 
 ENDED = (Status.FINISHED, Status.FAILED)  # a running one has no value yet
 

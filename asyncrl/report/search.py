@@ -21,10 +21,10 @@ from asyncrl.report.figure_parts import SearchFigure
 from asyncrl.report.fresh_seeds import fresh_means
 from asyncrl.report.sections import Section
 from asyncrl.store.sweeps import DECLARATION
-from asyncrl.sweep import declaration
-from asyncrl.sweep.cell import value_text
-from asyncrl.sweep.declaration import Declaration
-from asyncrl.sweep.parameters import LINKED, STUDY, settings_of
+from asyncrl.sweeping import declaration
+from asyncrl.sweeping.cell import value_text
+from asyncrl.sweeping.declaration import Declaration
+from asyncrl.sweeping.parameters import LINKED, STUDY, settings_of
 from asyncrl.system.files import open_regular
 from asyncrl.text import counted, error_text, escape, number, one_line, shorten
 

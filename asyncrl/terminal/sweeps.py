@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from asyncrl.errors import Exit
-from asyncrl.sweep.cell import describe
-from asyncrl.sweep.progress import Result, SweepProgress
+from asyncrl.sweeping.cell import describe
+from asyncrl.sweeping.progress import Result, SweepProgress
 from asyncrl.system.output import is_ready
 from asyncrl.terminal.live import screen
 from asyncrl.text import NOTHING, clock, count, counted, escape, score, sparkline

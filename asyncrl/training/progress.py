@@ -37,4 +37,5 @@ class Progress(NamedTuple):
     lost: int = 0  # rows that waited for room in vain
 
 
-ShowProgress: TypeAlias = Callable[[Progress], None]
+# Called a few times a second; where it returns False, the session ends after the current rollouts, with a checkpoint.
+ShowProgress: TypeAlias = Callable[[Progress], object]

@@ -5,7 +5,7 @@ It knows a WorkerPool, the parameters and the store, and no algorithm.
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from asyncrl.training import checkpointing, writing
 from asyncrl.training.ending import NOTHING_LEARNED, Ending
 from asyncrl.training.evaluations import POLL_SECONDS, Evaluations
 from asyncrl.training.metrics import Metrics, evaluation_row
-from asyncrl.training.progress import Progress
+from asyncrl.training.progress import ShowProgress
 from asyncrl.training.weight_guard import WeightGuard
 
 SHOW_SECONDS = 0.25
@@ -38,7 +38,7 @@ class Session:
         parameters: SessionParameters,
         evaluation: EvaluationSpec | None,
         document: dict[str, Any],
-        show: Callable[[Progress], None],
+        show: ShowProgress,
     ) -> None:
         """Prepare; nothing starts before ``run``.
 
@@ -49,7 +49,7 @@ class Session:
             parameters: θ, θ⁻, g, T, as they start or as they were restored.
             evaluation: the parts of an evaluation during training; None: there are no evaluations.
             document: the first content of run.json.
-            show: the live view, called a few times a second.
+            show: the live view, see ``ShowProgress``.
         """
         self._path, self._config, self._pool, self._parameters = run, config, pool, parameters
         self._show, self._document = show, document
@@ -62,10 +62,6 @@ class Session:
         self._evaluations = Evaluations(run, evaluation, evaluate_every)
         self._guard = WeightGuard(run, parameters)
         self._ending, self._shown = Ending(pool.stop), 0.0
-
-    def stop(self, reason: str = "stopped from Python") -> None:
-        """End the session after the current rollouts, with a checkpoint; it may be called from the view."""
-        self._ending.stop(reason)
 
     def run(self, handle_signals: bool = True) -> Path:
         """Train, and return the run's directory.
@@ -247,4 +243,6 @@ class Session:
         if now or time.monotonic() - self._shown > SHOW_SECONDS:
             self._shown = time.monotonic()
             progress = self._metrics.progress(phase, self._parameters.T)
-            self._show(progress._replace(store_problem=self._writer.reason, lost=self._writer.lost))
+            progress = progress._replace(store_problem=self._writer.reason, lost=self._writer.lost)
+            if self._show(progress) is False:
+                self._ending.stop("stopped from Python")

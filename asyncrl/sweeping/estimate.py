@@ -7,10 +7,10 @@ from typing import Any
 from asyncrl.config import RunConfig
 from asyncrl.errors import InputError
 from asyncrl.store.document import RunDocument, read_document
-from asyncrl.sweep import cells
-from asyncrl.sweep.cell import Cell
-from asyncrl.sweep.cells import CellState
-from asyncrl.sweep.source import cores_of
+from asyncrl.sweeping import cells
+from asyncrl.sweeping.cell import Cell
+from asyncrl.sweeping.cells import CellState
+from asyncrl.sweeping.source import cores_of
 from asyncrl.system import machine
 
 # Frames a second and core, where the sweep has no finished cell with the same environment and network: measured with

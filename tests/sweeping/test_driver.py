@@ -3,13 +3,13 @@ import json
 import pytest
 
 from asyncrl.errors import Exit, InputError
-from asyncrl.sweep import cells
-from asyncrl.sweep.cells import CellState
-from asyncrl.sweep.declaration import parse
-from asyncrl.sweep.driver import Driver
-from asyncrl.sweep.plan import expand
-from asyncrl.sweep.source import FixedCells
-from tests.sweep.fakes import FakeExecutor, KilledError, write_run
+from asyncrl.sweeping import cells
+from asyncrl.sweeping.cells import CellState
+from asyncrl.sweeping.declaration import parse
+from asyncrl.sweeping.driver import Driver
+from asyncrl.sweeping.plan import expand
+from asyncrl.sweeping.source import FixedCells
+from tests.sweeping.fakes import FakeExecutor, KilledError, write_run
 
 TABLE = {
     "sweep": {"seeds": 2},

@@ -13,13 +13,13 @@ import numpy as np
 import optuna
 from optuna.trial import TrialState
 
-from asyncrl.sweep import cells, objective, study
-from asyncrl.sweep.cell import Cell
-from asyncrl.sweep.cells import CellState
-from asyncrl.sweep.declaration import Declaration
-from asyncrl.sweep.parameters import settings_of
-from asyncrl.sweep.plan import Resolver
-from asyncrl.sweep.source import cores_of
+from asyncrl.sweeping import cells, objective, study
+from asyncrl.sweeping.cell import Cell
+from asyncrl.sweeping.cells import CellState
+from asyncrl.sweeping.declaration import Declaration
+from asyncrl.sweeping.parameters import settings_of
+from asyncrl.sweeping.plan import Resolver
+from asyncrl.sweeping.source import cores_of
 
 WARM_UP = 1 / 3  # of the evaluations of a run, before the median pruner may stop it
 

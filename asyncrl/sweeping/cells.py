@@ -14,9 +14,9 @@ from asyncrl.errors import InputError
 from asyncrl.store import atomic, checkpoint, rows
 from asyncrl.store.document import RunDocument, Status, read_document
 from asyncrl.store.sweeps import DECLARATION
-from asyncrl.sweep.cell import Cell
-from asyncrl.sweep.declaration import Declaration, parse
-from asyncrl.sweep.plan import normalised
+from asyncrl.sweeping.cell import Cell
+from asyncrl.sweeping.declaration import Declaration, parse
+from asyncrl.sweeping.plan import normalised
 
 MAY_DIFFER = ("log_seconds", "profile", "checkpoints.", "workers.")  # settings that change no result
 SHOWN_DIFFERENCES = 5

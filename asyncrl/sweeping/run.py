@@ -15,15 +15,15 @@ from asyncrl.config import RunConfig
 from asyncrl.envs.names import short_name
 from asyncrl.errors import Exit, InputError
 from asyncrl.store import atomic, runs, sweeps
-from asyncrl.sweep import cells, confirmation, estimate
-from asyncrl.sweep.cell import Cell
-from asyncrl.sweep.cells import CellState
-from asyncrl.sweep.declaration import Declaration, parse
-from asyncrl.sweep.driver import Driver, Outcome
-from asyncrl.sweep.executors import LocalProcesses
-from asyncrl.sweep.plan import Resolver, expand, normalised
-from asyncrl.sweep.progress import Confirmed, Result, SweepProgress
-from asyncrl.sweep.source import FixedCells, Source
+from asyncrl.sweeping import cells, confirmation, estimate
+from asyncrl.sweeping.cell import Cell
+from asyncrl.sweeping.cells import CellState
+from asyncrl.sweeping.declaration import Declaration, parse
+from asyncrl.sweeping.driver import Driver, Outcome
+from asyncrl.sweeping.executors import LocalProcesses
+from asyncrl.sweeping.plan import Resolver, expand, normalised
+from asyncrl.sweeping.progress import Confirmed, Result, SweepProgress
+from asyncrl.sweeping.source import FixedCells, Source
 
 BEST = "best.toml"  # in the directory of a search: the settings of its best trial
 
@@ -70,7 +70,7 @@ def preview(request: Request, cores: int | None = None) -> dict[str, Any]:
 def _cells_to_show(declaration: Declaration, resolver: Resolver) -> list[Cell]:
     if declaration.sweep.kind != "optuna":
         return expand(declaration, resolver)
-    from asyncrl.sweep import study
+    from asyncrl.sweeping import study
 
     return study.cells_of(declaration, study.first_point(declaration), resolver)
 
@@ -104,7 +104,7 @@ def run(request: Request, show: Show, options: Options = Options()) -> Result:  
 
 def _source(request: Request, found: list[Cell], resolver: Resolver) -> tuple[Source, int]:
     if request.declaration.sweep.kind == "optuna":
-        from asyncrl.sweep.search import Search
+        from asyncrl.sweeping.search import Search
 
         search = Search(request.root, request.declaration, resolver)
         return search, search.finished
@@ -114,7 +114,7 @@ def _source(request: Request, found: list[Cell], resolver: Resolver) -> tuple[So
 
 def _end_of_search(request: Request, outcome: Outcome, show: Show, options: Options) -> Result:
     """Write the best settings, and train the best ones on fresh seeds if that was asked for."""
-    from asyncrl.sweep import study
+    from asyncrl.sweeping import study
 
     ranked = study.trials(request.root)
     if not ranked:

@@ -4,10 +4,10 @@ import tomllib
 import pytest
 
 from asyncrl.errors import InputError
-from asyncrl.sweep.declaration import parse
-from asyncrl.sweep.plan import expand
-from asyncrl.sweep.sobol import sobol_points
-from asyncrl.sweep.space import Range, random_point
+from asyncrl.sweeping.declaration import parse
+from asyncrl.sweeping.plan import expand
+from asyncrl.sweeping.sobol import sobol_points
+from asyncrl.sweeping.space import Range, random_point
 
 LR = {"optimizer.lr": Range(1e-4, 1e-2, log=True), "t_max": Range(1, 20)}
 

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from asyncrl.errors import Exit
-from asyncrl.sweep.plan import Resolver
+from asyncrl.sweeping.plan import Resolver
 
 RESOLVER = Resolver()
 

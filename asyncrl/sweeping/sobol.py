@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch.quasirandom import SobolEngine
 
-from asyncrl.sweep.space import Range
+from asyncrl.sweeping.space import Range
 
 
 def sobol_points(ranges: Mapping[str, Range], seed: int, count: int) -> list[dict[str, float]]:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from asyncrl import config
 from asyncrl.errors import InputError, nearest
-from asyncrl.sweep.space import Range
+from asyncrl.sweeping.space import Range
 
 Kind = Literal["grid", "random", "sobol", "optuna"]
 Objective = Literal["final", "area"]

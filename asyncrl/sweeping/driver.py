@@ -9,12 +9,12 @@ from typing import NamedTuple
 from asyncrl.errors import STOPS, Exit, InputError
 from asyncrl.store import rows
 from asyncrl.store.document import RunDocument, read_document
-from asyncrl.sweep import cells
-from asyncrl.sweep.cell import Cell, describe
-from asyncrl.sweep.cells import CellState
-from asyncrl.sweep.executors import LOGS, Executor, Task
-from asyncrl.sweep.progress import RunningCell, SweepProgress
-from asyncrl.sweep.source import Source, cores_of
+from asyncrl.sweeping import cells
+from asyncrl.sweeping.cell import Cell, describe
+from asyncrl.sweeping.cells import CellState
+from asyncrl.sweeping.executors import LOGS, Executor, Task
+from asyncrl.sweeping.progress import RunningCell, SweepProgress
+from asyncrl.sweeping.source import Source, cores_of
 from asyncrl.system.stop_signals import StopSignals
 
 RETRIES = 2  # of a failed cell, in one call of the driver

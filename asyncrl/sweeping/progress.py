@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from asyncrl.errors import Exit
-from asyncrl.sweep.cell import Cell
+from asyncrl.sweeping.cell import Cell
 
 
 class RunningCell(NamedTuple):

@@ -3,10 +3,10 @@ import tomllib
 import pytest
 
 from asyncrl.errors import InputError
-from asyncrl.sweep import files
-from asyncrl.sweep.declaration import parse, parse_seeds, read
-from asyncrl.sweep.plan import expand
-from asyncrl.sweep.run import Request, preview
+from asyncrl.sweeping import files
+from asyncrl.sweeping.declaration import parse, parse_seeds, read
+from asyncrl.sweeping.plan import expand
+from asyncrl.sweeping.run import Request, preview
 
 BASE = '[base]\nenv = "CartPole-v1"\nframes = "6k"\n'
 

@@ -10,8 +10,8 @@ from asyncrl.errors import InputError
 from asyncrl.store import query, runs
 from asyncrl.store.document import DOCUMENT, Status, read_document
 from asyncrl.store.sweeps import DECLARATION, PUBLISHED, is_published, list_sweeps
-from asyncrl.sweep import declaration
-from asyncrl.sweep.declaration import Declaration
+from asyncrl.sweeping import declaration
+from asyncrl.sweeping.declaration import Declaration
 
 Summary = dict[str, Any]  # one sweep in the output of `asyncrl ls --json`; its ``kind`` tells it from a run
 MAX_BYTES = 1 << 20  # of a sweep's file

@@ -12,9 +12,9 @@ from asyncrl.envs import make as environments
 from asyncrl.envs.base import Spec
 from asyncrl.envs.registry import canonical
 from asyncrl.errors import InputError
-from asyncrl.sweep import sobol, space
-from asyncrl.sweep.cell import Cell, Flat, describe, value_text
-from asyncrl.sweep.declaration import INDEX, Declaration
+from asyncrl.sweeping import sobol, space
+from asyncrl.sweeping.cell import Cell, Flat, describe, value_text
+from asyncrl.sweeping.declaration import INDEX, Declaration
 from asyncrl.training import job_builder
 
 NAME_LENGTH = 80  # of a cell, without its hash

@@ -11,7 +11,7 @@ from asyncrl.analysis import reference_data
 from asyncrl.config import RunConfig
 from asyncrl.errors import InputError
 from asyncrl.store import rows
-from asyncrl.sweep.declaration import Normalisation, Objective, SweepSettings
+from asyncrl.sweeping.declaration import Normalisation, Objective, SweepSettings
 
 PUBLISHED = "A3C FF"  # the published agent whose score is 1 with normalisation "reference"
 

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from asyncrl.sweep.cell import Cell
+from asyncrl.sweeping.cell import Cell
 from asyncrl.system import machine
 from asyncrl.training.job_builder import worker_layout
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from asyncrl import config
-from asyncrl.sweep import objective
-from asyncrl.sweep.cell import Cell
-from asyncrl.sweep.declaration import INDEX, Declaration, parse
-from asyncrl.sweep.plan import Resolver, expand
-from asyncrl.sweep.progress import Confirmed
+from asyncrl.sweeping import objective
+from asyncrl.sweeping.cell import Cell
+from asyncrl.sweeping.declaration import INDEX, Declaration, parse
+from asyncrl.sweeping.plan import Resolver, expand
+from asyncrl.sweeping.progress import Confirmed
 
 FRESH_SEEDS = 10
 RESAMPLES = 10_000  # of the bootstrap

@@ -12,10 +12,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState
 
 from asyncrl.errors import InputError
-from asyncrl.sweep.cell import Cell
-from asyncrl.sweep.declaration import Declaration
-from asyncrl.sweep.parameters import LINKED, STUDY, settings_of
-from asyncrl.sweep.plan import Resolver, combinations
+from asyncrl.sweeping.cell import Cell
+from asyncrl.sweeping.declaration import Declaration
+from asyncrl.sweeping.parameters import LINKED, STUDY, settings_of
+from asyncrl.sweeping.plan import Resolver, combinations
 
 ENVIRONMENTS = ("env",)  # a list of them is no parameter: every trial trains on all
 

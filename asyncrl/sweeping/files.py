@@ -1,14 +1,14 @@
 """Finds the file of a sweep: a path, or the name of one that the package brings."""
 
+from importlib.resources import files
 from pathlib import Path
 
-import asyncrl
 from asyncrl.errors import InputError, nearest
 
 
 def shipped() -> dict[str, Path]:
     """Return the files that the package brings, by name: ``figure2``, ``small/cartpole``."""
-    package = Path(asyncrl.__file__).parent
+    package = Path(str(files("asyncrl")))
     # In a wheel they are inside the package; in a checkout, beside it.
     for folder in (package / "sweeps", package.parent / "sweeps"):
         if folder.is_dir():

@@ -2,12 +2,12 @@ import contextlib
 
 import pytest
 
-from asyncrl.sweep import study
-from asyncrl.sweep.declaration import parse
-from asyncrl.sweep.driver import Driver
-from asyncrl.sweep.plan import Resolver
-from asyncrl.sweep.search import Search
-from tests.sweep.fakes import FakeExecutor, KilledError
+from asyncrl.sweeping import study
+from asyncrl.sweeping.declaration import parse
+from asyncrl.sweeping.driver import Driver
+from asyncrl.sweeping.plan import Resolver
+from asyncrl.sweeping.search import Search
+from tests.sweeping.fakes import FakeExecutor, KilledError
 
 SAMPLERS = ("tpe", "random", "sobol", "gp")
 

@@ -1,0 +1,82 @@
+"""One environment as Gymnasium has it, and the conversions between its spaces and the tensors of a network."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, SupportsFloat, cast
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from asyncrl import config
+from asyncrl.envs.atari import SIZE, STACK, AtariEnvironments
+from asyncrl.envs.base import Array, Discrete, Spec
+from asyncrl.envs.gym import AnyEnv, build
+from asyncrl.envs.registry import Rom, parse_name
+from asyncrl.envs.spaces import NotInSpace, actions, observations
+
+
+class Codec(NamedTuple):
+    """Conversions of one environment's observations and actions."""
+
+    encode: Callable[[Any], Array]  # an observation of the environment to ``[*O]``; raises NotInSpace
+    decode: Callable[[Any], Any]  # an action of the network to what ``env.step`` takes
+
+
+class AtariGame(gymnasium.Env[Array, int]):
+    """One Atari game under the evaluation protocol: whole episodes, unclipped rewards, four frames an action."""
+
+    metadata = {"render_modes": []}  # noqa: RUF012  # as Gymnasium declares it
+
+    def __init__(self, rom: str, atari: config.Atari) -> None:
+        """Open an emulator."""
+        self._game = AtariEnvironments(rom, 1, training=False, atari=atari)
+        kind = cast(Discrete, self._game.spec.actions)
+        self.observation_space = spaces.Box(0, 255, self._game.spec.obs_shape, np.uint8)
+        self.action_space = spaces.Discrete(kind.n)  # type: ignore[assignment]
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
+        """Start a game and return ``[4, 84, 84]`` uint8."""
+        super().reset(seed=seed)
+        start = seed if seed is not None else int(self.np_random.integers(2**31))
+        return self._game.reset([start])[0].copy(), {}
+
+    def step(self, action: int) -> tuple[Array, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Take an action for four frames."""
+        step = self._game.step(np.array([action], np.int64))
+        over, cut = bool(step.terminated[0]), bool(step.truncated[0])
+        return step.successor[0].copy(), float(step.reward[0]), over, cut, {}
+
+    def close(self) -> None:
+        """Free the emulator."""
+        self._game.close()
+
+
+def make_single(env: str, atari: config.Atari, **options: Any) -> AnyEnv:
+    """Build one environment as Gymnasium has it; raise InputError if that fails.
+
+    Args:
+        env: the name of an environment, in any form that ``registry.parse_name`` accepts.
+        atari: the Atari protocol; Atari only.
+        options: of ``gymnasium.make`` or the factory, such as ``render_mode``; Atari has none.
+    """
+    named = parse_name(env)
+    return AtariGame(named.name, atari) if isinstance(named, Rom) else build(named, **options)
+
+
+def codec(env: str, spec: Spec) -> Codec:
+    """Return the conversions of an environment with these spaces; one is built, and closed."""
+    if isinstance(parse_name(env), Rom):
+        return Codec(_frames, int)
+    single = make_single(env, config.Atari())
+    try:
+        encode, decode = observations(single.observation_space, env).encode, actions(single.action_space, env).decode
+        return Codec(lambda state: np.asarray(encode(state), spec.obs_dtype), decode)
+    finally:
+        single.close()
+
+
+def _frames(state: Any) -> Array:
+    frames = np.asarray(state)
+    if frames.shape != (STACK, SIZE, SIZE) or frames.dtype != np.uint8:
+        raise NotInSpace(f"of shape {frames.shape} and dtype {frames.dtype}, not {(STACK, SIZE, SIZE)} and uint8")
+    return frames
