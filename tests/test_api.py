@@ -171,3 +171,11 @@ def test_import_offers_the_public_names_without_torch():
 def test_unknown_public_name_raises_attribute_error():
     with pytest.raises(AttributeError, match="trian"):
         asyncrl.trian  # noqa: B018
+
+
+def test_train_in_a_program_from_standard_input_starts_its_workers(tmp_path):
+    code = "import asyncrl\nprint(asyncrl.train('a3c', 'CartPole-v1', threads=1, frames=200, progress=False).status)"
+    done = subprocess.run(
+        [sys.executable, "-"], input=code, text=True, capture_output=True, cwd=tmp_path, timeout=100, check=False
+    )
+    assert done.stdout == "finished\n", done.stderr

@@ -12,7 +12,7 @@ import torch
 
 from asyncrl.errors import STOPS, InputError
 from asyncrl.kernels import native
-from asyncrl.system.child_process import DeferredCall, block_signals, run_deferred
+from asyncrl.system.child_process import DeferredCall, block_signals, run_deferred, without_missing_main_file
 from asyncrl.system.main_guard import is_unguarded
 
 CONTEXT = multiprocessing.get_context("spawn")  # a forked torch deadlocks in its thread pools
@@ -65,7 +65,7 @@ def start(target: Callable[..., None], args: tuple[Any, ...], name: str, threads
     if native.load() is None:  # built here once, not by every child
         variables["ASYNCRL_NATIVE"] = "0"
     old = {variable: os.environ.get(variable) for variable in variables}
-    with block_signals(PARENT_SIGNALS):
+    with block_signals(PARENT_SIGNALS), without_missing_main_file():
         try:
             os.environ.update(variables)
             process = CONTEXT.Process(target=run_deferred, args=(DeferredCall((target, args)),), name=name, daemon=True)

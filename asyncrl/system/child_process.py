@@ -40,6 +40,24 @@ class DeferredCall:
 
 
 @contextmanager
+def without_missing_main_file() -> Iterator[None]:
+    """Hide the main module's file if there is none, so that children do not try to import it.
+
+    Where a program is read from standard input, Python names its file ``<stdin>``.
+    """
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)
+    if file is None or os.path.exists(file):
+        yield
+        return
+    del main.__file__
+    try:
+        yield
+    finally:
+        main.__file__ = file
+
+
+@contextmanager
 def block_signals(signals: Iterable[int]) -> Iterator[None]:
     """Block signals in this thread for a moment, and in children that it starts meanwhile until they unblock them."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # inherited
