@@ -19,7 +19,7 @@ from asyncrl.store.checkpoint import CheckpointError, load, save
 from asyncrl.store.document import PROGRESS_COLUMNS, read_document
 from asyncrl.store.rows import Writer, read_rows
 from asyncrl.system import machine
-from asyncrl.training import job_builder, session
+from asyncrl.training import job_builder, opening, session
 from tests.runtime.setups import describe, resolve
 
 ONE = {"env": "CartPole-v1", "threads": 1, "frames": 600, "algo": "one-step-q", "network": "mlp-lstm"}
@@ -189,7 +189,7 @@ class FakeSession:
 
 @pytest.fixture
 def fake_session(monkeypatch):
-    monkeypatch.setattr(experiment, "Session", FakeSession)
+    monkeypatch.setattr(opening, "Session", FakeSession)
     return FakeSession
 
 
@@ -332,7 +332,7 @@ def test_initial_weights_do_not_depend_on_the_number_of_threads(tmp_path, monkey
         begun.append(parameters.tensors()["theta"])
         return SimpleNamespace(run=lambda handle_signals: run)
 
-    monkeypatch.setattr(experiment, "Session", session)
+    monkeypatch.setattr(opening, "Session", session)
     for threads in (1, 3):
         experiment.train(configured({"env": "CartPole-v1", "algo": "n-step-q", "threads": threads}), tmp_path)
     assert torch.equal(*begun)
@@ -349,7 +349,7 @@ def test_train_outside_the_main_thread_can_be_stopped_from_python(nothing_left, 
         if progress.frames > 300:
             sessions[0].stop("seen enough")
 
-    monkeypatch.setattr(experiment, "Session", make_session)
+    monkeypatch.setattr(opening, "Session", make_session)
     config = resolve(frames=10**9)
     train = partial(experiment.train, config, tmp_path, show=show, handle_signals=False)
     thread = threading.Thread(target=lambda: runs.append(train()))
