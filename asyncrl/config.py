@@ -14,7 +14,8 @@ import tomli_w
 from pydantic import Field, ValidationError
 
 from asyncrl.errors import InputError, nearest, shown
-from asyncrl.setting_sections import Atari, Checkpoints, Evaluation, Exploration, Optimizer, Simulated, Workers
+from asyncrl.setting_sections import Atari as Atari
+from asyncrl.setting_sections import Checkpoints, Evaluation, Exploration, Optimizer, Simulated, Workers
 from asyncrl.setting_types import MAX_COUNT, MAX_SEED, Frames, NotNegative, Seconds, Section
 
 Algo = Literal["one-step-q", "one-step-sarsa", "n-step-q", "a3c", "a2c"]

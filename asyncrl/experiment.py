@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,8 @@ def train(
             return _train_to_end(run, session, show, handle_signals)
         finally:
             if config.profile and not config.is_simulated:
-                simulated.write_costs(run, config)
+                with suppress(OSError):  # a full disk
+                    simulated.write_costs(run, config)
 
 
 def _train_to_end(run: Path, session: Session, show: ShowProgress, handle_signals: bool = True) -> Path:

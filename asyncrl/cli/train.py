@@ -37,12 +37,12 @@ Preset = Annotated[
 Network = Annotated[
     str | None, typer.Option(help=f"{', '.join(NETWORKS)}. \\[default: chosen by the shape of observations]")
 ]
-Threads = Annotated[int | None, typer.Option(help="Actor-learners, one process each. \\[default: 16]")]
+Threads = Annotated[int | None, typer.Option(help="Actor-learners, each a process by the wall clock. \\[default: 16]")]
 Clock = Annotated[
     str | None,
     typer.Option(
-        help=f"{', '.join(CLOCKS)}: 'simulated' runs all actor-learners in one process by virtual time, and repeats bit "
-        "for bit. \\[default: wall]"
+        help=f"{', '.join(CLOCKS)}: 'simulated' runs all actor-learners in one process by virtual time, and repeats "
+        "bit for bit. \\[default: wall]"
     ),
 ]
 Frames = Annotated[

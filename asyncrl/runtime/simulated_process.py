@@ -74,8 +74,9 @@ class Outbox:
     def send(self, obj: Message) -> None:
         """Take in a message."""
         for event in obj if isinstance(obj, list) else [obj]:
-            is_timed = isinstance(event, EpisodeEnd | Interval)
-            self._events.append(event._replace(clock=self.clock) if is_timed else event)
+            self._events.append(event)
+            if isinstance(event, EpisodeEnd | Interval):
+                self._events[-1] = event._replace(clock=self.clock)
         if len(self._events) >= MOST_EPISODES:
             self.flush()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from asyncrl.costs import Costs
+from asyncrl.costs import Costs, PhaseCost
 
 STREAM = 2**32 - 4  # spawn key of the random numbers of costs and delays
 MICROSECOND = 1e-6
@@ -42,7 +42,8 @@ class Durations:
     def seconds(self, phase: str, n: int) -> float:
         """Return how long a phase takes, with n environments or states."""
         simulation = self._simulation
-        cost, cores, sigma = getattr(simulation.costs, phase), simulation.batch_cores, simulation.jitter
+        cost: PhaseCost = getattr(simulation.costs, phase)
+        cores, sigma = simulation.batch_cores, simulation.jitter
         if cores == 1:
             mean, draws = cost.of(n), 1
         elif phase == "environment":
@@ -78,7 +79,7 @@ class Durations:
     @state.setter
     def state(self, words: list[str]) -> None:
         state, inc = (int(word, 16) for word in words)
-        own = self._random.bit_generator.state
+        own: Any = self._random.bit_generator.state
         self._random.bit_generator.state = own | {"state": {"state": state, "inc": inc}, "has_uint32": 0, "uinteger": 0}
 
 
