@@ -11,98 +11,32 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import tomli_w
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from asyncrl.errors import InputError, nearest, shown
-from asyncrl.setting_types import (
-    MAX_COUNT,
-    MAX_SEED,
-    Fraction,
-    Fractions,
-    Frames,
-    NotNegative,
-    OptionalFrames,
-    Positive,
-    Seconds,
-    Section,
-    parse_none,
-)
+from asyncrl.setting_sections import Atari as Atari
+from asyncrl.setting_sections import Checkpoints, Evaluation, Exploration, Optimizer, Simulated, Workers
+from asyncrl.setting_types import MAX_COUNT, MAX_SEED, Frames, NotNegative, Seconds, Section
 
 Algo = Literal["one-step-q", "one-step-sarsa", "n-step-q", "a3c", "a2c"]
 PresetName = Literal["paper", "fast"]
+Clock = Literal["wall", "simulated"]
 
 ALGOS: tuple[str, ...] = get_args(Algo)
 PRESETS: tuple[str, ...] = get_args(PresetName)
+CLOCKS: tuple[str, ...] = get_args(Clock)
 TORSOS = ("nips", "nature", "mlp")
 NETWORKS = (*TORSOS, *(f"{name}-lstm" for name in TORSOS))
-
-
-class Optimizer(Section):
-    """The optimizer, from supplement 7 and the authors' e-mails."""
-
-    name: Literal["shared-rmsprop", "rmsprop", "momentum", "adam"] = "shared-rmsprop"
-    lr: Positive = 7e-4  # annealed linearly to 0 (Setup B)
-    anneal: bool = True
-    anneal_frames: OptionalFrames = None  # frames until lr is 0; None: the budget
-    alpha: Annotated[float, Field(ge=0, lt=1)] = 0.99  # decay of g, and of the momentum
-    eps: Positive = 0.1  # inside the root
-    clip: Annotated[Positive | None, BeforeValidator(parse_none)] = 40.0  # norm of the whole gradient; "none": never
-
-
-class Exploration(Section):
-    """Exploration of ε-greedy actor-learners: each draws its own final ε (Setup A)."""
-
-    final: Fractions = (0.1, 0.01, 0.5)
-    probability: Fractions = (0.4, 0.3, 0.3)
-    anneal_frames: Annotated[Frames, Field(ge=0)] = 4_000_000  # global frames, from ε = 1
-
-    @model_validator(mode="after")
-    def _one_probability_each(self) -> "Exploration":
-        if len(self.final) != len(self.probability) or abs(sum(self.probability) - 1) > 1e-6:
-            raise ValueError("final and probability need one entry each, the probabilities summing to 1")
-        return self
-
-
-class Evaluation(Section):
-    """Evaluation of a snapshot by whole episodes with unclipped rewards, while training is paused."""
-
-    every: OptionalFrames = None  # frames; None: a tenth of the run
-    episodes: Annotated[int, Field(ge=0, le=100_000)] = 10  # 0: never evaluate
-    epsilon: Fraction = 0.01  # of value methods; a policy samples its actions
-
-
-class Checkpoints(Section):
-    """When checkpoints are saved, besides the one at the end of training."""
-
-    every: OptionalFrames = None  # frames; None: a tenth of the run
-    keep: Annotated[int, Field(ge=2, le=10_000)] = 3  # the newest checkpoints, besides the best one
-    patience_seconds: Seconds = 600.0  # of failed checkpoints, as on a full disk, before the run fails
-
-
-class Workers(Section):
-    """When worker processes that fail or hang are replaced."""
-
-    restarts: Annotated[int, Field(ge=0, le=1_000_000)] = 10  # of one worker within ten minutes; one more ends the run
-    # without a rollout, or the usual time of 50 rollouts if that is longer; five times as long for a process's first
-    # rollout, which includes its start, and for a step of an evaluation
-    hang_seconds: Seconds = 60.0
-
-
-class Atari(Section):
-    """The Atari protocol; other environments ignore it."""
-
-    protocol: Literal["paper", "sticky"] = "paper"
-    noops: Annotated[int, Field(ge=0, le=100_000)] = 30  # the maximum at the start of an episode
-    max_frames: Annotated[Frames, Field(gt=0, le=10**9)] = 108_000  # half an hour; a longer episode is truncated
 
 
 class RunConfig(Section):
     """All settings of a run."""
 
     algo: Algo = "a3c"
+    clock: Clock = "wall"  # simulated: all actor-learners in one process, ordered by virtual time
     preset: PresetName = "paper"  # the values that replace the defaults; see presets.toml
     env: str = "pong"  # an Atari game, a Gymnasium id, or pkg.module:factory
-    threads: Annotated[int, Field(ge=1, le=1024)] = 16  # actor-learners, one process each
+    threads: Annotated[int, Field(ge=1, le=1024)] = 16  # actor-learners, by the wall clock one process each
     envs_per_thread: Annotated[int, Field(ge=1, le=1024)] = 1  # B; the paper's 1
     frames: Annotated[Frames, Field(gt=0)] = 10_000_000  # the budget, over all threads
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 1
@@ -124,17 +58,23 @@ class RunConfig(Section):
     checkpoints: Checkpoints = Checkpoints()
     workers: Workers = Workers()
     atari: Atari = Atari()
+    simulated: Simulated = Simulated()
 
     @property
     def is_policy_method(self) -> bool:
         """Return whether actions are sampled from a policy; otherwise they are ε-greedy over action values."""
         return self.algo in ("a3c", "a2c")
 
+    @property
+    def is_simulated(self) -> bool:
+        """Return whether the run is in simulated time."""
+        return self.clock == "simulated"
+
 
 def with_periods(config: RunConfig) -> RunConfig:
     """Return the configuration with the frames between evaluations and checkpoints that a run will use."""
-    tenth = max(1, config.frames // 10)
-    every = {name: {"every": getattr(config, name).every or tenth} for name in ("evaluation", "checkpoints")}
+    parts = {"evaluation": 10, "checkpoints": 50 if config.is_simulated else 10}
+    every = {name: {"every": getattr(config, name).every or max(1, config.frames // n)} for name, n in parts.items()}
     sections = {name: getattr(config, name).model_copy(update=values) for name, values in every.items()}
     return config.model_copy(update=sections)
 

@@ -1,6 +1,8 @@
 """Events of a run: messages of the workers and the evaluator to the parent process, and incidents in the parent."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -21,6 +23,7 @@ class EpisodeEnd(NamedTuple):
     updates: int  # global, applied until then
     epsilon: float | None  # exploration at its end; None for a policy method
     completed: bool = True  # False where a cap cut it short
+    clock: float | None = None  # virtual seconds; None: the run is not simulated
 
 
 class Interval(NamedTuple):
@@ -34,6 +37,8 @@ class Interval(NamedTuple):
     T: int
     global_updates: int  # updates applied by all workers, including workers that have died
     seconds: dict[str, float]  # in each phase of the worker's loop; empty where a run is not profiled
+    lags: Mapping[int, int] = MappingProxyType({})  # updates by the number of binary digits of their policy lag
+    clock: float | None = None  # virtual seconds; None: the run is not simulated
 
 
 class WorkerState(NamedTuple):
@@ -96,5 +101,5 @@ class Evaluated(NamedTuple):
 
 
 Event: TypeAlias = EpisodeEnd | Interval | WorkerState | Incident | Evaluated
-Message: TypeAlias = Event | list[EpisodeEnd]
+Message: TypeAlias = Event | list[EpisodeEnd] | list[Event]
 """What a worker sends at one time."""

@@ -1,47 +1,31 @@
 """Train, resume, evaluate and play runs: what the command line and Python programs call."""
 
-import math
-import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from asyncrl import config as configuration
 from asyncrl.config import RunConfig
-from asyncrl.envs import make as environments
 from asyncrl.envs.base import Spec
 from asyncrl.envs.contract import played_by_user
-from asyncrl.envs.names import short_name
 from asyncrl.envs.render import make_rendered
-from asyncrl.errors import InputError
-from asyncrl.events import WorkerState
-from asyncrl.learners.exploration import draw_final
-from asyncrl.networks.flat import flatten
-from asyncrl.runtime.control import Control
-from asyncrl.runtime.evaluator import LATER_EPISODES, TRAINING_EPISODES, EvaluationSpec
+from asyncrl.runtime.evaluator import LATER_EPISODES
 from asyncrl.runtime.evaluator import evaluate as evaluate_weights
 from asyncrl.runtime.evaluator import play as play_steps
-from asyncrl.runtime.job import Job
-from asyncrl.runtime.parameters import SharedParameters
 from asyncrl.runtime.spawn import require_main_guard
-from asyncrl.runtime.supervisor import ProcessPool
 from asyncrl.store import checkpoint as checkpoints
-from asyncrl.store import provenance, rows, runs
-from asyncrl.store.document import FORMAT, RunDocument, Status
+from asyncrl.store import runs
 from asyncrl.store.rows import Writer
-from asyncrl.store.settings import final_exploration
-from asyncrl.training import checkpointing, job_builder, preflight
+from asyncrl.training import checkpointing, job_builder, opening, simulated
+from asyncrl.training.ending import WorkersLost
 from asyncrl.training.metrics import evaluation_row
 from asyncrl.training.progress import Progress, ShowProgress
-from asyncrl.training.reopening import protocol_of, refuse_changes, reopen
+from asyncrl.training.reopening import protocol_of, reopen
 from asyncrl.training.session import Session
-
-PARENT_STREAM = 2**32 - 1  # spawn key of the parent's random numbers: initial weights, final ε
 
 
 def ignore(progress: Progress) -> None:
@@ -74,57 +58,26 @@ def train(
         Stopped: by a signal; the run can be resumed.
     """
     require_main_guard()
-    spec = spec or environments.describe(config.env, config.atari)
-    plan = job_builder.worker_layout(config)
-    rng = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(PARENT_STREAM,)))
-    torch.manual_seed(int(rng.integers(2**63)))  # first: initial weights do not depend on the number of threads
-    final = draw_final(plan.workers * plan.envs, config.exploration.final, config.exploration.probability, rng)
-    theta = flatten(job_builder.make_network(config, spec))
-    job = job_builder.make_job(config, spec, final, session=0)
-    size = math.prod(spec.obs_shape)
-    preflight.warn_of_schedule(config)
-    preflight.check(job, len(theta), len(final), results, config.checkpoints.keep, observation=size)
-    parameters = _allocate(job, theta)
-    game = short_name(config.env)
-    origin = provenance.collect()
-    run = runs.claim(results, f"{game}-{config.algo}-{config.threads}t-s{config.seed}", name)
-    document = {
-        "format": FORMAT,
-        "id": run.name,
-        "config": config.model_dump(mode="json"),
-        "provenance": origin,
-        "started": origin["started"],
-        "protocol": environments.protocol_name(config.env, config.atari),
-        "spaces": spec.summary(),
-        "exploration": None if config.is_policy_method else final,
-        "parameters": len(theta),
-        "frames_per_step": spec.frames_per_step,
-        "sessions": 0,
-    }
-    document |= {"tags": dict(tags)} if tags else {}
+    run, session = opening.new_session(config, results, name, show, spec, tags)
     with runs.hold(run):
-        session = _make_session(run, config, spec, job, parameters, document, show)
-        return session.run(handle_signals)
+        try:
+            return _train_to_end(run, session, show, handle_signals)
+        finally:
+            if config.profile and not config.is_simulated:
+                with suppress(OSError):  # a full disk
+                    simulated.write_costs(run, config)
 
 
-def _allocate(job: Job, theta: Tensor) -> SharedParameters:
-    settings = job.optimizer, job.learning_rate, job.target_period, job.averaging
-    return SharedParameters.allocate(theta, job.workers, *settings)
-
-
-def _make_session(
-    run: Path,
-    config: RunConfig,
-    spec: Spec,
-    job: Job,
-    parameters: SharedParameters,
-    document: dict[str, Any],
-    show: ShowProgress,
-    states: Mapping[int, WorkerState] | None = None,
-) -> Session:
-    """Return a session with worker processes; ``states`` are those of workers of an earlier session."""
-    pool = ProcessPool(job, parameters, Control.allocate(job.workers), states)
-    return Session(run, config, pool, parameters, _training_evaluation(config, spec), document, show)
+def _train_to_end(run: Path, session: Session, show: ShowProgress, handle_signals: bool = True) -> Path:
+    """Train; a simulated run whose process dies goes back to its last checkpoint, up to ``workers.restarts`` times."""
+    losses: Counter[int] = Counter()
+    while True:
+        try:
+            return session.run(handle_signals)
+        except WorkersLost:
+            step = checkpoints.load(run).step
+            losses[step] += 1
+            session = opening.resumed_session(run, None, show, losses[step])
 
 
 def resume(run: Path, frames: int | None = None, show: ShowProgress = ignore, handle_signals: bool = True) -> Path:
@@ -145,50 +98,7 @@ def resume(run: Path, frames: int | None = None, show: ShowProgress = ignore, ha
     require_main_guard()
     runs.open_document(run)  # raises if this is no run or a damaged one, before anything is written
     with runs.hold(run):
-        return _reopened(run, frames, show).run(handle_signals)
-
-
-def _reopened(run: Path, frames: int | None, show: ShowProgress) -> Session:
-    document = runs.open_document(run)
-    config, spec = reopen(run, document)
-    old_budget = config.frames
-    if frames is not None:
-        config = configuration.build(config.model_dump() | {"frames": frames})
-    saved = checkpoints.load(
-        run, check=checkpointing.fits(config, spec, lambda before: refuse_changes(run, before, config))
-    )
-    # A run that was killed after its last checkpoint still lacks its last evaluation and its status.
-    if saved.step >= job_builder.steps(config.frames, spec) and document.get("status") == Status.FINISHED:
-        done, asked = saved.step * spec.frames_per_step, config.frames
-        raise InputError(f"{run.name} has done {done:,} of {asked:,} frames; give it more with --frames.")
-    plan = job_builder.worker_layout(config)
-    known = RunDocument.model_validate(document)
-    final = final_exploration(run, plan.workers * plan.envs)
-    if not (config.is_policy_method or known.exploration):
-        raise InputError(f"{run / 'run.json'} is damaged: exploration has no final ε for each environment.")
-    sessions = known.sessions + 1
-    job = job_builder.make_job(config, spec, final, sessions)
-    preflight.warn_of_schedule(config)
-    parts = checkpoints.count(run), math.prod(spec.obs_shape)
-    preflight.check(job, len(saved.tensors["theta"]), len(final), run, config.checkpoints.keep, *parts)
-    if config.frames != old_budget and config.optimizer.anneal and config.optimizer.anneal_frames is None:
-        rate = job.learning_rate(saved.step)
-        warnings.warn(
-            f"The learning rate is annealed to 0 over the new budget of {config.frames:,} frames; "
-            f"it continues at {rate:.3g}. A run with optimizer.anneal_frames set keeps its schedule.",
-            stacklevel=2,
-        )
-    for name in ("episodes", "metrics", "evaluations"):
-        rows.cut(run, name, saved.step)
-    checkpoints.forget_best(run, saved.step)
-    parameters = _allocate(job, saved.tensors["theta"])
-    parameters.restore(saved.tensors)
-    # A run.json that was damaged may lack what follows from the settings.
-    document |= {"config": config.model_dump(mode="json"), "sessions": sessions}
-    document |= {"id": run.name, "frames_per_step": spec.frames_per_step, "protocol": protocol_of(config, document)}
-    document |= saved.meta["counts"] | saved.meta.get("health", {})
-    states = checkpointing.states(saved)
-    return _make_session(run, config, spec, job, parameters, document, show, states)
+        return _train_to_end(run, opening.resumed_session(run, frames, show), show, handle_signals)
 
 
 def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) -> dict[str, Any]:
@@ -229,8 +139,3 @@ def play(run: Path, which: str = "last", seed: int = 1) -> Iterator[tuple[NDArra
                     return
     finally:
         rendered.close()
-
-
-def _training_evaluation(config: RunConfig, spec: Spec) -> EvaluationSpec | None:
-    episodes = config.evaluation.episodes
-    return job_builder.make_evaluation(config, spec, episodes, config.seed, TRAINING_EPISODES) if episodes else None

@@ -91,6 +91,7 @@ class Stream:
         self.current = torch.from_numpy(self._environments.reset(seeds))  # [B, *O]  to act on next
         self.carry = self._fresh
         self.planned: Act | None = None  # chosen for the current observation, not yet taken
+        self.is_cut = False  # whether the present rollout has taken its last step
 
     def collect(
         self, act: Callable[[Tensor, Carry], Act]
@@ -103,6 +104,7 @@ class Stream:
         obs, action, reward, discount, keep = self._arrays
         obs[0] = self.current
         carry = self.carry
+        self.is_cut = False
         episodes = []
         for i in range(self._t_max):
             if self.planned is None:
@@ -119,8 +121,9 @@ class Stream:
             ended = step.terminated | step.truncated
             self.carry = reset_carry(choice.carry, ended)
             episodes += [(episode, _epsilon_of(choice.epsilon, episode.env)) for episode in step.episodes]
+            self.is_cut = i + 1 == self._t_max or bool(ended.any() and (ended.all() or step.truncated.any()))
             yield "environment"
-            if ended.any() and (ended.all() or step.truncated.any()):
+            if self.is_cut:
                 break
         self.current = torch.from_numpy(step.obs)
         end = i + 1

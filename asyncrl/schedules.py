@@ -12,9 +12,9 @@ def crossed(before: int, after: int, period: int) -> bool:
     return after // period > before // period
 
 
-def period(frames: int | None, budget: int, frames_per_step: int) -> int:
-    """Return an interval of ``frames`` in steps, at least one; None: a tenth of the budget of frames."""
-    return max(1, (frames or budget // 10) // frames_per_step)
+def period(frames: int, frames_per_step: int) -> int:
+    """Return an interval of ``frames`` in steps, at least one."""
+    return max(1, frames // frames_per_step)
 
 
 def next_multiple(T: int, period: int) -> int:

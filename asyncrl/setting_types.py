@@ -48,6 +48,9 @@ Seconds = Annotated[float, Field(ge=0.01, le=MAX_SECONDS)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 # TOML and JSON have lists; their items are as strict as all settings
 Fractions = Annotated[tuple[Annotated[Fraction, Field(strict=True)], ...], Field(strict=False, max_length=1024)]
+Speeds = Annotated[
+    tuple[Annotated[float, Field(ge=0.01, le=100)], ...], Field(strict=False, min_length=1, max_length=1024)
+]
 
 
 class Section(BaseModel):

@@ -321,13 +321,13 @@ ERRORS = [
     ),
     Error(
         "every worker has the same seed",
-        "runtime/process.py",
+        "runtime/hosted_worker.py",
         {"else (job.session, worker)": "else (job.session, 0)"},
         "runtime/test_worker.py::test_workers_sessions_and_seeds_draw_different_actions_and_the_same_ones_the_same",
     ),
     Error(
         "every session has the same seed",
-        "runtime/process.py",
+        "runtime/hosted_worker.py",
         {"else (job.session, worker)": "else (0, worker)"},
         "runtime/test_worker.py::test_workers_sessions_and_seeds_draw_different_actions_and_the_same_ones_the_same",
     ),

@@ -19,7 +19,7 @@ from asyncrl.store.checkpoint import CheckpointError, load, save
 from asyncrl.store.document import PROGRESS_COLUMNS, read_document
 from asyncrl.store.rows import Writer, read_rows
 from asyncrl.system import machine
-from asyncrl.training import job_builder
+from asyncrl.training import job_builder, opening
 from tests.runtime.setups import describe, resolve
 
 ONE = {"env": "CartPole-v1", "threads": 1, "frames": 600, "algo": "one-step-q", "network": "mlp-lstm"}
@@ -189,7 +189,7 @@ class FakeSession:
 
 @pytest.fixture
 def fake_session(monkeypatch):
-    monkeypatch.setattr(experiment, "Session", FakeSession)
+    monkeypatch.setattr(opening, "Session", FakeSession)
     return FakeSession
 
 
@@ -332,7 +332,7 @@ def test_initial_weights_do_not_depend_on_the_number_of_threads(tmp_path, monkey
         begun.append(parameters.tensors()["theta"])
         return SimpleNamespace(run=lambda handle_signals: run)
 
-    monkeypatch.setattr(experiment, "Session", session)
+    monkeypatch.setattr(opening, "Session", session)
     for threads in (1, 3):
         experiment.train(configured({"env": "CartPole-v1", "algo": "n-step-q", "threads": threads}), tmp_path)
     assert torch.equal(*begun)

@@ -6,8 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from asyncrl.analysis.varying import LEARNING_RATE, MANY_VALUES, Varying, value_key, varying_settings
+from asyncrl.analysis.varying import CLOCK, LEARNING_RATE, MANY_VALUES, Varying, value_key, varying_settings
 from asyncrl.store.columns import is_number
+from asyncrl.store.document import SIMULATED
 from asyncrl.text import count, counted, number, one_line
 
 FORMATS: dict[str, Callable[[Any], str]] = {  # of numbers in a label
@@ -42,7 +43,10 @@ def with_labels(runs: pd.DataFrame) -> tuple[pd.DataFrame, Varying]:
     )
     varying = varying_settings(runs)
     if runs["set"].notna().any():
-        varying = varying._replace(labels=(), axes=(*varying.labels, *varying.axes))
+        # real and simulated time are never on one line
+        kept = tuple(name for name in varying.labels if name == CLOCK)
+        averaged = (name for name in varying.labels if name != CLOCK)
+        varying = varying._replace(labels=kept, axes=(*averaged, *varying.axes))
     words = _words(varying)
 
     def labels(without: str = "") -> pd.Series:
@@ -133,6 +137,8 @@ def _word(name: str, text: str) -> str:
 
 def _machine(run: pd.Series, compiled_varies: bool) -> str:
     """Return a name of the machine, on which training time depends, from what is known."""
+    if run["clock"] == SIMULATED:
+        return "simulated time"
     if pd.isna(run["cpu"]) and pd.isna(run["usable_cores"]):
         return "unknown machine"
     words = [_text_or_default(run["cpu"], "unknown processor")]

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from asyncrl.analysis import cache, published
 from asyncrl.analysis.downsampling import downsampled
+from asyncrl.analysis.identity import identity
 from asyncrl.analysis.reference_data import game
 from asyncrl.analysis.selection import SelectedRun, Selection, by_id, select_runs
 from asyncrl.envs.names import atari_protocol
@@ -29,7 +30,6 @@ NUMBER_COLUMNS = (
     *PROGRESS_COLUMNS, "threads", "envs_per_thread", "t_max", "gamma", "lr", "budget", "cores", "usable_cores",
     "frames_per_step",
 )  # fmt: skip
-IGNORED_SETTINGS = ("seed", "log_seconds", "profile", "checkpoints", "workers")  # equal runs may differ in these
 OPTIONAL_COLUMNS = {"evaluations": ("kind", "protocol", "episodes", "median", "std"), "failures": ("worker", "reason")}
 UNFINISHED: dict[str, str] = {
     Status.RUNNING: "training is still running",
@@ -96,7 +96,7 @@ def _run_row(name: str, run: SelectedRun, problems: list[Problem]) -> dict[str, 
     status, reason = _status(name, run, problems)
     protocol, env = _text_or_bool(document.get("protocol")), config.get("env")
     game_name = game(env) if isinstance(env, str) else None
-    setting = {name: value for name, value in config.items() if name not in IGNORED_SETTINGS} | {"env": game_name}
+    setting = identity(config, document) | {"env": game_name}
     described = {
         "id": name,
         "set": run.label,
@@ -105,6 +105,7 @@ def _run_row(name: str, run: SelectedRun, problems: list[Problem]) -> dict[str, 
         **{name: config.get(name) for name in SETTINGS},
         "preset": config.get("preset"),
         "clock": clock if isinstance(clock := document.get("clock"), str) else WALL,
+        "turns": document.get("turns"),
         "game": game_name,
         "protocol": protocol,
         "configured": _configured_protocol(config, protocol),

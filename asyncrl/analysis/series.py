@@ -36,7 +36,7 @@ def learning_curves(comparison: Comparison, unit: str) -> pd.DataFrame:
     runs = _runs_with_valid_clock(comparison) if unit == "hours" else comparison.runs
     return _curves(
         comparison,
-        runs.assign(series=_names_with_machine(runs, "line") if unit == "hours" else runs["line"]),
+        runs.assign(series=names_with_machine(runs, "line") if unit == "hours" else runs["line"]),
         unit,
         best=True,
     )
@@ -49,7 +49,7 @@ def curves_by_threads(comparison: Comparison, unit: str) -> pd.DataFrame:
     """
     runs = _runs_with_valid_clock(comparison) if unit == "hours" else comparison.runs
     runs = runs.assign(
-        panel=runs["task"] + ": " + _names_with_machine(runs, "variant"), series=_thread_names(runs["threads"])
+        panel=runs["task"] + ": " + names_with_machine(runs, "variant"), series=_thread_names(runs["threads"])
     )
     runs = runs[runs.groupby("panel")["threads"].transform("nunique") > 1]
     finals = comparison.evaluations.groupby("run")["mean"].last()
@@ -77,7 +77,7 @@ def _runs_with_valid_clock(comparison: Comparison) -> pd.DataFrame:
     return comparison.runs[comparison.runs["timed"]]
 
 
-def _names_with_machine(runs: pd.DataFrame, column: str) -> pd.Series:
+def names_with_machine(runs: pd.DataFrame, column: str) -> pd.Series:
     """Return labels with the machine appended if a task was run on several machines."""
     several = runs.groupby("task")["machine"].transform("nunique") > 1
     return runs[column].where(~several, runs[column] + " (" + runs["machine"] + ")")
@@ -170,7 +170,7 @@ def speedup_by_threads(speedups: pd.DataFrame) -> pd.DataFrame:
 def frames_per_second(runs: pd.DataFrame) -> pd.DataFrame:
     """Return frames per second against threads: the median, lowest and highest over runs."""
     known = runs[runs["frames_per_second"].notna()]
-    known = known.assign(series=_names_with_machine(known, "variant"))
+    known = known.assign(series=names_with_machine(known, "variant"))
     rows = []
     for (task, series, threads), group in known.groupby(["task", "series", "threads"], sort=True):
         speed = group["frames_per_second"]

@@ -20,7 +20,8 @@ MIN_AXIS_VALUES = 5  # of which most runs have one of their own
 MANY_VALUES = 8  # with more values a setting is an axis also where several runs, as of several seeds, share each value
 OWN = 0.5  # distinct values per run of an axis, or per combination of settings, are more than this
 IDENTITY = ("env", "algo")  # the task and the method
-SHARED = ("network", "optimizer.name", "frames", "envs_per_thread", "threads")  # compared across methods; never an axis
+CLOCK = "clock"
+SHARED = ("network", "optimizer.name", "frames", "envs_per_thread", "threads", CLOCK)  # across methods; never an axis
 NAMED = (  # labels name each that varies; others only if these do not separate two runs, as they may follow from these
     *SHARED[:3], "t_max", "gamma", *SHARED[3:], LEARNING_RATE, "optimizer.clip", "entropy", "target_frames", "averaging"
 )  # fmt: skip

@@ -8,7 +8,7 @@ import typer
 
 from asyncrl import config as configuration
 from asyncrl.cli.options import DEFAULT_RESULTS, Results, RunName, print_error, print_json
-from asyncrl.config import ALGOS, NETWORKS, PRESETS, RunConfig
+from asyncrl.config import ALGOS, CLOCKS, NETWORKS, PRESETS, RunConfig
 from asyncrl.errors import InputError, RunFailed, Stopped
 from asyncrl.store import runs, summary
 from asyncrl.store.settings import config_of
@@ -37,7 +37,14 @@ Preset = Annotated[
 Network = Annotated[
     str | None, typer.Option(help=f"{', '.join(NETWORKS)}. \\[default: chosen by the shape of observations]")
 ]
-Threads = Annotated[int | None, typer.Option(help="Actor-learners, one process each. \\[default: 16]")]
+Threads = Annotated[int | None, typer.Option(help="Actor-learners, each a process by the wall clock. \\[default: 16]")]
+Clock = Annotated[
+    str | None,
+    typer.Option(
+        help=f"{', '.join(CLOCKS)}: 'simulated' runs all actor-learners in one process by virtual time, and repeats "
+        "bit for bit. \\[default: wall]"
+    ),
+]
 Frames = Annotated[
     str | None, typer.Option(help="The budget, over all threads: 10M, 4e6, 500k. \\[default: 10M on Atari]")
 ]
@@ -82,6 +89,7 @@ def run(
     dry_run: DryRun = False,
     as_json: DryRunAsJson = False,
     seeds: Seeds = None,
+    clock: Clock = None,
 ) -> None:
     """Train an agent, and show the progress.
 
@@ -99,6 +107,7 @@ def run(
         "envs_per_thread": envs_per_thread,
         "seed": seed,
         "profile": profile or None,
+        "clock": clock,
     }
     if name is not None:
         runs.check_name(name)

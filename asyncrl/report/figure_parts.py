@@ -7,6 +7,7 @@ import pandas as pd
 
 from asyncrl.analysis.validity import Comparison
 from asyncrl.report.plot_spec import PlotSpec
+from asyncrl.store.document import SIMULATED
 from asyncrl.text import counted
 
 if TYPE_CHECKING:
@@ -59,6 +60,22 @@ def few_runs_warning(runs: pd.Series) -> list[str]:
     """Return a sentence of warning if one of these numbers of runs is small."""
     text = f"With fewer than {FEW_RUNS} runs of a method, the order of two methods may be chance."
     return [text] if runs.min() < FEW_RUNS else []
+
+
+def clock_notes(comparison: Comparison) -> str:
+    """Return what a comparison of threads must say of simulated time, and of workers that take turns; or nothing."""
+    runs, notes = comparison.runs, []
+    if (runs["clock"] == SIMULATED).any():
+        notes.append(
+            "Times of simulated runs are virtual seconds of a cost model: with a core for each worker, frames per "
+            "second grow linearly with threads by assumption, and only the frames to a score are a result."
+        )
+    if count := int(runs["turns"].eq(True).sum()):
+        notes.append(
+            f"In {counted(count, 'run')} of {len(runs)} workers took turns on fewer cores than threads, which lowers "
+            "the policy lag: they cannot show how stale gradients of so many threads are (workers.turns)."
+        )
+    return "".join(f" {note}" for note in notes)
 
 
 def paragraph(text: str, comparison: Comparison, data: pd.DataFrame) -> str:

@@ -5,9 +5,9 @@ A paragraph says what a figure shows and what it cannot show. This module plots 
 
 import pandas as pd
 
-from asyncrl.analysis import series
+from asyncrl.analysis import series, staleness
 from asyncrl.analysis.validity import Comparison
-from asyncrl.report.figure_parts import Figure, ReportData, number_of_runs, paragraph
+from asyncrl.report.figure_parts import Figure, ReportData, clock_notes, number_of_runs, paragraph
 from asyncrl.report.plot_spec import FRAMES, SCORE, THREADS, Axis, PlotSpec
 from asyncrl.report.setting_figures import build_setting_figures
 from asyncrl.text import score
@@ -29,6 +29,7 @@ def build_figures(comparison: Comparison, data: ReportData) -> list[Figure]:
         _curves_by_threads(comparison, "hours"),
         _speedup(comparison, data),
         _frames_per_second(comparison, data),
+        _policy_lag(comparison),
         _optimizers(comparison, data),
         _aggregates(comparison, data),
         _profiles(comparison, data),
@@ -82,7 +83,7 @@ def _curves_by_threads(comparison: Comparison, unit: str) -> Figure:
     text = (
         f"Score against {unit} for each number of threads, {number_of_runs(data)} (the paper's figure {number}); "
         f"{BAND}. {limits} With more than {series.BEST_RATES} learning rates, only runs of the best "
-        f"{series.BEST_RATES} count, as in the paper."
+        f"{series.BEST_RATES} count, as in the paper.{clock_notes(comparison)}"
     )
     data, axis = _with_time_unit(data, unit)
     spec = PlotSpec(axis, SCORE)
@@ -97,6 +98,7 @@ def _speedup(comparison: Comparison, tables: ReportData) -> Figure:
         f"Table 2, seven games on 16 cores). The scores to reach: {scores}. Time is the median over runs; a run that "
         "never reached the score counts as infinite, and there is no point if half of the runs did not reach it. It "
         "cannot be compared with the paper for more threads than cores: such threads share cores."
+        f"{clock_notes(comparison)}"
     )
     spec = PlotSpec(THREADS, Axis("speed-up over one thread"), "both")
     return Figure("speed-up", "Speed-up by threads", data, spec, paragraph(text, comparison, data), MORE_THREADS)
@@ -108,11 +110,22 @@ def _frames_per_second(comparison: Comparison, tables: ReportData) -> Figure:
         f"Frames per second of training, without evaluations: the median over runs, {number_of_runs(data)}; the bar "
         "spans from the slowest to the fastest run. It shows the throughput of the machine with more threads. It "
         "cannot show learning: less may be learned from each of more frames. Several environments per thread also "
-        "change the algorithm slightly."
+        f"change the algorithm slightly.{clock_notes(comparison)}"
     )
     command = "asyncrl run --env pong --threads 2 --frames 1M"
     spec = PlotSpec(THREADS, Axis("frames per second", "frames"), "both")
     return Figure("frames-per-second", "Frames per second", data, spec, paragraph(text, comparison, data), command)
+
+
+def _policy_lag(comparison: Comparison) -> Figure:
+    data = staleness.lag_by_threads(comparison)
+    text = (
+        f"Policy lag: updates by other workers while a gradient was computed. The median over runs, "
+        f"{number_of_runs(data)}; the bar spans from the lowest to the highest run. N workers that never wait have a "
+        f"lag of up to N − 1.{clock_notes(comparison)}"
+    )
+    spec = PlotSpec(THREADS, Axis("policy lag in updates"), "both")
+    return Figure("threads-lag", "Policy lag by threads", data, spec, paragraph(text, comparison, data), MORE_THREADS)
 
 
 def _optimizers(comparison: Comparison, tables: ReportData) -> Figure:

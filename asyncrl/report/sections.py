@@ -9,7 +9,7 @@ from asyncrl.analysis import series, tables
 from asyncrl.analysis.validity import Comparison
 from asyncrl.report import columns
 from asyncrl.report.columns import ReportTable, build_table
-from asyncrl.report.figure_parts import Figure, ReportData, SearchFigure, few_runs_warning
+from asyncrl.report.figure_parts import Figure, ReportData, SearchFigure, clock_notes, few_runs_warning
 from asyncrl.report.figures import MORE_THREADS, TWO_GAMES
 from asyncrl.report.setting_figures import BY_SETTING
 
@@ -26,6 +26,7 @@ ORDER = (  # names of a table and of a figure
     (None, "frames-per-second"),
     (None, "threads-frames"),
     (None, "threads-hours"),
+    (None, "threads-lag"),
     (None, "learning-rates"),
     (None, BY_SETTING),  # all figures whose names begin so
     ("best", None),
@@ -89,7 +90,7 @@ def _build_tables(comparison: Comparison, data: ReportData, by_game: pd.DataFram
         build_table("summary", "Summary over games", SUMMARY, summary, columns.SUMMARY, TWO_GAMES),
         build_table("improvement", "Probability of improvement", IMPROVEMENT, improvements, columns.IMPROVEMENTS,
                     "asyncrl run --algo n-step-q    # a second method on the same game"),
-        build_table("speed-ups", "Speed-up by threads", SPEEDUP, wide, wide_columns,
+        build_table("speed-ups", "Speed-up by threads", SPEEDUP + clock_notes(comparison), wide, wide_columns,
                     MORE_THREADS)._replace(data=data.speedup),
         build_table("reaching", "Time and frames to a score", _with_warning(REACHING, by_game), by_game,
                     columns.SPEED, RUN),

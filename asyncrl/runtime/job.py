@@ -9,6 +9,7 @@ from torch import nn
 from asyncrl.envs.base import Environments
 from asyncrl.learners.base import Learner
 from asyncrl.optim import LearningRate, Optimizer
+from asyncrl.runtime.simulation import Simulation
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Job:
     torch_threads: int = 1  # in a worker; more only where one worker has the machine for itself
     session: int = 0  # how often the run was resumed
     profile: bool = False  # whether workers report where their time goes
+    simulation: Simulation | None = None  # how virtual time passes; None: each worker is a process
 
     @property
     def workers(self) -> int:

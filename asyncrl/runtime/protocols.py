@@ -47,7 +47,14 @@ class ParameterStore(Protocol):
         """θ⁻ ← θ where T has crossed a multiple of I_target."""
 
 
-class SessionParameters(ParameterStore, Protocol):
+class WorkerParameters(ParameterStore, Protocol):
+    """What the host of an actor-learner needs of the shared numbers besides."""
+
+    def steps(self, worker: int) -> int:
+        """Return how many steps a worker has counted."""
+
+
+class SessionParameters(WorkerParameters, Protocol):
     """What a training session needs of the shared numbers besides: checkpoints, evaluations, checks."""
 
     @property
@@ -61,9 +68,6 @@ class SessionParameters(ParameterStore, Protocol):
     @property
     def evaluation_weights(self) -> Vector:
         """``[P]`` weights that evaluations use, read-only."""
-
-    def steps(self, worker: int) -> int:
-        """Return how many steps a worker has counted."""
 
     def tensors(self) -> dict[str, Tensor]:
         """Return a copy of all that a checkpoint must hold, by name."""

@@ -21,6 +21,7 @@ class Reporter:
         self.steps = self.updates = self.skipped = 0  # since the last report
         self.skipped_in_a_row = 0
         self.all_steps = 0  # of this process
+        self._lags: Counter[int] = Counter()  # of updates since the last report, by binary digits of the lag
         self._episodes: list[EpisodeEnd] = []  # not sent yet
         self._reported = time.monotonic()
 
@@ -32,6 +33,8 @@ class Reporter:
         self.skipped += not update.is_applied
         self.skipped_in_a_row = 0 if update.is_applied else self.skipped_in_a_row + 1
         self.sums.update(update.statistics)
+        if update.is_applied:
+            self._lags[int(update.statistics["policy_lag"]).bit_length()] += 1
         for episode, epsilon in update.episodes:
             self._episodes.append(
                 EpisodeEnd(
@@ -77,8 +80,10 @@ class Reporter:
                 T=T,
                 global_updates=updates,
                 seconds=seconds,
+                lags=dict(self._lags),
             )
         )
         self.sums.clear()
+        self._lags.clear()
         self.steps = self.updates = self.skipped = 0
         self._reported = time.monotonic()

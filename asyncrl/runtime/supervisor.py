@@ -2,9 +2,11 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import TracebackType
+from typing import Any
 
 from asyncrl.events import Event, Incident, Severity, WorkerState
 from asyncrl.runtime import process
@@ -62,10 +64,10 @@ class ProcessPool:
 
     def _start(self, slot: WorkerSlot) -> None:
         ours, theirs = CONTEXT.Pipe(duplex=False)
-        args = (slot.i, self.job, self._parameters, self.control, theirs, slot.saved, slot.process_count)
+        main, args = self._call(slot, theirs)
         try:
             # Stored at once, so that ``__exit__`` ends it also if a second Ctrl-C comes in the next lines.
-            slot.process = start(process.main, args, f"asyncrl-{slot.i}", self.job.torch_threads)
+            slot.process = start(main, args, f"asyncrl-{slot.i}", self.job.torch_threads)
         except BaseException:
             ours.close()
             raise
@@ -79,6 +81,11 @@ class ProcessPool:
             slot.process.join()
             raise OSError(str(error)) from error
         slot.begin(reader, self._progress(slot.i))
+
+    def _call(self, slot: WorkerSlot, pipe: "Connection[Any, Any]") -> tuple[Callable[..., None], tuple[Any, ...]]:
+        """Return the function that a slot's process runs, and its arguments."""
+        shared = self.job, self._parameters, self.control
+        return process.main, (slot.i, *shared, pipe, slot.saved, slot.process_count)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         """Wait for the workers to exit, then kill those that remain; after an error, kill all at once."""
@@ -150,7 +157,7 @@ class ProcessPool:
             is_gone = reader.is_empty
         for event in reader.take():
             if isinstance(event, WorkerState):
-                self.states[slot.i] = event
+                self.states[event.worker] = event
                 self._sent_state.add(slot.i)
             elif isinstance(event, Incident) and event.is_fatal:
                 yield self._handle_failure(slot, event, may_be_external=False)
@@ -167,7 +174,8 @@ class ProcessPool:
         code = slot.process.exitcode
         was_stopped = slot.hung_seconds is not None and self._is_stopping  # it was killed after STOP_SECONDS
         if was_stopped or (not code and self._is_ending):  # exit code 0, or None: all was sent, it is still exiting
-            self._close(slot)
+            slot.close()
+            self.control.clear(slot.i)
             return
         if slot.hung_seconds is not None:
             how = f"hung: it finished no rollout for {slot.hung_seconds:.0f} seconds"
@@ -177,19 +185,10 @@ class ProcessPool:
             how = "exited with code 0 before the budget was reached"
         yield self._handle_failure(slot, slot.incident(how), may_be_external=slot.hung_seconds is None)
 
-    def _close(self, slot: WorkerSlot) -> None:
-        if slot.reader is not None:
-            slot.reader.close()
-        slot.reader = None
-        self.control.clear(slot.i)
-
     def _handle_failure(self, slot: WorkerSlot, incident: Incident, may_be_external: bool) -> Incident:
         """Schedule a replacement of a failed worker, unless it would not help; return the incident to report."""
-        assert slot.process is not None
-        slot.process.join(JOIN_SECONDS)
-        slot.process.kill()
-        slot.process.join()
-        self._close(slot)
+        slot.end_process()
+        self.control.clear(slot.i)
         if self._is_ending:
             return incident._replace(severity=Severity.RECOVERED)
         self.states.pop(slot.i, None)  # the replacement begins new episodes, not from this state
@@ -197,7 +196,7 @@ class ProcessPool:
         window = max(RECENT_SECONDS, (restarts + 2) * slot.patience(self.job.hang_seconds))
         failures = slot.count_failure(now, window)
         cannot_recover = not may_be_external and self._parameters.T == 0  # an error before any step would occur again
-        cannot_recover = cannot_recover or slot.process.exitcode == NO_MAIN_GUARD
+        cannot_recover = cannot_recover or slot.exit_code == NO_MAIN_GUARD
         if failures > restarts or cannot_recover:
             return incident
         slot.restart_at = now + min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(failures - 1, 10))

@@ -10,6 +10,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from asyncrl.events import Event, Incident, Message, Severity, WorkerState
+from asyncrl.runtime.spawn import JOIN_SECONDS
 
 CLOSE_SECONDS = 1.0  # for a reader to come to the end of its pipe
 STARTING = 5  # times as long as later ones the first rollout may take: the process starts, environments open
@@ -91,6 +92,25 @@ class WorkerSlot:
     def patience(self, hang_seconds: float) -> float:
         """Return after how many seconds without progress the worker is taken to hang."""
         return max(hang_seconds * (1 if self.rollout else STARTING), SLOW * self.rollout)
+
+    def close(self) -> None:
+        """Close the pipe of a process that has ended."""
+        if self.reader is not None:
+            self.reader.close()
+        self.reader = None
+
+    def end_process(self) -> None:
+        """Wait for a process that has failed, kill it if it does not exit, and close its pipe."""
+        assert self.process is not None
+        self.process.join(JOIN_SECONDS)
+        self.process.kill()
+        self.process.join()
+        self.close()
+
+    @property
+    def exit_code(self) -> int | None:
+        """Return the exit code of the last process; None while it runs."""
+        return None if self.process is None else self.process.exitcode
 
     def incident(self, what: str) -> Incident:
         """Return a fatal Incident of this worker."""

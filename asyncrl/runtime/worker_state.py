@@ -47,7 +47,7 @@ def restore(
         then start anew; random numbers of actions continue in any case.
     """
     actor.generator.set_state(_bytes(saved.state["torch_rng"]))
-    torch.set_rng_state(_bytes(saved.state.get("global_torch_rng", saved.state["torch_rng"])))
+    restore_global_generator(saved)
     if "record" not in saved.state:
         return "took more actions than are kept", ""
     log = ActionLog(**saved.state["record"], actions=saved.arrays["actions"])
@@ -56,6 +56,11 @@ def restore(
     except Exception as error:
         return "failed as they repeated their actions", traceback_text(error)
     return ("", "") if restore_stream(actor.stream, saved.arrays, obs) else ("did not repeat their observations", "")
+
+
+def restore_global_generator(saved: WorkerState) -> None:
+    """Set torch's global generator to its state when a worker's state was captured."""
+    torch.set_rng_state(_bytes(saved.state.get("global_torch_rng", saved.state["torch_rng"])))
 
 
 def _hex(state: Tensor) -> str:

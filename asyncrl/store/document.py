@@ -14,7 +14,7 @@ from asyncrl.store.atomic import read_object
 FORMAT = 1  # of run.json and of the row files beside it
 DOCUMENT = "run.json"
 PROGRESS_COLUMNS = ("frames", "steps", "updates", "seconds")  # of every row, and fields of run.json
-WALL = "wall"  # the clock of a run whose document names no other
+WALL, SIMULATED = "wall", "simulated"  # clocks; wall is that of a run whose document names no other
 MAX_COUNT = 2**62  # larger numbers are damage
 MAX_TEXT = 1_000  # characters of a name or a setting; a longer one is damage
 MAX_LONG_TEXT = 20_000  # characters of a reason or a traceback; a longer one is cut
@@ -103,6 +103,10 @@ class RunDocument(Fields):
     parameters: Count = 0  # of the network
     frames_per_step: PositiveCount = 1
     sessions: Annotated[Count, Field(lt=2**31)] = 0  # how often the run was resumed
+    clock: ShortText = WALL
+    costs: dict[str, Any] = {}  # of phases, in a simulated run: microseconds
+    exact_until: Count | None = None  # steps after which a simulated run does not repeat; None: it does
+    turns: Flag | None = None  # whether workers took turns on cores; None: unknown, as of earlier versions
     tags: dict[str, Any] = {}  # the sweep, cell and trial that the run belongs to
     status: Status | ShortText | None = Field(None, union_mode="left_to_right")
     reason: LongText | None = None  # of the status

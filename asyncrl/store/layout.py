@@ -53,6 +53,15 @@ class Record(Strict):
     starts: list[Count]
 
 
+class Virtual(Strict):
+    """A worker's virtual time; see ``runtime.simulated_worker``."""
+
+    time: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    random: Annotated[list[Annotated[str, Field(pattern="^[0-9a-f]{1,32}$")]], Field(min_length=2, max_length=2)]
+    pushes: Count
+    pending: list[Annotated[list[Count], Field(min_length=3, max_length=3)]]
+
+
 class State(Strict):
     """A worker's state without its arrays; see ``runtime.worker_state``."""
 
@@ -61,6 +70,7 @@ class State(Strict):
     global_torch_rng: str | None = None
     key: Annotated[list[Word], Field(min_length=2, max_length=3)] | None = None
     record: Record | None = None
+    virtual: Virtual | None = None
 
 
 class Kind(NamedTuple):
@@ -91,6 +101,7 @@ class Layout(NamedTuple):
     planned: Kind  # [B] or [B, A]
     actions: int | None  # how many discrete ones; None: they are continuous
     carry: tuple[Kind, ...]
+    is_simulated: bool = False
 
     def check(self, checkpoint: Checkpoint) -> None:
         """Raise ValueError, with the first difference, where a checkpoint is not of this run."""
@@ -130,6 +141,11 @@ class Layout(NamedTuple):
         if state is not None:
             if state.steps != steps:
                 raise ValueError(f"there are {state.steps} steps, but its counter is {steps}")
+            if self.is_simulated != (state.virtual is not None):
+                raise ValueError("its virtual time is missing" if self.is_simulated else "it has a virtual time")
+            if state.virtual is not None and state.virtual.pending:
+                pending = Kind(torch.float32, (len(state.virtual.pending), *self.vectors["theta"].shape))
+                pending.check("pending", arrays.pop("pending", torch.empty(0)))
             for name in ("torch_rng", "global_torch_rng"):
                 _check_generator(name, getattr(state, name))
             if state.record is not None:

@@ -187,7 +187,7 @@ def _document(row: Mapping[str, Any]) -> dict[str, Any]:
         "config": setting[0] | {name: known[name] for name in ("env", "seed") if name in known},
         "provenance": {name: known[name] for name in PROVENANCE if name in known}
         | {"versions": {name: known[name] for name in VERSIONS if name in known}},
-        **{name: known[name] for name in ("protocol", "frames_per_step", "status", "reason") if name in known},
+        **{name: known[name] for name in ("protocol", "frames_per_step", "status", "reason", "turns") if name in known},
         **progress,
         "seconds": float(str(progress.get("seconds", 0.0))),
         "clock": known.get("clock", WALL),

@@ -66,6 +66,7 @@ def layout(config: RunConfig, spec: Spec) -> Layout:
         planned=Kind(torch.float32 if is_box else torch.int64, action),
         actions=n,
         carry=tuple(Kind(part.dtype, tuple(part.shape)) for part in net.initial_carry(B)),  # type: ignore[operator]
+        is_simulated=config.is_simulated,
     )
 
 

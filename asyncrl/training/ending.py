@@ -17,6 +17,10 @@ NOTHING_LEARNED = Incident(
 )
 
 
+class WorkersLost(Exception):
+    """The process of a simulated run has died: the run must go back to its last checkpoint."""
+
+
 class Ending:
     """The first reason for the end of a session, and the status that it gives the run."""
 

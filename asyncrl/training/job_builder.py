@@ -13,6 +13,7 @@ from torch import nn
 from asyncrl import config as configuration
 from asyncrl import presets
 from asyncrl.config import NETWORKS, RunConfig
+from asyncrl.costs import Costs
 from asyncrl.envs import make as environments
 from asyncrl.envs.base import Box, Environments, Spec
 from asyncrl.envs.registry import canonical
@@ -27,6 +28,7 @@ from asyncrl.networks import factory as networks
 from asyncrl.optim import Adam, LearningRate, Momentum, Optimizer, RMSProp
 from asyncrl.runtime.evaluator import EvaluationSpec
 from asyncrl.runtime.job import Job
+from asyncrl.runtime.simulation import Simulation
 from asyncrl.system.machine import cores
 
 VALUE_METHODS: dict[str, Callable[[EpsilonGreedy, int], Learner[Any]]] = {
@@ -124,12 +126,43 @@ class WorkerLayout(NamedTuple):
 def worker_layout(config: RunConfig) -> WorkerLayout:
     """Return the layout of the asynchronous methods, or A2C's single worker."""
     if config.algo == "a2c":
-        return WorkerLayout(1, config.threads * config.envs_per_thread, min(config.threads, cores()))
+        # in simulated time one, so that a run repeats on every machine
+        cpu_threads = 1 if config.is_simulated else min(config.threads, cores())
+        return WorkerLayout(1, config.threads * config.envs_per_thread, cpu_threads)
     return WorkerLayout(config.threads, config.envs_per_thread, 1)
 
 
-def make_job(config: RunConfig, spec: Spec, final: tuple[float, ...], session: int) -> Job:
-    """Put a run's parts together, in steps."""
+def cores_for_turns(config: RunConfig) -> int | None:
+    """Return how many cores the workers take turns on; None: they do not take turns."""
+    is_off = config.workers.turns == "off" or config.is_simulated or config.algo == "a2c"
+    # for a batch cold caches cost little
+    return None if is_off or (config.workers.turns == "auto" and config.envs_per_thread > 1) else cores()
+
+
+def takes_turns(config: RunConfig) -> bool:
+    """Return whether workers will take turns on this machine."""
+    available = cores_for_turns(config)
+    return available is not None and config.threads > available
+
+
+def make_simulation(config: RunConfig, costs: Costs) -> Simulation:
+    """Return how virtual time passes in a run with these costs."""
+    settings, is_batch = config.simulated, config.algo == "a2c"
+    return Simulation(
+        costs=costs,
+        jitter=settings.jitter,
+        cores=None if is_batch else settings.cores,
+        has_turns=settings.policy == "turns",
+        delay=settings.delay,
+        is_delay_drawn=settings.delays == "drawn",
+        speeds=settings.speeds,
+        batch_cores=min(config.threads, settings.cores or config.threads) if is_batch else 1,
+        efficiency=settings.efficiency,
+    )
+
+
+def make_job(config: RunConfig, spec: Spec, final: tuple[float, ...], session: int, costs: Costs | None = None) -> Job:
+    """Put a run's parts together, in steps; ``costs`` are those of a simulated run."""
     plan = worker_layout(config)
     anneal = steps(config.exploration.anneal_frames, spec)
     per_worker = [final[i : i + plan.envs] for i in range(0, len(final), plan.envs)]
@@ -147,10 +180,11 @@ def make_job(config: RunConfig, spec: Spec, final: tuple[float, ...], session: i
         seed=config.seed,
         restarts=config.workers.restarts,
         hang_seconds=config.workers.hang_seconds,
-        cores=cores() if plan.envs == 1 else None,  # None: no turns; for a batch cold caches cost little
+        cores=cores_for_turns(config),
         torch_threads=plan.cpu_threads,
         session=session,
-        profile=config.profile,
+        profile=config.profile and not config.is_simulated,
+        simulation=None if costs is None else make_simulation(config, costs),
     )
 
 

@@ -19,15 +19,31 @@ SHORTEST_SPAN = 0.25  # seconds over which a rate is measured: the last interval
 class Clock:
     """Seconds of training; it is stopped while the workers are parked."""
 
+    digits = 3  # of seconds in rows
+    shortest_span = SHORTEST_SPAN  # seconds
+
     def __init__(self, seconds: float) -> None:
         """Begin with the seconds of earlier sessions, stopped."""
         self._before = seconds
         self._since: float | None = None
 
     @property
-    def seconds(self) -> float:
-        """Return the seconds so far."""
+    def elapsed(self) -> float:
+        """Return the real seconds so far."""
         return self._before + (time.monotonic() - self._since if self._since is not None else 0.0)
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds so far, as rows have them."""
+        return self.elapsed
+
+    @property
+    def shown(self) -> float:
+        """Return the seconds so far, as the view has them."""
+        return self.elapsed
+
+    def set(self, seconds: float | None) -> None:
+        """Ignore virtual seconds."""
 
     def start(self) -> None:
         """Start or continue."""
@@ -35,7 +51,7 @@ class Clock:
 
     def stop(self) -> None:
         """Stop; a stopped clock stays as it is."""
-        self._before, self._since = self.seconds, None
+        self._before, self._since = self.elapsed, None
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
@@ -45,6 +61,32 @@ class Clock:
         yield
         if was_running:
             self.start()
+
+
+class VirtualClock(Clock):
+    """Seconds of simulated time, as events name them; real time is for the view alone."""
+
+    digits = 6
+    shortest_span = 1e-6
+
+    def __init__(self, seconds: float) -> None:
+        """Begin with the virtual seconds of earlier sessions."""
+        super().__init__(0.0)
+        self._virtual = seconds
+
+    def set(self, seconds: float | None) -> None:
+        """Show later virtual seconds."""
+        self._virtual = max(self._virtual, seconds or 0.0)
+
+    @property
+    def seconds(self) -> float:
+        """Return the virtual seconds so far."""
+        return self._virtual
+
+    @property
+    def shown(self) -> float:
+        """Return the real seconds of this session."""
+        return self.elapsed
 
 
 class Curve:

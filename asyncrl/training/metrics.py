@@ -7,8 +7,9 @@ from typing import Any
 
 from asyncrl import floats
 from asyncrl.events import RECENT_EPISODES, EpisodeEnd, Evaluated, Event, Incident, Interval
+from asyncrl.store.document import SIMULATED
 from asyncrl.store.rows import Writer
-from asyncrl.training.meters import SHORTEST_SPAN, Clock, Curve, Tracebacks, WorkerScores
+from asyncrl.training.meters import Clock, Curve, Tracebacks, VirtualClock, WorkerScores
 from asyncrl.training.progress import Progress
 
 CURVE = 480  # points in the curve of mean scores, at most
@@ -31,7 +32,8 @@ class Metrics:
             document: run.json; the counts of a resumed run continue from it.
         """
         self._writer, self._frames_per_step, self._budget = writer, frames_per_step, budget
-        self.clock = Clock(float(document.get("seconds", 0.0)))
+        seconds = float(document.get("seconds", 0.0))
+        self.clock = VirtualClock(seconds) if document.get("clock") == SIMULATED else Clock(seconds)
         self.T, self.updates = int(document.get("steps", 0)), int(document.get("updates", 0))
         self.learning_rate = 0.0
         self.skipped, self.restarts = int(document.get("skipped", 0)), int(document.get("restarts", 0))
@@ -41,6 +43,7 @@ class Metrics:
         self._episode_rows: list[dict[str, Any]] = []  # not written yet
         self._sums: Counter[str] = Counter()
         self._seconds: Counter[str] = Counter()  # of all workers' time, by phase
+        self._lags: Counter[int] = Counter()  # updates, by binary digits of their policy lag
         self._counted = self._stepped = 0  # updates and steps in the sums
         self._statistics: dict[str, float] = {}
         self._last_row = (self.T, self.clock.seconds)  # steps and seconds of the last row of metrics
@@ -65,8 +68,9 @@ class Metrics:
         worker.scores.append(event.score)
         worker.epsilon = event.epsilon
         self._scores.append(event.score)
+        self.clock.set(event.clock)
         row = event._asdict()
-        del row["T"]
+        del row["T"], row["clock"]
         self._episode_rows.append(self.counts(event.T) | row)
         if len(self._episode_rows) == BATCH:
             self.write_episodes()
@@ -85,6 +89,8 @@ class Metrics:
         self._stepped += event.steps
         self._sums.update(event.sums)
         self._seconds.update(event.seconds)
+        self._lags.update(event.lags)
+        self.clock.set(event.clock)
 
     def restart_rates(self) -> None:
         """Leave the time that workers were parked out of their rates."""
@@ -106,14 +112,16 @@ class Metrics:
         if self._scores:
             self._curve.append(floats.mean(self._scores))
         (steps, seconds), self._last_row = self._last_row, (self.T, self.clock.seconds)
-        span = self.clock.seconds - seconds
-        if span >= SHORTEST_SPAN or not self._rate:
-            self._rate = (self.T - steps) * self._frames_per_step / max(span, SHORTEST_SPAN)
+        span, shortest = self.clock.seconds - seconds, self.clock.shortest_span
+        if span >= shortest or not self._rate:
+            self._rate = (self.T - steps) * self._frames_per_step / max(span, shortest)
         self._statistics = {name: value / self._counted for name, value in sorted(self._sums.items())}
         row = {"frames_per_second": self._rate, "learning_rate": self.learning_rate, **self.health()}
         profile = {f"{phase}_us": 1e6 * value / max(1, self._stepped) for phase, value in self._seconds.items()}
-        self._writer.append("metrics", self.counts(self.T) | row | self._statistics | profile)
+        lags = {lag_column(digits): self._lags[digits] for digits in range(max(self._lags, default=-1) + 1)}
+        self._writer.append("metrics", self.counts(self.T) | row | self._statistics | lags | profile)
         self._sums.clear()
+        self._lags.clear()
         self._seconds.clear()
         self._counted = self._stepped = 0
 
@@ -131,7 +139,7 @@ class Metrics:
             "frames": T * self._frames_per_step,
             "steps": T,
             "updates": self.updates,
-            "seconds": round(self.clock.seconds, 3),
+            "seconds": round(self.clock.seconds, self.clock.digits),
         }
 
     def health(self) -> dict[str, int]:
@@ -146,7 +154,7 @@ class Metrics:
             phase=phase,
             frames=T * self._frames_per_step,
             budget=self._budget * self._frames_per_step,
-            seconds=self.clock.seconds,
+            seconds=self.clock.shown,
             frames_per_second=recent or self._rate,
             episodes=self._episodes,
             last_score=self._scores[-1] if self._scores else None,
@@ -159,6 +167,11 @@ class Metrics:
             skipped=self.skipped,
             restarts=self.restarts,
         )
+
+
+def lag_column(digits: int) -> str:
+    """Return the column that counts updates whose policy lag has so many binary digits, named by the smallest one."""
+    return f"lag_{1 << (digits - 1) if digits else 0}"
 
 
 def evaluation_row(result: Evaluated, protocol: str, kind: str) -> dict[str, Any]:

@@ -71,10 +71,12 @@ def check(
     checkpoint = vectors + STATE_OF_AN_ENVIRONMENT * num_envs
     # the observations of a rollout, and the network's input in float32
     rollouts = num_envs * (job.t_max + 1) * observation * 8
+    processes = 1 if job.simulation else job.workers
+    own = PROCESS * processes + 8 * parameters * job.workers  # θ′ and dθ
     checks = (
-        machine.memory(shared + rollouts + PROCESS * job.workers, "threads, envs_per_thread or t_max"),
+        machine.memory(shared + rollouts + own, "threads, envs_per_thread or t_max"),
         machine.shared_memory(shared),
-        machine.open_files(job.workers),
+        machine.open_files(processes),
         machine.disk(place, max(1, keep + 1 - saved) * checkpoint),
     )
     problems = [
@@ -82,6 +84,6 @@ def check(
     ]
     if problems:
         raise InputError(*problems)
-    cores = machine.processors(job.workers)
+    cores = machine.processors(processes)
     if cores.verdict == "warn":
         warnings.warn(cores.advice, stacklevel=2)

@@ -12,7 +12,17 @@ from asyncrl.errors import InputError
 from asyncrl.store.settings import config_of
 from asyncrl.training import preflight
 
-HARMLESS = ("frames", "log_seconds", "profile", "evaluation.", "checkpoints.", "workers.")  # may change at resume
+# settings that may change at resume
+HARMLESS = (
+    "frames",
+    "log_seconds",
+    "profile",
+    "evaluation.",
+    "checkpoints.",
+    "workers.restarts",
+    "workers.hang_seconds",
+)
+BARRIERS = "checkpoints.every"  # in simulated time a checkpoint changes what follows
 
 
 def reopen(run: Path, document: Mapping[str, Any]) -> tuple[RunConfig, Spec]:
@@ -26,7 +36,8 @@ def reopen(run: Path, document: Mapping[str, Any]) -> tuple[RunConfig, Spec]:
 def refuse_changes(run: Path, before: RunConfig, now: RunConfig) -> None:
     """Raise InputError if a run would continue with other settings than it was trained with, except harmless ones."""
     old, new = (configuration.flatten(settings.model_dump()) for settings in (before, now))
-    changed = [name for name in old if old[name] != new[name] and not name.startswith(HARMLESS)]
+    fixed = [name for name in old if not name.startswith(HARMLESS) or (before.is_simulated and name == BARRIERS)]
+    changed = [name for name in fixed if old[name] != new[name]]
     if changed:
         told = ", ".join(f"{name} (it was {old[name]}, now {new[name]})" for name in changed)
         raise InputError(f"{run.name} was trained with other settings than its run.json has: {told}. Set them back.")

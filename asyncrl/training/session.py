@@ -10,17 +10,18 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from asyncrl.config import RunConfig
+from asyncrl.config import RunConfig, with_periods
 from asyncrl.errors import Exit
 from asyncrl.events import Event, Incident, Severity
 from asyncrl.runtime.evaluator import EvaluationSpec
 from asyncrl.runtime.protocols import SessionParameters, WorkerPool
-from asyncrl.schedules import next_multiple, period
+from asyncrl.schedules import period
 from asyncrl.store.document import Status
 from asyncrl.training import checkpointing, writing
-from asyncrl.training.ending import NOTHING_LEARNED, Ending
+from asyncrl.training.ending import NOTHING_LEARNED, Ending, WorkersLost
 from asyncrl.training.evaluations import POLL_SECONDS, Evaluations
 from asyncrl.training.metrics import Metrics, evaluation_row
+from asyncrl.training.pauses import Pauses
 from asyncrl.training.progress import ShowProgress
 from asyncrl.training.weight_guard import WeightGuard
 
@@ -51,15 +52,14 @@ class Session:
             document: the first content of run.json.
             show: the live view, see ``ShowProgress``.
         """
+        config = with_periods(config)
         self._path, self._config, self._pool, self._parameters = run, config, pool, parameters
         self._show, self._document = show, document
         self._frames_per_step: int = document["frames_per_step"]
         self._budget: int = max(1, config.frames // self._frames_per_step)  # steps
-        self._checkpoint_every = period(config.checkpoints.every, config.frames, self._frames_per_step)
         self._start = parameters.T
-        self._checkpoint_at = next_multiple(self._start, self._checkpoint_every)  # T of the next checkpoint
-        evaluate_every = period(config.evaluation.every, config.frames, self._frames_per_step)
-        self._evaluations = Evaluations(run, evaluation, evaluate_every)
+        self._evaluations = Evaluations(run, evaluation, period(config.evaluation.every or 1, self._frames_per_step))
+        self._pauses = Pauses(config, self._frames_per_step, self._start, self._evaluations)
         self._guard = WeightGuard(run, parameters)
         self._ending, self._shown = Ending(pool.stop), 0.0
 
@@ -72,10 +72,13 @@ class Session:
         Raises:
             RunFailed: a worker or an evaluation failed, or the run could not be written.
             Stopped: by a signal.
+            WorkersLost: the run must go back to its last checkpoint.
         """
         with self._ending.signals if handle_signals else nullcontext():
             self._run()
         self._ending.raise_if_early(self._path, self._is_complete)
+        if not self._is_complete and not self._ending.must_end:
+            raise WorkersLost
         return self._path
 
     def _run(self) -> None:
@@ -87,7 +90,8 @@ class Session:
                 self._metrics = Metrics(self._writer, *size, self._document)
                 try:
                     self._train()
-                    self._finish()
+                    if self._is_complete or self._ending.must_end:
+                        self._finish()
                 except KeyboardInterrupt:  # a second signal: end at once, without a new checkpoint
                     self._end()
                 except Exception as error:
@@ -99,14 +103,16 @@ class Session:
 
     def _train(self) -> None:
         self._view("starting", now=True)
-        self._pool.release(self._next_pause)
+        if self._config.is_simulated and self._start == 0:
+            self._save()
+        self._pool.release(self._pauses.next)
         with self._pool:
             self._evaluations.start()
             while self._pool.is_running:
                 self._record(self._pool.events(POLL_SECONDS))
                 if self._parameters.T > self._start:
                     self._metrics.clock.start()
-                if self._is_working and self._guard.finds_nonfinite():
+                if self._is_working and not self._config.is_simulated and self._guard.finds_nonfinite():
                     with self._paused():
                         self._roll_back_if_nonfinite()
                 self._retry_writes()
@@ -114,10 +120,6 @@ class Session:
                     self._evaluate_and_save_if_due()
                 self._view("training" if self._parameters.T else "starting")
             self._metrics.clock.stop()
-
-    @property
-    def _next_pause(self) -> int:  # T at which an evaluation or a checkpoint is due
-        return min(self._checkpoint_at, self._evaluations.due_at)
 
     @property
     def _is_complete(self) -> bool:
@@ -137,11 +139,11 @@ class Session:
         self._metrics.write_due(learning_rate, self._config.log_seconds)
 
     def _evaluate_and_save_if_due(self) -> None:
-        if self._parameters.T < self._next_pause and not self._writer.should_retry_save:
+        if not self._pauses.is_due(self._parameters.T, self._writer.should_retry_save):
             return
         with self._paused():
             T = self._parameters.T
-            self._checkpoint_at = next_multiple(T, self._checkpoint_every)
+            self._pauses.begin(T)
             self._roll_back_if_nonfinite()
             if self._is_working:
                 self._save()
@@ -154,7 +156,7 @@ class Session:
         self._record(self._pool.park())
         with self._metrics.clock.stopped():
             yield
-        self._pool.release(self._next_pause)
+        self._pool.release(self._pauses.next)
         self._metrics.restart_rates()
 
     def _roll_back_if_nonfinite(self) -> None:
@@ -181,6 +183,7 @@ class Session:
         # The shared counter of updates includes those of workers that died before they reported them.
         counts = self._metrics.counts(self._parameters.T) | {"updates": self._parameters.updates}
         meta = {"counts": counts, "health": self._metrics.health(), "config": self._document["config"]}
+        meta |= {"is_exact": self._pauses.is_exact(self._parameters.T)}
         taken = checkpointing.take(self._parameters, self._pool.states, meta)
         if not self._writer.save(taken, self._config.checkpoints.keep):
             return False
@@ -207,22 +210,16 @@ class Session:
         """Save and evaluate the weights that training ended with, and record how it ended."""
         self._metrics.write()
         self._roll_back_if_nonfinite()
-        if not self._parameters.nonfinite():
-            self._save_last()
+        # A simulated run whose process has failed goes on from its last barrier.
+        is_lost = self._config.is_simulated and self._ending.failure is not None
+        can_save = not (is_lost or self._parameters.nonfinite())
+        if can_save and not writing.save(self._writer, self._save, self._may_wait):
+            self._give_up(f"the last checkpoint could not be saved: {self._writer.reason}")
         if self._is_complete and not self._parameters.updates:
             self._record([NOTHING_LEARNED])
         if not (self._ending.must_end or self._evaluations.has_evaluated(self._parameters.T)):
             self._evaluate()
         self._end()
-
-    def _save_last(self) -> None:
-        """Save the last checkpoint; on a full disk wait for room, unless the run is asked to end."""
-        while not self._save():
-            while not (self._writer.should_retry_save or self._writer.gave_up) and self._may_wait():
-                time.sleep(POLL_SECONDS)
-            if self._writer.gave_up or self._ending.must_end:
-                self._give_up(f"the last checkpoint could not be saved: {self._writer.reason}")
-                return
 
     def _may_wait(self) -> bool:
         """Refresh the view while a write waits; return False where the session is to end."""
@@ -232,7 +229,9 @@ class Session:
     def _end(self) -> None:
         self._metrics.write_episodes()
         (status, reason), failure = self._ending.status(self._is_complete), self._ending.failure
-        self._writer.update_document(status=status, reason=reason, failure=failure.row() if failure else None)
+        changes = self._pauses.exactness(self._parameters.T, self._document) if status is Status.INTERRUPTED else {}
+        changes |= {"status": status, "reason": reason, "failure": failure.row() if failure else None}
+        self._writer.update_document(**changes)
         writing.flush(self._writer, self._config.checkpoints.patience_seconds, self._may_wait)
         self._retry_writes()
         if self._writer.waiting:

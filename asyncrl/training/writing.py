@@ -21,6 +21,16 @@ def begin(run: Path, patience: float, document: Mapping[str, Any]) -> RetryingWr
     return writer
 
 
+def save(writer: RetryingWriter, save_once: Callable[[], bool], may_wait: Callable[[], bool]) -> bool:
+    """Save the last checkpoint; on a full disk wait for room, but only while ``may_wait()``; return whether it is."""
+    while not save_once():
+        while not (writer.should_retry_save or writer.gave_up) and may_wait():
+            time.sleep(WAIT_SECONDS)
+        if writer.gave_up or not may_wait():
+            return False
+    return True
+
+
 def flush(writer: RetryingWriter, patience: float, may_wait: Callable[[], bool]) -> None:
     """Write everything that is pending; wait for at most ``patience`` seconds, and only while ``may_wait()``."""
     deadline = time.monotonic() + patience

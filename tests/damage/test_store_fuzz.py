@@ -13,6 +13,7 @@ import pytest
 
 from asyncrl import experiment
 from asyncrl.cli.app import main
+from asyncrl.training import opening
 from tests.analysis.stores import lines, stamp
 from tests.damage.damages import Damage, field_damages, file_damages
 from tests.runtime.setups import resolve
@@ -71,8 +72,8 @@ def store(template, tmp_path, monkeypatch):
     """Return a function that copies the template to a store under a name, with the original or another seed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(experiment, "Session", UntrainedSession)
-    monkeypatch.setattr(experiment, "ProcessPool", lambda *_: None)
+    monkeypatch.setattr(opening, "Session", UntrainedSession)
+    monkeypatch.setattr(opening, "ProcessPool", lambda *_: None)
 
     def copy(root, name, seed=None):
         run = root / name

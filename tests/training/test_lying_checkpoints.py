@@ -11,7 +11,7 @@ from asyncrl import experiment
 from asyncrl.errors import Exit, InputError
 from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store.checkpoint import CheckpointError
-from asyncrl.training import checkpointing
+from asyncrl.training import checkpointing, opening
 from tests.runtime.setups import describe, resolve
 from tests.store.forgery import forge, newest, steps_of
 
@@ -216,7 +216,7 @@ def session(monkeypatch):
         made.append(arguments)
         return SimpleNamespace(run=lambda *own: arguments[0])
 
-    monkeypatch.setattr(experiment, "Session", make)
+    monkeypatch.setattr(opening, "Session", make)
     return made
 
 

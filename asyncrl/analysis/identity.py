@@ -1,0 +1,37 @@
+"""Which settings make two runs the same experiment, apart from the seed."""
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+from asyncrl.costs import DEFAULT
+from asyncrl.store.document import SIMULATED
+
+IGNORED = ("seed", "log_seconds", "profile", "checkpoints", "workers", "clock", "simulated")  # but see below
+AUTO = "auto"  # of workers.turns, also in runs of earlier versions
+
+
+def identity(config: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings in which equal runs are equal.
+
+    Those of simulated time count in simulated runs only: there a checkpoint is a barrier, and costs that are not the
+    package's are named by their digest.
+    """
+    setting = {name: value for name, value in config.items() if name not in IGNORED}
+    turns = _mapping(config, "workers").get("turns", AUTO)
+    setting |= {} if turns == AUTO else {"workers": {"turns": turns}}
+    if config.get("clock") != SIMULATED:
+        return setting
+    simulated, costs = _mapping(config, "simulated"), document.get("costs")
+    if isinstance(costs, Mapping) and simulated.get("costs", DEFAULT) != DEFAULT:
+        digest = sha256(json.dumps(costs, sort_keys=True, default=str).encode()).hexdigest()[:8]
+        simulated = {**simulated, "costs": digest}
+    every = _mapping(config, "checkpoints").get("every")
+    return setting | {"clock": SIMULATED, "simulated": dict(simulated), "checkpoints": {"every": every}}
+
+
+def _mapping(table: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return an inner table, empty if it is damaged."""
+    inner = table.get(name)
+    return inner if isinstance(inner, Mapping) else {}
