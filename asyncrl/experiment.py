@@ -74,7 +74,7 @@ def train(
         Stopped: by a signal; the run can be resumed.
     """
     require_main_guard()
-    spec = spec or environments.describe(config.env, config.atari)
+    spec = spec or environments.describe(config.env, config.atari, config.channels)
     plan = job_builder.worker_layout(config)
     rng = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(PARENT_STREAM,)))
     torch.manual_seed(int(rng.integers(2**63)))  # first: initial weights do not depend on the number of threads
@@ -216,7 +216,7 @@ def play(run: Path, which: str = "last", seed: int = 1) -> Iterator[tuple[NDArra
     """Play one episode with a checkpoint's weights, yielding each picture ``[H, W, 3]`` and the score so far."""
     config, spec = reopen(run, runs.open_document(run))
     saved = checkpoints.load(run, which, checkpointing.fits(config, spec))
-    rendered = make_rendered(config.env, config.atari)
+    rendered = make_rendered(config.env, config.atari, config.channels)
     evaluation = job_builder.make_evaluation(config, spec, 1, seed, LATER_EPISODES)
     score = 0.0
     try:

@@ -18,7 +18,7 @@ HARMLESS = ("frames", "log_seconds", "profile", "evaluation.", "checkpoints.", "
 def reopen(run: Path, document: Mapping[str, Any]) -> tuple[RunConfig, Spec]:
     """Return a run's settings and the spaces of its environment; raise InputError where they do not belong together."""
     config = config_of(run)
-    spec = environments.describe(config.env, config.atari)
+    spec = environments.describe(config.env, config.atari, config.channels)
     preflight.check_spaces(run, document, config, spec)
     return config, spec
 
