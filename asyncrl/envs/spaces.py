@@ -26,7 +26,7 @@ class Actions(NamedTuple):
 def observations(space: Any, env: str, channels: Channels = "auto") -> Observations:
     """Encode a Discrete space as one-hot, a Box of rank 1 as a vector, a Box of rank 3 as an image ``[C, H, W]``.
 
-    ``channels`` is the axis of an image's channels. Raise InputError for any other space, and for one that is too large.
+    ``channels`` is the axis of an image's channels. Raise InputError for another space, and for one that is too large.
     """
     if not isinstance(space, spaces.Space):
         raise InputError(f"{env} has no observation_space of gymnasium.spaces, but {brief(space)}.")

@@ -18,6 +18,7 @@ CONVOLUTIONS: dict[str, tuple[list[Convolution], int]] = {
 }
 ADAPTED = "conv"  # has as many convolutions as the picture needs
 ADAPTED_HIDDEN, ADAPTED_SIDE = 256, 12  # units; pixels above which a convolution halves the larger side
+HALF, LAST = (32, 4, 2), (32, 3, 1)
 NIPS_SIDES = range(36, 129)  # pixels of a side for which auto is nips
 MOST_WEIGHTS = 2**23  # of the hidden layer
 # of orthogonal weights: a rectifier halves the variance of its input, and the initial policy should be near uniform
@@ -60,9 +61,11 @@ def _convolutions(name: str, obs_shape: Sequence[int]) -> tuple[list[Convolution
     if name != ADAPTED:
         return CONVOLUTIONS[name]
     halving: list[Convolution] = []
-    while convolved(max(obs_shape[1:]), halving) > ADAPTED_SIDE:
-        halving.append((32, 4, 2))
-    return [*halving, (32, 3, 1)], ADAPTED_HIDDEN
+    sides = obs_shape[1:]
+    # the smaller side of a long picture ends the halving
+    while convolved(max(sides), halving) > ADAPTED_SIDE and convolved(min(sides), [*halving, HALF, LAST]) >= 1:
+        halving.append(HALF)
+    return [*halving, LAST], ADAPTED_HIDDEN
 
 
 def build(network: str, obs_shape: Sequence[int], *, actions: int, continuous: bool, policy: bool) -> nn.Module:

@@ -28,9 +28,7 @@ def convolved(size: int, convolutions: Sequence[Convolution]) -> int:
 class Frames(nn.Module):
     """Frames, convolutions, one hidden layer, all rectified. uint8 frames are scaled to [0, 1], others are not."""
 
-    def __init__(
-        self, shape: Sequence[int], convolutions: Sequence[Convolution], hidden: int, compiled: str
-    ) -> None:
+    def __init__(self, shape: Sequence[int], convolutions: Sequence[Convolution], hidden: int, compiled: str) -> None:
         """Build for ``[C, H, W]`` frames.
 
         Args:
