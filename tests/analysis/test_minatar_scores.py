@@ -76,7 +76,7 @@ def test_a_task_of_the_suite_is_named_by_its_environment(root):
 def test_a_search_is_normalised_by_the_published_mean():
     config = RunConfig(env="MinAtar/Breakout-v0")
     assert normalised(5.25, config, "reference") == pytest.approx(0.5)
-    with pytest.raises(InputError, match="no human's score for MinAtar/Breakout-v0, .* must be 'none' or 'reference'"):
+    with pytest.raises(InputError, match=r"no human's score for MinAtar/Breakout-v0, .* must be 'none' or 'reference'"):
         normalised(5.25, config, "human")
-    with pytest.raises(InputError, match="no published score for MinAtar/Breakout-v1, .* must be 'none'"):
+    with pytest.raises(InputError, match=r"no published score for MinAtar/Breakout-v1, .* must be 'none'"):
         normalised(5.25, RunConfig(env="MinAtar/Breakout-v1"), "reference")
