@@ -7,9 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from asyncrl.api import Run, find, load, runs, sweep, train
+    from asyncrl.api import load, runs, sweep, train
     from asyncrl.errors import InputError, RunFailed, Stopped
     from asyncrl.policy import Policy
+    from asyncrl.run import Run, find
     from asyncrl.training.progress import Progress
 
 __all__ = [
@@ -27,9 +28,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "asyncrl.api": ("Run", "find", "load", "runs", "sweep", "train"),
+    "asyncrl.api": ("load", "runs", "sweep", "train"),
     "asyncrl.errors": ("InputError", "RunFailed", "Stopped"),
     "asyncrl.policy": ("Policy",),
+    "asyncrl.run": ("Run", "find"),
     "asyncrl.training.progress": ("Progress",),
 }
 

@@ -21,12 +21,13 @@ from asyncrl.setting_types import MAX_COUNT, MAX_SEED, Frames, NotNegative, Seco
 Algo = Literal["one-step-q", "one-step-sarsa", "n-step-q", "a3c", "a2c"]
 PresetName = Literal["paper", "fast"]
 Clock = Literal["wall", "simulated"]
+Channels = Literal["auto", "first", "last"]
 
 ALGOS: tuple[str, ...] = get_args(Algo)
 PRESETS: tuple[str, ...] = get_args(PresetName)
 CLOCKS: tuple[str, ...] = get_args(Clock)
-TORSOS = ("nips", "nature", "mlp")
-NETWORKS = (*TORSOS, *(f"{name}-lstm" for name in TORSOS))
+TORSOS = ("nips", "nature", "minatar", "conv", "mlp")
+NETWORKS = (*TORSOS, "mlp-separate", *(f"{name}-lstm" for name in TORSOS))
 
 
 class RunConfig(Section):
@@ -35,7 +36,8 @@ class RunConfig(Section):
     algo: Algo = "a3c"
     clock: Clock = "wall"  # simulated: all actor-learners in one process, ordered by virtual time
     preset: PresetName = "paper"  # the values that replace the defaults; see presets.toml
-    env: str = "pong"  # an Atari game, a Gymnasium id, or pkg.module:factory
+    env: str = "pong"  # an Atari game, minatar/GAME, a Gymnasium id, or pkg.module:factory
+    channels: Channels = "auto"  # the axis of channels in an own environment's images; auto: by their sizes
     threads: Annotated[int, Field(ge=1, le=1024)] = 16  # actor-learners, by the wall clock one process each
     envs_per_thread: Annotated[int, Field(ge=1, le=1024)] = 1  # B; the paper's 1
     frames: Annotated[Frames, Field(gt=0)] = 10_000_000  # the budget, over all threads
@@ -47,9 +49,7 @@ class RunConfig(Section):
     target_frames: Annotated[Frames, Field(gt=0)] = 40_000  # I_target, value methods only
     entropy: NotNegative = 0.01  # β, policy methods only
     value_weight: NotNegative = 0.5  # of ½(R−V)²: the gradient of V is halved
-    averaging: Annotated[int, Field(ge=0, le=MAX_COUNT)] = (
-        0  # updates in the running average of θ for evaluations; 0: evaluate θ
-    )
+    averaging: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0  # updates in the average of θ that is evaluated; 0: θ
     log_seconds: Seconds = 5.0  # between rows of metrics
     profile: bool = False  # whether metrics hold the time of each phase of the workers' loop
     optimizer: Optimizer = Optimizer()

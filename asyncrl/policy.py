@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from asyncrl.envs.base import Array, Box
+from asyncrl.envs.encoding import NotInSpace
 from asyncrl.envs.gym import AnyEnv
 from asyncrl.envs.single import codec, make_single
-from asyncrl.envs.spaces import NotInSpace
 from asyncrl.errors import InputError
 from asyncrl.networks.flat import bind
 from asyncrl.networks.torsos import without_kernels
@@ -83,7 +83,7 @@ class Policy:
             bind(without_kernels(net), saved.evaluation_weights.clone()), self.config.is_policy_method
         )
         self.module.requires_grad_(False)
-        self._codec = codec(self.config.env, self._spec)
+        self._codec = codec(self.config, self._spec)
         self._learner = job_builder.make_learner(self.config, self._spec, (self.config.evaluation.epsilon,), 0)
         self._step = saved.step
         self._generator = torch.Generator()

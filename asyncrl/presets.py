@@ -22,7 +22,7 @@ def preset(name: str, kind: str, algo: str, presets: Mapping[str, Any] | None = 
 
     Args:
         name: one of ``config.PRESETS``.
-        kind: of environment: ``atari``, ``vector`` or ``continuous``.
+        kind: of environment: ``atari``, ``minatar``, ``image``, ``vector`` or ``continuous``.
         algo: one of ``config.ALGOS``.
         presets: the table of all presets; None: that of presets.toml.
     """

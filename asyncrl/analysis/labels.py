@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from asyncrl.analysis.varying import CLOCK, LEARNING_RATE, MANY_VALUES, Varying, value_key, varying_settings
+from asyncrl.envs.names import GYMNASIUM, MINATAR
 from asyncrl.store.columns import is_number
 from asyncrl.store.document import SIMULATED
 from asyncrl.text import count, counted, number, one_line
@@ -18,6 +19,7 @@ FORMATS: dict[str, Callable[[Any], str]] = {  # of numbers in a label
     "target_frames": lambda frames: f"target {count(frames)}",
 }
 SHORT_NAMES = {"gamma": "γ", LEARNING_RATE: "lr", "optimizer.clip": "clip", "network": "", "optimizer.name": ""}
+NOT_NAMED = (GYMNASIUM, MINATAR)  # protocols that the name of the environment tells
 MAX_WORDS = 8  # settings in a label; more are one word
 MAX_VALUE = 40  # characters of a value in a label
 MAX_LINES = MANY_VALUES  # of a panel
@@ -37,7 +39,7 @@ def with_labels(runs: pd.DataFrame) -> tuple[pd.DataFrame, Varying]:
         return pd.Series([make(row) for _, row in runs.iterrows()], runs.index, dtype=object)
 
     runs = runs.assign(
-        task=texts(lambda run: run["game"] if run["protocol"] == "gymnasium" else f"{run['game']}, {run['protocol']}"),
+        task=texts(lambda run: run["game"] if run["protocol"] in NOT_NAMED else f"{run['game']}, {run['protocol']}"),
         machine=texts(lambda run: _machine(run, runs["compiled"].nunique(dropna=False) > 1)),
         method=texts(lambda run: _text_or_default(run["set"], run["algo"])),
     )

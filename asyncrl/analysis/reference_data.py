@@ -1,17 +1,16 @@
-"""Published scores from ``reference/*.csv``, each with the kind of episode start and its source."""
+"""Reference scores from ``reference/*.csv``, each with the kind of episode start and its source."""
 
 from functools import cache
 from importlib.resources import files
 
 import pandas as pd
 
-from asyncrl.envs.names import alphanumeric, game_key
+from asyncrl.envs.names import MINATAR, alphanumeric, game_key
 
-NO_OP, HUMAN = "no-op", "human"  # kinds of episode start: up to 30 no-ops, or states that a human had reached
-STARTS = {
-    "atari-paper-noop": NO_OP,
-    "atari-sticky-noop": NO_OP,
-}  # by protocol; others have no references
+# kinds of episode start: up to 30 no-ops, states that a human had reached, or those of the games of MinAtar
+NO_OP, HUMAN, SUITE = "no-op", "human", "suite"
+# by protocol; others have no references
+STARTS = {"atari-paper-noop": NO_OP, "atari-sticky-noop": NO_OP, MINATAR: SUITE}
 
 
 @cache
@@ -20,7 +19,11 @@ def _table(name: str) -> pd.DataFrame:
 
 
 def references() -> pd.DataFrame:
-    """Return random and human scores: columns game, title, starts, random, human, source."""
+    """Return the scores of 0 and 100 %: columns game, title, starts, random, human, published, source.
+
+    On Atari 100 % is a human; on MinAtar it is ``published``, the mean of DQN after 5 million frames. It is missing for
+    the versions -v1, for which no scores were published.
+    """
     return _table("references").copy()
 
 
@@ -40,10 +43,15 @@ def speedup() -> pd.DataFrame:
 
 
 def game(env: str) -> str:
-    """Return the ROM of an ``--env`` (``pong`` for ``ALE/Pong-v5``), or the name itself if it is no Atari game."""
-    return _roms().get(game_key(env), env)
+    """Return the name of the game of an ``--env``, or the text itself if there are no references for it.
+
+    This is the ROM of an Atari game (``pong`` for ``ALE/Pong-v5``), and the id of a game of MinAtar
+    (``MinAtar/Breakout-v0`` for ``minatar/breakout``).
+    """
+    key = game_key(env)
+    return _games().get(key) or _games().get(f"{key}v0", env)
 
 
 @cache
-def _roms() -> dict[str, str]:
-    return {alphanumeric(rom): rom for rom in _table("references")["game"]}
+def _games() -> dict[str, str]:
+    return {alphanumeric(name): name for name in _table("references")["game"]}

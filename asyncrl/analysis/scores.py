@@ -1,4 +1,4 @@
-"""Step "scores" of the pipeline: final, best and mean score of each run, human-normalised, and time to a score."""
+"""Step "scores" of the pipeline: final, best and mean score of each run, normalised, and time to a score."""
 
 from collections.abc import Mapping
 
@@ -11,6 +11,7 @@ from asyncrl.analysis.validity import Comparison
 BELOW_RANDOM_RULE = "100 × score ÷ human, since human < random"  # Video Pinball with human starts
 LEARNED = 0.5  # part of the way from the first evaluations to the best, from which a method counts as having learned
 NORMAL_RULE = "100 × (score − random) ÷ (human − random)"
+PUBLISHED_RULE = "100 × (score − random) ÷ (published − random)"  # MinAtar, where published is DQN
 RUN_COLUMNS = (
     "task", "game", "protocol", "method", "label", "variant", "setup", "panel", "line", "algo", "threads", "lr",
     "optimizer", "machine",
@@ -18,22 +19,25 @@ RUN_COLUMNS = (
 
 
 def normalise(scores: pd.DataFrame) -> pd.DataFrame:
-    """Add scores in % of a human's: columns ``percent``, ``reference`` and ``rule``.
+    """Add scores in % of a reference: columns ``percent``, ``reference`` and ``rule``.
 
-    Scores with no-op starts are compared with no-op references, human starts with human-start references; for any other
-    start ``percent`` is missing. If the human scored less than random play, as in Video Pinball with human starts, the
-    score is divided by the human's; only this rule reproduces the paper's means.
+    0 is random play. 100 is a human on Atari, and DQN after 5 million frames as published on MinAtar. Scores are
+    compared with references of the same kind of start; without one ``percent`` is missing. If the human scored less
+    than random play, as in Video Pinball with human starts, the score is divided by the human's; only this rule
+    reproduces the paper's means.
 
     Args:
-        scores: columns ``game``, ``starts`` ("no-op", "human" or missing) and ``score``.
+        scores: columns ``game``, ``starts`` (a kind of start, or missing) and ``score``.
     """
     tables = reference_data.references().drop(columns="title").rename(columns={"source": "reference"})
     known = scores.reset_index(drop=True).merge(tables, on=["game", "starts"], how="left", validate="many_to_one")
-    random, human = known["random"], known["human"]
-    above = 100 * (known["score"] - random) / (human - random)
-    percent = above.where(human > random, 100 * known["score"] / human)
-    rule = pd.Series(np.where(human > random, NORMAL_RULE, BELOW_RANDOM_RULE), known.index).where(percent.notna())
-    result = known.drop(columns=["random", "human"]).assign(percent=percent, rule=rule)
+    random, human, published = known["random"], known["human"], known["published"]
+    full = human.fillna(published)
+    above = 100 * (known["score"] - random) / (full - random)
+    percent = above.where(full > random, 100 * known["score"] / full)
+    rules = np.select([published.notna(), human > random], [PUBLISHED_RULE, NORMAL_RULE], BELOW_RANDOM_RULE)
+    rule = pd.Series(rules, known.index).where(percent.notna())
+    result = known.drop(columns=["random", "human", "published"]).assign(percent=percent, rule=rule)
     return result.set_axis(scores.index)
 
 
@@ -42,7 +46,7 @@ def run_scores(comparison: Comparison) -> pd.DataFrame:
 
     Columns besides its settings: ``final`` (the last evaluation), ``best`` (the highest of ``evaluations``, biased
     upwards by their number), ``area`` (mean score over the frames between the first and last evaluation, linear
-    between them), ``percent`` and ``best_percent`` (human-normalised final and best), ``starts``, ``reference``,
+    between them), ``percent`` and ``best_percent`` (normalised final and best), ``starts``, ``reference``,
     ``frames``, ``hours`` (missing if its clock is invalid), ``frames_per_second``.
     """
     rows = comparison.evaluations.groupby("run")

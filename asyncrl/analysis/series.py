@@ -180,7 +180,7 @@ def frames_per_second(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def performance_profiles(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the fraction of runs above each human-normalised score, one panel per protocol."""
+    """Return the fraction of runs above each normalised score, one panel per protocol."""
     rows = []
     known = runs[runs["percent"].notna()]
     for protocol, group in known.groupby("protocol", sort=True):
@@ -209,7 +209,7 @@ def aggregate_intervals(summary: pd.DataFrame) -> pd.DataFrame:
             "low": row[f"{name}_low"],
             "high": row[f"{name}_high"],
             "runs": row["runs"],
-            "statistic": f"% of a human over {row['games']:g} games",
+            "statistic": f"normalised score in % over {row['games']:g} games",
         }
         for name in bootstrap.AGGREGATES
         for _, row in ours.iterrows()

@@ -8,7 +8,11 @@ import pandas as pd
 from asyncrl.analysis import bootstrap, reference_data, scores, series
 from asyncrl.analysis.validity import Comparison
 
-STARTS_NAMES = {reference_data.NO_OP: "no-op starts", reference_data.HUMAN: "human starts"}
+STARTS_NAMES = {
+    reference_data.NO_OP: "no-op starts",
+    reference_data.HUMAN: "human starts",
+    reference_data.SUITE: "MinAtar starts",
+}
 INVENTORY = (
     "id", "status", "algo", "env", "protocol", "network", "threads", "envs_per_thread", "seed", "lr", "optimizer",
     "frames", "hours", "frames_per_second", "cpu", "usable_cores", "turns", "clock", "compiled", "asyncrl", "python",
@@ -40,7 +44,7 @@ OVERVIEW = (
 
 
 def per_game(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each Atari game, protocol and label, with published scores in further columns.
+    """Return one row for each game with references, protocol and label, with published scores in further columns.
 
     The name of a published column has the kind of episode start; only equal kinds can be compared.
     """
@@ -50,7 +54,9 @@ def per_game(runs: pd.DataFrame) -> pd.DataFrame:
         row = {"game": game, "protocol": protocol, "label": label} | _score_statistics(group)
         rows.append(row | {"percent": group["percent"].mean(), "reference": group["reference"].iloc[0]})
     table = pd.DataFrame(rows, columns=[*PER_GAME])
-    return table.merge(_published_columns(), on="game", how="left")
+    published = table[["game"]].merge(_published_columns(), on="game", how="left").drop(columns="game")
+    # those of other suites have no value
+    return pd.concat([table, published.dropna(axis="columns", how="all") if len(table) else published], axis="columns")
 
 
 PER_GAME = ("game", "protocol", "label", "runs", "final", "low", "high", "best", "percent", "reference")
@@ -60,17 +66,19 @@ def _published_columns() -> pd.DataFrame:
     references = reference_data.references().melt(
         id_vars=["game", "starts"], value_vars=["random", "human"], var_name="method", value_name="score"
     )
+    references = references.dropna(subset="score")
     table = pd.concat([references, reference_data.scores()[["game", "starts", "method", "score"]]])
     table["column"] = table["method"] + ", " + table["starts"].map(STARTS_NAMES)
-    # no-op starts first, as our runs have them
+    # human starts last: our runs have none of them
     order = table.sort_values("starts", ascending=False, kind="stable")["column"].unique()
     return table.pivot(index="game", columns="column", values="score")[list(order)].reset_index()
 
 
 def summary(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the form of Table 1: mean and median % of a human over games, for our runs and for published agents.
+    """Return the form of Table 1: mean and median of normalised scores over games, for our runs and published agents.
 
-    Published agents with no-op starts are aggregated over our games; those with human starts are as printed, over 57.
+    Published agents with the starts of our runs are aggregated over our games; those with human starts are as printed,
+    over 57 games of Atari.
     """
     rows = []
     known = runs[runs["percent"].notna()]
@@ -78,14 +86,15 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
         fractions = {game: list(each["percent"] / 100) for game, each in group.groupby("game")}
         row = {"method": label, "made": "here", "protocol": protocol, "starts": group["starts"].iloc[0]}
         rows.append(row | _aggregates(fractions) | {"reference": group["reference"].iloc[0]})
-    games = set(known["game"])
     percent = scores.normalise(reference_data.scores())
-    ours = percent[percent["game"].isin(games) & (percent["starts"] == reference_data.NO_OP)]
-    for method, group in ours.groupby("method", sort=True):
+    pairs = pd.MultiIndex.from_frame(known[["game", "starts"]])
+    ours = percent[pd.MultiIndex.from_frame(percent[["game", "starts"]]).isin(pairs)]
+    for (starts, method), group in ours.groupby(["starts", "method"], sort=True):
         fractions = {game: [score / 100] for game, score in zip(group["game"], group["percent"], strict=True)}
-        row = {"method": method, "made": "published, over the games of this report", "starts": reference_data.NO_OP}
+        row = {"method": method, "made": "published, over the games of this report", "starts": starts}
         rows.append(row | _aggregates(fractions) | {"runs": np.nan, "reference": group["source"].iloc[0]})
-    for _, printed in reference_data.summary().iterrows():
+    is_other = len(known) and not (known["starts"] == reference_data.NO_OP).any()
+    for _, printed in reference_data.summary().iloc[: 0 if is_other else None].iterrows():
         row = {"method": printed["method"], "made": "published, as printed", "starts": printed["starts"], "games": 57}
         rows.append(row | {"mean": printed["mean"], "median": printed["median"], "reference": printed["source"]})
     return pd.DataFrame(rows, columns=[*SUMMARY])

@@ -12,20 +12,25 @@ from typing import Any, TypeAlias
 import gymnasium
 import numpy as np
 
+from asyncrl.config import Channels
 from asyncrl.envs.base import Array, Episode, Spec, Step
 from asyncrl.envs.contract import check_reset, check_step, owner, refuse, user_code
-from asyncrl.envs.registry import Factory, Registered
-from asyncrl.envs.spaces import NotInSpace, actions, observations
+from asyncrl.envs.encoding import NotInSpace
+from asyncrl.envs.minatar import make_game
+from asyncrl.envs.registry import Factory, MinAtarGame, Registered
+from asyncrl.envs.spaces import actions, observations
 from asyncrl.errors import InputError, nearest
 
 AnyEnv: TypeAlias = gymnasium.Env[Any, Any]
 
 
-def build(named: Registered | Factory, **options: Any) -> AnyEnv:
+def build(named: MinAtarGame | Registered | Factory, **options: Any) -> AnyEnv:
     """Build one environment; raise InputError with the reason if that fails."""
     if not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
         # SDL, which environments draw with, would print that it finds no screen
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    if isinstance(named, MinAtarGame):
+        return make_game(named.id)
     name = named.id if isinstance(named, Registered) else f"{named.module}:{named.attribute}"
     factory = _maker(named.id) if isinstance(named, Registered) else load(named)
     with user_code(f"Cannot make {name}"):
@@ -69,18 +74,24 @@ class GymEnvironments:
     names the class, its file and the value.
     """
 
-    def __init__(self, name: str, envs: Sequence[AnyEnv]) -> None:
-        """Wrap B new environments; raise InputError if their spaces are not supported."""
+    def __init__(self, name: str, envs: Sequence[AnyEnv], channels: Channels = "auto") -> None:
+        """Wrap B new environments; raise InputError if their spaces are not supported.
+
+        Args:
+            name: for messages.
+            envs: of one kind.
+            channels: the axis of the channels of images.
+        """
         self.envs = envs
         self.num_envs = len(envs)
-        self._observations = observations(getattr(envs[0], "observation_space", None), name)
+        self._observations = observations(getattr(envs[0], "observation_space", None), name, channels)
         self._actions = actions(getattr(envs[0], "action_space", None), name)
         for env in envs[1:]:
             if (env.observation_space, env.action_space) != (envs[0].observation_space, envs[0].action_space):
                 raise InputError(f"{name} makes environments with several observation spaces or action spaces.")
         self._can_be_nonfinite = self._observations.dtype == "float32"
         self.spec = Spec(self._observations.shape, self._observations.dtype, self._actions.kind, frames_per_step=1)
-        self._obs = self._empty()  # [B, *O]  the last observations
+        self.observed = self._empty()  # [B, *O]  the last observations
         self._score = [0.0] * self.num_envs
         self._length = [0] * self.num_envs  # steps
 
@@ -89,17 +100,17 @@ class GymEnvironments:
 
     def reset(self, seeds: Sequence[int | None]) -> Array:
         """Start episodes from their seeds and return ``[B, *O]``."""
-        self._obs = self._obs.copy()
+        self.observed = self.observed.copy()
         for i, (env, seed) in enumerate(zip(self.envs, seeds, strict=True)):
             if seed is not None:
-                self._obs[i] = self._encode(env, "reset", check_reset(env, env.reset(seed=int(seed))))
+                self.observed[i] = self._encode(env, "reset", check_reset(env, env.reset(seed=int(seed))))
                 self._score[i], self._length[i] = 0.0, 0
-        self._refuse_nonfinite(self._obs, "reset")
-        return self._obs
+        self._refuse_nonfinite(self.observed, "reset")
+        return self.observed
 
     def step(self, action: Array) -> Step:
         """Take ``[B]`` int64 or ``[B, A]`` float32 actions."""
-        obs = successor = self._obs = self._empty()
+        obs = successor = self.observed = self._empty()
         reward = np.empty(self.num_envs, np.float32)
         terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
         episodes: list[Episode] = []
@@ -136,7 +147,7 @@ class GymEnvironments:
         # One dot product finds what is not finite in a quarter of the time; large numbers may overflow it.
         numbers: Any = obs.reshape(-1)
         if not math.isfinite(numbers.dot(numbers)) and not np.isfinite(obs).all():
-            i = int(np.argmin(np.isfinite(obs).all(axis=1)))
+            i = int(np.argmin(np.isfinite(obs).reshape(len(obs), -1).all(axis=1)))
             refuse(self.envs[i], method, "an observation with NaN or an infinity")
 
     @property

@@ -3,15 +3,24 @@
 from contextlib import ExitStack
 
 from asyncrl import config
+from asyncrl.config import Channels
 from asyncrl.envs.atari import AtariEnvironments
 from asyncrl.envs.base import Box, Environments, Spec
 from asyncrl.envs.gym import GymEnvironments, build
-from asyncrl.envs.names import atari_protocol
+from asyncrl.envs.names import GYMNASIUM, MINATAR, atari_protocol
 from asyncrl.envs.probe import probe
-from asyncrl.envs.registry import Factory, Registered, Rom, parse_name
+from asyncrl.envs.registry import Factory, MinAtarGame, Registered, Rom, parse_name
 
 
-def make(env: str, num_envs: int, *, training: bool, atari: config.Atari, num_threads: int = 1) -> Environments:
+def make(
+    env: str,
+    num_envs: int,
+    *,
+    training: bool,
+    atari: config.Atari,
+    channels: Channels = "auto",
+    num_threads: int = 1,
+) -> Environments:
     """Build B environments; raise InputError if the name is unknown or the spaces are not supported.
 
     Args:
@@ -19,32 +28,33 @@ def make(env: str, num_envs: int, *, training: bool, atari: config.Atari, num_th
         num_envs: B.
         training: whether rewards are clipped and a lost life is terminal; Atari only.
         atari: the Atari protocol; Atari only.
+        channels: the axis of the channels of images; environments of the user only.
         num_threads: threads of the emulator pool; Atari only.
     """
     named = parse_name(env)
     if isinstance(named, Rom):
         return AtariEnvironments(named.name, num_envs, training=training, atari=atari, num_threads=num_threads)
-    return _wrap(env, named, num_envs)
+    return _wrap(env, named, num_envs, channels)
 
 
-def _wrap(env: str, named: Registered | Factory, num_envs: int) -> GymEnvironments:
+def _wrap(env: str, named: MinAtarGame | Registered | Factory, num_envs: int, channels: Channels) -> GymEnvironments:
     """Build B environments; close those that were built where that fails."""
     with ExitStack() as built:
         envs = []
         for _ in range(num_envs):
             envs.append(build(named))
             built.callback(envs[-1].close)
-        environments = GymEnvironments(env, envs)
+        environments = GymEnvironments(env, envs, "last" if isinstance(named, MinAtarGame) else channels)
         built.pop_all()
     return environments
 
 
-def describe(env: str, atari: config.Atari) -> Spec:
+def describe(env: str, atari: config.Atari, channels: Channels = "auto") -> Spec:
     """Return the spaces of an environment: build one, try a user's one with a few steps, and close it.
 
     Raise InputError as ``make`` does, and where ``reset`` or ``step`` does not return what Gymnasium says.
     """
-    environments = make(env, 1, training=False, atari=atari)
+    environments = make(env, 1, training=False, atari=atari, channels=channels)
     try:
         if isinstance(environments, GymEnvironments):
             probe(environments)
@@ -53,13 +63,19 @@ def describe(env: str, atari: config.Atari) -> Spec:
     return environments.spec
 
 
-def kind(spec: Spec) -> str:
-    """Return the name of the block of presets for an environment: ``atari``, ``vector`` or ``continuous``."""
+def kind(env: str, spec: Spec) -> str:
+    """Return the block of presets of an environment: atari, minatar, image, vector or continuous."""
     if isinstance(spec.actions, Box):
         return "continuous"
-    return "atari" if len(spec.obs_shape) == 3 else "vector"
+    if len(spec.obs_shape) != 3:
+        return "vector"
+    named = parse_name(env)
+    return "atari" if isinstance(named, Rom) else "minatar" if isinstance(named, MinAtarGame) else "image"
 
 
 def protocol_name(env: str, atari: config.Atari) -> str:
-    """Return the name that scores are reported under: ``atari-paper-noop``, ``atari-sticky-noop``, ``gymnasium``."""
-    return atari_protocol(atari.protocol, atari.noops) if isinstance(parse_name(env), Rom) else "gymnasium"
+    """Return the name that scores are reported under: ``atari-paper-noop``, ``minatar``, ``gymnasium``."""
+    named = parse_name(env)
+    if isinstance(named, Rom):
+        return atari_protocol(atari.protocol, atari.noops)
+    return MINATAR if isinstance(named, MinAtarGame) else GYMNASIUM

@@ -1,5 +1,9 @@
 """Names of games and protocols as plain text. This module imports nothing, so that the store and reports can use it."""
 
+# protocols of scores, besides those of Atari
+MINATAR = "minatar"  # sticky actions 0.1, difficulty ramping, at most 5,000 steps
+GYMNASIUM = "gymnasium"
+
 
 def alphanumeric(title: str) -> str:
     """Return the letters and digits of a title in lower case: ``Space Invaders`` and ``space_invaders`` are equal."""

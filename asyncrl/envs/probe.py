@@ -58,11 +58,15 @@ def _refuse_old_reset(environments: GymEnvironments) -> None:
 
 
 def _warn_if_outside(environments: GymEnvironments, observed: NDArray[Any]) -> None:
-    """Warn where a float of ``[N, n]`` observations is outside the bounds of its space."""
+    """Warn where a float of ``[N, *O]`` observations is outside the bounds of its space."""
     space = environments.envs[0].observation_space
-    if not isinstance(space, spaces.Box) or len(space.shape) != 1:
+    if not isinstance(space, spaces.Box) or observed.dtype != np.float32:
         return
-    low, high = space.low.astype(np.float32), space.high.astype(np.float32)
+    low, high = (bound.astype(np.float32) for bound in (space.low, space.high))
+    if len(space.shape) > 1:
+        # the axes of an image may be in another order, and its bounds are those of all its numbers
+        low, high = (np.full(observed[0].size, bound) for bound in (low.min(), high.max()))
+    observed = observed.reshape(len(observed), -1)
     outside = (observed < low) | (observed > high)
     if outside.any():
         _, i = np.argwhere(outside)[0]

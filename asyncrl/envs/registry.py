@@ -1,4 +1,7 @@
-"""The names that ``--env`` accepts: an Atari game, a Gymnasium id, or ``pkg.module:factory``. Nothing is built here."""
+"""The names that ``--env`` accepts: an Atari game, a game of MinAtar, a Gymnasium id, or ``pkg.module:factory``.
+
+Nothing is built here.
+"""
 
 import re
 from functools import cache
@@ -8,7 +11,7 @@ import ale_py
 import gymnasium
 
 from asyncrl.envs.names import alphanumeric
-from asyncrl.errors import InputError, nearest
+from asyncrl.errors import InputError, nearest, shown
 
 # The import of ale_py registers its games. This call does nothing more; it shows that the import is needed.
 gymnasium.register_envs(ale_py)
@@ -18,12 +21,21 @@ gymnasium.register_envs(ale_py)
 ATTRIBUTE = re.compile(r"[\w.-]+(/[\w.-]+)?")
 # what ids of Atari games have around the title: ``ALE/Pong-ram-v5``, ``PongDeterministic-v4``
 VARIANT = re.compile(r"^ALE/|(-?ram)?(NoFrameskip|Deterministic)?(-v\d+)?$", re.IGNORECASE)
+# ``minatar/breakout``, ``MinAtar/SpaceInvaders-v1``
+MINATAR = re.compile(r"minatar/(?P<title>.*?)(-v(?P<version>[01]))?", re.IGNORECASE)
+MINATAR_TITLES = ("Asterix", "Breakout", "Freeway", "Seaquest", "SpaceInvaders")
 
 
 class Rom(NamedTuple):
     """An Atari game, by the name of its ROM, such as ``ms_pacman``."""
 
     name: str
+
+
+class MinAtarGame(NamedTuple):
+    """A game of the suite MinAtar, by its id there, such as ``MinAtar/SpaceInvaders-v0``."""
+
+    id: str
 
 
 class Registered(NamedTuple):
@@ -39,7 +51,7 @@ class Factory(NamedTuple):
     attribute: str
 
 
-Named: TypeAlias = Rom | Registered | Factory
+Named: TypeAlias = Rom | MinAtarGame | Registered | Factory
 
 
 def parse_name(env: str) -> Named:
@@ -47,12 +59,17 @@ def parse_name(env: str) -> Named:
 
     A game has three kinds of names: its ROM (``ms_pacman``), any spelling of its title (``MsPacman``, ``Ms. Pac-Man``),
     and every Gymnasium id of it (``ALE/MsPacman-v5``). All mean the game under this package's protocol; the protocol of
-    the id is ignored. Raise InputError with the most similar known name if the name is unknown.
+    the id is ignored. A game of MinAtar is ``minatar/`` and any spelling of its title, or its id: ``minatar/breakout``,
+    ``MinAtar/Breakout-v1``; without a version it is ``-v0``, which was published.
+
+    Raise InputError with the most similar known name if the name is unknown.
     """
     if ":" in env:
         module, _, attribute = env.partition(":")
         if (rom := _ids().get(attribute)) is not None:
             return Rom(rom)
+        if module and (game := _minatar_game(attribute)):
+            return game
         if not module or not ATTRIBUTE.fullmatch(attribute):
             raise InputError(f"{env!r} is not of the form pkg.module:factory or pkg.module:Id-v0.")
         return Factory(module, attribute)
@@ -60,27 +77,43 @@ def parse_name(env: str) -> Named:
         return Rom(rom)
     if (rom := _titles().get(alphanumeric(env))) is not None:
         return Rom(rom)
+    if game := _minatar_game(env):
+        return game
     if env in gymnasium.registry:
         return Registered(env)
-    known = [*roms(), *(id for id in gymnasium.registry if id not in _ids())]
+    if found := MINATAR.fullmatch(env):
+        raise InputError(
+            f"There is no environment {shown(env)}.{nearest(found['title'], MINATAR_TITLES)} "
+            f"The games of MinAtar are {', '.join(map('MinAtar/{}'.format, MINATAR_TITLES))}, also with -v0 or -v1."
+        )
+    known = [*roms(), *(id for id in gymnasium.registry if id not in _ids()), *map("MinAtar/{}".format, MINATAR_TITLES)]
     title = VARIANT.sub("", env)
     rom = _titles().get(alphanumeric(title))
     raise InputError(
         f"There is no environment {env!r}.{f' Did you mean {rom!r}?' if rom else nearest(title, known)} "
-        "A name is an Atari game (pong), a Gymnasium id (CartPole-v1), or pkg.module:factory."
+        "A name is an Atari game (pong), a game of MinAtar (minatar/breakout), a Gymnasium id (CartPole-v1), or "
+        "pkg.module:factory."
     )
+
+
+def _minatar_game(env: str) -> MinAtarGame | None:
+    if found := MINATAR.fullmatch(env):
+        for title in MINATAR_TITLES:
+            if alphanumeric(title) == alphanumeric(found["title"]):
+                return MinAtarGame(f"MinAtar/{title}-v{found['version'] or 0}")
+    return None
 
 
 def canonical(env: str) -> str:
     """Return the one name under which an environment is recorded; raise InputError as ``resolve`` does.
 
-    This is the ROM for a game (``pong`` for ``ALE/Pong-v5``), the id for another registered environment, and
-    ``module:attribute`` for a factory. ``canonical(canonical(env)) == canonical(env)``.
+    This is the ROM for a game (``pong`` for ``ALE/Pong-v5``), the id for a game of MinAtar and for another registered
+    environment, and ``module:attribute`` for a factory. ``canonical(canonical(env)) == canonical(env)``.
     """
     named = parse_name(env)
     if isinstance(named, Rom):
         return named.name
-    return named.id if isinstance(named, Registered) else f"{named.module}:{named.attribute}"
+    return named.id if isinstance(named, Registered | MinAtarGame) else f"{named.module}:{named.attribute}"
 
 
 @cache

@@ -1,5 +1,6 @@
 """One environment under the evaluation protocol that also renders pictures, for ``asyncrl record``."""
 
+import colorsys
 import inspect
 import os
 from collections.abc import Callable, Sequence
@@ -8,11 +9,12 @@ from typing import Any, Protocol, cast
 import numpy as np
 
 from asyncrl import config
+from asyncrl.config import Channels
 from asyncrl.envs.atari import SEEDS, SKIP, AtariEnvironments, open_emulators
 from asyncrl.envs.base import Array, Environments, Spec, Step
 from asyncrl.envs.gym import AnyEnv, GymEnvironments, build, load
 from asyncrl.envs.pictures import Picture, PictureConverter, frames_per_second
-from asyncrl.envs.registry import Factory, Registered, Rom, parse_name
+from asyncrl.envs.registry import Factory, MinAtarGame, Registered, Rom, parse_name
 from asyncrl.errors import InputError
 
 MAX_REASON = 200  # characters of an error's text in a message
@@ -29,7 +31,7 @@ class RenderedEnvironments(Environments, Protocol):
         ...
 
 
-def make_rendered(env: str, atari: config.Atari) -> RenderedEnvironments:
+def make_rendered(env: str, atari: config.Atari, channels: Channels = "auto") -> RenderedEnvironments:
     """Build one environment that renders; raise InputError if it cannot render, or as ``make`` does."""
     # pictures are drawn in memory: a search for a screen and a sound card would print warnings
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
@@ -37,7 +39,9 @@ def make_rendered(env: str, atari: config.Atari) -> RenderedEnvironments:
     named = parse_name(env)
     if isinstance(named, Rom):
         return RenderedAtari(named.name, atari)
-    return RenderedGym(env, _build_rendering(env, named))
+    if isinstance(named, MinAtarGame):
+        return RenderedMinAtar(env, [build(named)], "last")
+    return RenderedGym(env, _build_rendering(env, named), channels)
 
 
 class RenderedAtari:
@@ -76,9 +80,9 @@ class RenderedAtari:
 class RenderedGym(GymEnvironments):
     """One Gymnasium environment with ``render_mode="rgb_array"``."""
 
-    def __init__(self, name: str, env: AnyEnv) -> None:
+    def __init__(self, name: str, env: AnyEnv, channels: Channels = "auto") -> None:
         """Wrap an environment that was built with ``render_mode="rgb_array"``."""
-        super().__init__(name, [env])
+        super().__init__(name, [env], channels)
         self._name, self._env = name, env
         self._converter = PictureConverter()
         self.frames_per_second = frames_per_second(getattr(env, "metadata", None))
@@ -91,6 +95,20 @@ class RenderedGym(GymEnvironments):
         except Exception as error:
             reason = " ".join(str(error).split())[:MAX_REASON] or type(error).__name__
             raise InputError(f"{self._name} cannot be rendered: {reason}") from error
+
+
+class RenderedMinAtar(GymEnvironments):
+    """One game of MinAtar. Its planes are its picture: each has a colour, and a later one covers earlier ones."""
+
+    frames_per_second = 15.0
+
+    def frame(self) -> Picture:
+        """Return ``[10, 10, 3]``."""
+        planes = self.observed[0]  # [C, 10, 10]
+        colours = [colorsys.hsv_to_rgb(i / len(planes), 0.8, 1.0) for i in range(len(planes))]
+        # 1 + the last plane that is set, 0 where none is
+        top = (planes * np.arange(1, len(planes) + 1)[:, None, None]).max(0)
+        return cast(Picture, np.array([(0, 0, 0), *colours])[top] * 255).astype(np.uint8)
 
 
 def _build_rendering(env: str, named: Registered | Factory) -> AnyEnv:

@@ -7,12 +7,13 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from asyncrl import config
+from asyncrl.config import Atari, RunConfig
 from asyncrl.envs.atari import SIZE, STACK, AtariEnvironments
 from asyncrl.envs.base import Array, Discrete, Spec
+from asyncrl.envs.encoding import NotInSpace
 from asyncrl.envs.gym import AnyEnv, build
-from asyncrl.envs.registry import Rom, parse_name
-from asyncrl.envs.spaces import NotInSpace, actions, observations
+from asyncrl.envs.registry import MinAtarGame, Rom, parse_name
+from asyncrl.envs.spaces import actions, observations
 
 
 class Codec(NamedTuple):
@@ -27,7 +28,7 @@ class AtariGame(gymnasium.Env[Array, int]):
 
     metadata = {"render_modes": []}  # noqa: RUF012  # as Gymnasium declares it
 
-    def __init__(self, rom: str, atari: config.Atari) -> None:
+    def __init__(self, rom: str, atari: Atari) -> None:
         """Open an emulator."""
         self._game = AtariEnvironments(rom, 1, training=False, atari=atari)
         kind = cast(Discrete, self._game.spec.actions)
@@ -51,7 +52,7 @@ class AtariGame(gymnasium.Env[Array, int]):
         self._game.close()
 
 
-def make_single(env: str, atari: config.Atari, **options: Any) -> AnyEnv:
+def make_single(env: str, atari: Atari, **options: Any) -> AnyEnv:
     """Build one environment as Gymnasium has it; raise InputError if that fails.
 
     Args:
@@ -63,13 +64,16 @@ def make_single(env: str, atari: config.Atari, **options: Any) -> AnyEnv:
     return AtariGame(named.name, atari) if isinstance(named, Rom) else build(named, **options)
 
 
-def codec(env: str, spec: Spec) -> Codec:
-    """Return the conversions of an environment with these spaces; one is built, and closed."""
-    if isinstance(parse_name(env), Rom):
+def codec(config: RunConfig, spec: Spec) -> Codec:
+    """Return the conversions of a run's environment with these spaces; one is built, and closed."""
+    named = parse_name(config.env)
+    if isinstance(named, Rom):
         return Codec(_frames, int)
-    single = make_single(env, config.Atari())
+    single = build(named)
     try:
-        encode, decode = observations(single.observation_space, env).encode, actions(single.action_space, env).decode
+        channels = "last" if isinstance(named, MinAtarGame) else config.channels
+        encode = observations(single.observation_space, config.env, channels).encode
+        decode = actions(single.action_space, config.env).decode
         return Codec(lambda state: np.asarray(encode(state), spec.obs_dtype), decode)
     finally:
         single.close()

@@ -7,14 +7,20 @@ from torch import nn
 
 from asyncrl.errors import InputError
 from asyncrl.networks.heads import ActionValues, GaussianHead, SeparateActorCritic, SharedActorCritic, SoftmaxHead
-from asyncrl.networks.torsos import LSTM_CELLS, Body, Frames, Vectors, convolved
+from asyncrl.networks.torsos import LSTM_CELLS, Body, Convolution, Frames, Vectors, convolved
 
 HIDDEN = 200  # units of the hidden layer for vectors, as in the paper
-# (channels, kernel, stride) of each convolution; units of the hidden layer
-CONVOLUTIONS = {
+# convolutions, and units of the hidden layer
+CONVOLUTIONS: dict[str, tuple[list[Convolution], int]] = {
     "nips": ([(16, 8, 4), (32, 4, 2)], 256),  # Setup A
     "nature": ([(32, 8, 4), (64, 4, 2), (64, 3, 1)], 512),  # Setup B
+    "minatar": ([(16, 3, 1)], 128),  # Young and Tian (2019)
 }
+ADAPTED = "conv"  # has as many convolutions as the picture needs
+ADAPTED_HIDDEN, ADAPTED_SIDE = 256, 12  # units; pixels above which a convolution halves the larger side
+HALF, LAST = (32, 4, 2), (32, 3, 1)
+NIPS_SIDES = range(36, 129)  # pixels of a side for which auto is nips
+MOST_WEIGHTS = 2**23  # of the hidden layer
 # of orthogonal weights: a rectifier halves the variance of its input, and the initial policy should be near uniform
 GAINS = {"body": math.sqrt(2), "actor": math.sqrt(2), "critic": math.sqrt(2), "policy": 0.01, "value": 1.0, "q": 1.0}
 
@@ -23,19 +29,43 @@ def fit(network: str, obs_shape: Sequence[int]) -> str:
     """Return the network's name with ``auto`` resolved; raise InputError if it does not fit the observations."""
     frames = len(obs_shape) == 3
     if network == "auto":
-        network = "nips" if frames else "mlp"
+        network = ("nips" if all(side in NIPS_SIDES for side in obs_shape[1:]) else ADAPTED) if frames else "mlp"
     expected = "vectors" if network.startswith("mlp") else "frames"
     if frames != (expected == "frames"):
-        other = " or ".join(CONVOLUTIONS) if frames else "mlp"
+        other = " or ".join([*CONVOLUTIONS, ADAPTED]) if frames else "mlp"
         raise InputError(
             f"Network {network!r} is for {expected}, but observations have shape {tuple(obs_shape)}; use {other}."
         )
-    if frames and min(convolved(size, CONVOLUTIONS[network.partition("-")[0]][0]) for size in obs_shape[1:]) < 1:
-        raise InputError(
-            f"Frames {tuple(obs_shape)} are too small for network {network!r}; resize them to 84 × 84 with "
-            "gymnasium.wrappers.ResizeObservation(env, (84, 84)), which takes images with channels last."
-        )
+    if frames:
+        _check_size(network, obs_shape)
     return network
+
+
+def _check_size(network: str, obs_shape: Sequence[int]) -> None:
+    """Raise InputError where frames are too small for the convolutions, or leave too many numbers."""
+    convolutions, hidden = _convolutions(network.partition("-")[0], obs_shape)
+    height, width = (convolved(side, convolutions) for side in obs_shape[1:])
+    weights = height * width * convolutions[-1][0] * hidden
+    if min(height, width) >= 1 and weights <= MOST_WEIGHTS:
+        return
+    what = "large" if min(height, width) >= 1 else "small"
+    other = "" if network.startswith(ADAPTED) else f"use {ADAPTED}, which adapts to their size, or "
+    raise InputError(
+        f"Frames {tuple(obs_shape)} are too {what} for network {network!r}; {other}resize them to 84 × 84 with "
+        "gymnasium.wrappers.ResizeObservation(env, (84, 84)), which takes images with channels last."
+    )
+
+
+def _convolutions(name: str, obs_shape: Sequence[int]) -> tuple[list[Convolution], int]:
+    """Return the convolutions and the units of the hidden layer for ``[C, H, W]`` frames."""
+    if name != ADAPTED:
+        return CONVOLUTIONS[name]
+    halving: list[Convolution] = []
+    sides = obs_shape[1:]
+    # the smaller side of a long picture ends the halving
+    while convolved(max(sides), halving) > ADAPTED_SIDE and convolved(min(sides), [*halving, HALF, LAST]) >= 1:
+        halving.append(HALF)
+    return [*halving, LAST], ADAPTED_HIDDEN
 
 
 def build(network: str, obs_shape: Sequence[int], *, actions: int, continuous: bool, policy: bool) -> nn.Module:
@@ -45,14 +75,16 @@ def build(network: str, obs_shape: Sequence[int], *, actions: int, continuous: b
         network: a name out of ``config.NETWORKS``, as ``fit`` returns it.
         obs_shape: ``[C, H, W]`` or ``[n]``.
         actions: how many actions there are, or the size of a continuous one.
-        continuous: whether actions are vectors; the policy is then Gaussian, and shares no weights with the value.
+        continuous: whether actions are vectors; the policy is then Gaussian, and shares no weights with the value,
+            as in ``mlp-separate``.
         policy: True for an actor-critic, False for action values.
     """
     if not policy:
         return ActionValues(_body(network, obs_shape), actions)
-    if continuous:
+    if continuous or network.endswith("-separate"):
         actor, critic = _body(network, obs_shape), _body(network, obs_shape)
-        return SeparateActorCritic(actor, critic, GaussianHead(actor.features, actions))
+        head = GaussianHead if continuous else SoftmaxHead
+        return SeparateActorCritic(actor, critic, head(actor.features, actions))
     body = _body(network, obs_shape)
     return SharedActorCritic(body, SoftmaxHead(body.features, actions))
 
@@ -72,6 +104,8 @@ def orthogonal(net: nn.Module) -> nn.Module:
 
 
 def _body(network: str, obs_shape: Sequence[int]) -> Body:
-    name, _, recurrent = network.partition("-")
-    torso = Vectors(obs_shape, HIDDEN) if name == "mlp" else Frames(obs_shape, *CONVOLUTIONS[name], compiled=name)
-    return Body(torso, LSTM_CELLS if recurrent else 0)
+    name, _, variant = network.partition("-")
+    cells = LSTM_CELLS if variant == "lstm" else 0
+    if name == "mlp":
+        return Body(Vectors(obs_shape, HIDDEN), cells)
+    return Body(Frames(obs_shape, *_convolutions(name, obs_shape), compiled=name), cells)

@@ -5,7 +5,7 @@ Initial weights are uniform in ±1/√fan_in, the default of Torch7, which the p
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,10 @@ N = TypeVar("N", bound=nn.Module)
 
 LSTM_CELLS = 256  # Setup B
 
+Convolution: TypeAlias = tuple[int, int, int]  # channels, kernel, stride
 
-def convolved(size: int, convolutions: Sequence[tuple[int, int, int]]) -> int:
+
+def convolved(size: int, convolutions: Sequence[Convolution]) -> int:
     """Return the side of the convolutions' output for an input side of ``size`` pixels; below 1 if it is too small."""
     for _, kernel, stride in convolutions:
         size = (size - kernel) // stride + 1
@@ -26,21 +28,20 @@ def convolved(size: int, convolutions: Sequence[tuple[int, int, int]]) -> int:
 
 
 class Frames(nn.Module):
-    """uint8 frames scaled to [0, 1], convolutions, one hidden layer, all rectified."""
+    """Frames, convolutions, one hidden layer, all rectified. uint8 frames are scaled to [0, 1], others are not."""
 
-    def __init__(
-        self, shape: Sequence[int], convolutions: Sequence[tuple[int, int, int]], hidden: int, compiled: str
-    ) -> None:
+    def __init__(self, shape: Sequence[int], convolutions: Sequence[Convolution], hidden: int, compiled: str) -> None:
         """Build for ``[C, H, W]`` frames.
 
         Args:
             shape: ``(C, H, W)``.
             convolutions: (channels, kernel, stride) of each.
             hidden: units of the hidden layer.
-            compiled: the name of this architecture's compiled kernels; they are used if ``shape`` is (4, 84, 84).
+            compiled: the name of this architecture's compiled kernels; they are used if there are any, and ``shape`` is
+                (4, 84, 84).
         """
         super().__init__()
-        self._compiled = compiled if tuple(shape) == torso.STATE else None
+        self._compiled = compiled if compiled in torso.OUTPUTS and tuple(shape) == torso.STATE else None
         channels, height, width = shape
         layers: list[nn.Module] = []
         for out, kernel, stride in convolutions:
@@ -63,10 +64,14 @@ class Frames(nn.Module):
         self._compiled = None
 
     def forward(self, obs: Tensor) -> Tensor:
-        """Map ``[N, C, H, W]`` uint8 to ``[N, F]``."""
-        if obs.dtype == torch.uint8 and (kernels := self.kernels):
+        """Map ``[N, C, H, W]`` uint8, bool or float32 to ``[N, F]``."""
+        features: Tensor
+        if obs.dtype != torch.uint8:
+            features = self.layers(obs.float())
+            return features
+        if kernels := self.kernels:
             return torso.compute_features(kernels, self.cache, obs.contiguous(), self._weights)
-        features: Tensor = self.layers(obs.float().div_(255))
+        features = self.layers(obs.float().div_(255))
         return features
 
 

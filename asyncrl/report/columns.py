@@ -74,7 +74,7 @@ def yes_or_no(value: object) -> str:
 
 
 NO_CLOCK = "no run has a valid clock (see the excluded rows), or its time is not recorded"
-NO_REFERENCE = "no random and human scores were published for this game and kind of episode start"
+NO_REFERENCE = "no reference scores are known for this game and kind of episode start"
 NOT_PUBLISHED = "not published"
 NOT_REACHED = "half of the runs or more did not reach the score"
 NO_SPEEDUP = (
@@ -101,8 +101,8 @@ PER_GAME = (
     Column("runs", "runs", integer),
     Column("final", "final score", score, ""),
     Column("best", "best score", score),
-    Column("percent", "% of a human", percent, missing=NO_REFERENCE),
-    Column("reference", "source of random and human scores", as_text, missing=NO_REFERENCE),
+    Column("percent", "normalised score, %", percent, missing=NO_REFERENCE),
+    Column("reference", "source of the scores of 0 and 100 %", as_text, missing=NO_REFERENCE),
 )
 SUMMARY = (
     Column("method", "method", as_text),

@@ -15,7 +15,7 @@ from asyncrl.text import score
 TIME_UNITS = (("hours", 1), ("minutes", 60), ("seconds", 3600))
 MIN_UNITS = 2.0  # length of the longest run in a unit, for the unit to be used
 MORE_THREADS = "for n in 1 2 4; do asyncrl run --algo a3c --env pong --threads $n --frames 10M; done"
-TWO_GAMES = "asyncrl run --env pong; asyncrl run --env breakout    # Atari games have human scores to compare with"
+TWO_GAMES = "asyncrl run --env pong; asyncrl run --env breakout    # these have reference scores"
 BAND = "the band is the 95 % bootstrap interval of the mean over runs; a single run has none"
 
 
@@ -143,24 +143,24 @@ def _optimizers(comparison: Comparison, tables: ReportData) -> Figure:
 def _aggregates(comparison: Comparison, tables: ReportData) -> Figure:
     data = series.aggregate_intervals(tables.summary)
     text = (
-        f"Human-normalised final scores over all games of a method, in %, {number_of_runs(data)}, with 95 % bootstrap "
+        f"Normalised final scores over all games of a method, in %, {number_of_runs(data)}, with 95 % bootstrap "
         "intervals, stratified by game (Agarwal et al. 2021). IQM is the mean of the middle half of the runs; the "
         "median and the mean are over games; the optimality gap is the mean shortfall from 100 %, so less is better. "
         "An interval is missing if a game has one run. Methods with different games cannot be compared."
     )
-    spec = PlotSpec(Axis("% of a human"), Axis("", "names"), "intervals")
+    spec = PlotSpec(Axis("normalised score (%)"), Axis("", "names"), "intervals")
     return Figure("aggregates", "Aggregates over games", data, spec, paragraph(text, comparison, data), TWO_GAMES)
 
 
 def _profiles(comparison: Comparison, tables: ReportData) -> Figure:
     data = series.performance_profiles(tables.runs)
     text = (
-        f"The fraction of runs with a final score above each human-normalised score, {number_of_runs(data)}, all "
+        f"The fraction of runs with a final score above each normalised score, {number_of_runs(data)}, all "
         "games with equal weight (performance profiles, Agarwal et al. 2021). If one line is above another "
         "everywhere, its method is better; if lines cross, the order depends on the score. It cannot show the game of "
         "a run."
     )
-    spec = PlotSpec(Axis("% of a human"), Axis("fraction of runs above"))
+    spec = PlotSpec(Axis("normalised score (%)"), Axis("fraction of runs above"))
     return Figure("profiles", "Performance profiles", data, spec, paragraph(text, comparison, data), TWO_GAMES)
 
 

@@ -118,16 +118,17 @@ OVERVIEW = (
 GAMES = (
     "The title of each published column gives how its episodes start. Scores with human starts cannot be compared with "
     "ours: those start states were never published. Scores with no-op starts can be compared only with our runs whose "
-    "protocol ends in -noop: their episodes also begin with up to 30 no-ops. The % of a human is 100 × (score − "
-    "random) ÷ (human − random), with the reference scores of the same kind of start. The published agents with "
-    "no-op starts were trained for 320 million frames."
+    "protocol ends in -noop: their episodes also begin with up to 30 no-ops. The normalised score is 100 × (score − "
+    "random) ÷ (reference − random), with references of the same kind of start: a human on Atari, and DQN after 5 "
+    "million frames as published on MinAtar (-v0 only). The published agents with no-op starts were trained for 320 "
+    "million frames; columns of MinAtar name theirs."
 )
 SUMMARY = (
     "The form of the paper's Table 1. Means and medians are over games. Our rows, and the rows of published agents "
-    "with no-op starts, are over games of this report; compare two rows only if their games are the same. The rows as "
-    "printed in the paper are over 57 games with human starts, and cannot be compared with the other rows. The printed "
-    "means can be reproduced only if Video Pinball, where the human of that protocol scored less than random play, is "
-    "computed as score ÷ human."
+    "with the same starts, are over games of this report; compare two rows only if their games are the same. The rows "
+    "as printed in the paper are over 57 games with human starts, and cannot be compared with the other rows. The "
+    "printed means can be reproduced only if Video Pinball, where the human of that protocol scored less than random "
+    "play, is computed as score ÷ human."
 )
 IMPROVEMENT = (
     "The probability that a run of the first method ends with a higher score than a run of the second on the same "

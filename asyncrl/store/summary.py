@@ -8,6 +8,7 @@ from typing import Any
 
 from asyncrl import floats, presets
 from asyncrl.config import PRESETS, build, flatten
+from asyncrl.envs.names import MINATAR
 from asyncrl.errors import InputError
 from asyncrl.events import RECENT_EPISODES
 from asyncrl.store import query, rows, runs
@@ -109,7 +110,9 @@ def changed(config: Mapping[str, Any], protocol: str | None = None) -> dict[str,
     for which the preset was read; it is the one that leaves the fewest differences.
     """
     actual = flatten(config)
-    kinds = ("atari",) if (protocol or "").startswith("atari") else ("vector", "continuous", "atari")
+    kinds: tuple[str, ...] = ("vector", "continuous", "image", "atari")
+    if protocol is not None and (named := protocol.partition("-")[0]) in ("atari", MINATAR):
+        kinds = (named,)
     found = []
     for kind in kinds:
         defaults = _defaults(config, kind)

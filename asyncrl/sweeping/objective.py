@@ -50,7 +50,7 @@ def value(points: Curve, objective: Objective, budget: int, worst: float) -> flo
 
 
 def normalised(score: float, config: RunConfig, kind: Normalisation) -> float:
-    """Return a score as a fraction of a human's, or of a published A3C agent's; 0 is random play."""
+    """Return a score as a fraction of a human's, or of a published agent's: A3C, on MinAtar DQN. 0 is random play."""
     if kind == "none":
         return score
     low, high = scale(config.env, kind)
@@ -63,13 +63,21 @@ def scale(env: str, kind: Normalisation) -> tuple[float, float]:
     row = references[references["game"] == reference_data.game(env)]
     if row.empty:
         raise InputError(f"There is no published score for {env}, so normalisation must be 'none'.")
-    low, high = float(row["random"].iloc[0]), float(row["human"].iloc[0])
-    if kind == "reference":
+    low, high, published = (float(row[name].iloc[0]) for name in ("random", "human", "published"))
+    if kind == "reference" and not math.isnan(published):
+        high = published
+    elif kind == "reference":
+        # a game of MinAtar whose version was not published has no human's score either
+        if math.isnan(high):
+            raise InputError(f"There is no published score for {env}, so normalisation must be 'none'.")
         scores = reference_data.scores()
         found = scores[(scores["game"] == row["game"].iloc[0]) & scores["method"].str.contains("A3C")]
         if found.empty:
             raise InputError(f"There is no published A3C score for {env}, so normalisation must be 'none' or 'human'.")
         high = float(found["score"].iloc[0])
+    elif math.isnan(high):
+        other = "'none'" if math.isnan(published) else "'none' or 'reference'"
+        raise InputError(f"There is no human's score for {env}, so normalisation must be {other}.")
     return low, high
 
 

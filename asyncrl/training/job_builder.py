@@ -39,7 +39,8 @@ VALUE_METHODS: dict[str, Callable[[EpsilonGreedy, int], Learner[Any]]] = {
 
 
 def resolve(
-    table: Mapping[str, Any], describe: Callable[[str, configuration.Atari], Spec] = environments.describe
+    table: Mapping[str, Any],
+    describe: Callable[[str, configuration.Atari, configuration.Channels], Spec] = environments.describe,
 ) -> tuple[RunConfig, Spec]:
     """Return the whole configuration from a user's settings, defaults < preset < table, and its environment's spaces.
 
@@ -56,11 +57,13 @@ def resolve(
     if asked.network not in ("auto", *NETWORKS):
         known = ", ".join(NETWORKS)
         raise InputError(f"There is no network {asked.network!r}; there are {known}.{nearest(asked.network, NETWORKS)}")
-    spec = describe(asked.env, asked.atari)
+    spec = describe(asked.env, asked.atari, asked.channels)
     if isinstance(spec.actions, Box) and not asked.is_policy_method:
         raise InputError(f"{asked.env} has continuous actions, which {asked.algo} cannot choose from; use a3c or a2c.")
-    preset = presets.preset(asked.preset, environments.kind(spec), asked.algo)
+    preset = presets.preset(asked.preset, environments.kind(asked.env, spec), asked.algo)
     merged = configuration.build(configuration.merge(preset, table))
+    if merged.network.endswith("-separate") and not merged.is_policy_method:
+        raise InputError(f"Network {merged.network!r} has an actor and a critic: use it with a3c or a2c, or use mlp.")
     resolved = {"network": networks.fit(merged.network, spec.obs_shape), "env": canonical(merged.env)}
     return merged.model_copy(update=resolved), spec
 
@@ -78,7 +81,12 @@ def make_network(config: RunConfig, spec: Spec) -> nn.Module:
 def make_environments(config: RunConfig, num_threads: int, training: bool, num_envs: int, spec: Spec) -> Environments:
     """Make B environments under the run's protocol; raise InputError if their spaces are not those of ``spec``."""
     made = environments.make(
-        config.env, num_envs, training=training, atari=config.atari, num_threads=min(num_threads, num_envs)
+        config.env,
+        num_envs,
+        training=training,
+        atari=config.atari,
+        channels=config.channels,
+        num_threads=min(num_threads, num_envs),
     )
     if made.spec != spec:
         made.close()

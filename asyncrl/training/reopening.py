@@ -28,7 +28,7 @@ BARRIERS = "checkpoints.every"  # in simulated time a checkpoint changes what fo
 def reopen(run: Path, document: Mapping[str, Any]) -> tuple[RunConfig, Spec]:
     """Return a run's settings and the spaces of its environment; raise InputError where they do not belong together."""
     config = config_of(run)
-    spec = environments.describe(config.env, config.atari)
+    spec = environments.describe(config.env, config.atari, config.channels)
     preflight.check_spaces(run, document, config, spec)
     return config, spec
 

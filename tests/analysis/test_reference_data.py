@@ -39,7 +39,7 @@ def test_every_number_has_a_source_and_every_game_both_references():
         reference_data.speedup(),
     ):
         assert table["source"].str.len().min() > 10
-    assert reference_data.references().groupby("starts").size().to_dict() == {"no-op": 57, "human": 57}
+    assert reference_data.references().groupby("starts").size().to_dict() == {"no-op": 57, "human": 57, "suite": 10}
     assert not reference_data.scores().duplicated(["game", "starts", "method"]).any()
 
 

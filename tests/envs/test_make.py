@@ -24,7 +24,7 @@ PONG = Spec((4, 84, 84), "uint8", Discrete(6), 4)
 )
 def test_an_environment_is_described_without_being_kept(name, spec, block, protocol):
     assert describe(name, Atari()) == spec
-    assert kind(spec) == block
+    assert kind(name, spec) == block
     assert protocol_name(name, Atari()) == protocol
 
 

@@ -1,0 +1,97 @@
+"""Images of any size: which axis has the channels, and which numbers the network sees. Encoded images are [C, H, W].
+
+The space decides about the numbers: booleans are 0 and 1, small integers and fractions stay as they are, and bytes are
+divided by 255 in the network (``networks.torsos``), so that they take a byte in memory.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from asyncrl.config import Channels
+from asyncrl.envs.base import Array
+from asyncrl.envs.encoding import NotInSpace, Observations, brief, check_size, numbers
+from asyncrl.errors import InputError
+
+# a last axis of one of these sizes has the channels, whatever the other sizes are
+USUAL_CHANNELS = (1, 3, 4)
+MOST_NUMBERS = 2**20
+LARGEST_LEVEL = 15  # integers up to this are levels, such as kinds of objects, and no intensities
+BYTES_ADVICE = (
+    "gymnasium.wrappers.TransformObservation(env, lambda image: {code}, "
+    "gymnasium.spaces.Box(0, 255, {shape}, numpy.uint8))"
+)
+
+
+def image(space: spaces.Box, env: str, channels: Channels = "auto") -> Observations:
+    """Encode images of a Box of rank 3; raise InputError where its numbers or its axes are not those of images.
+
+    Args:
+        space: its dtype may be bool, of integers, or of floats.
+        env: its name, for messages.
+        channels: the axis of the channels: ``first``, ``last``, or ``auto``: as the sizes of the axes tell.
+    """
+    shape = space.shape
+    if len(shape) == 2:
+        raise InputError(
+            f"{env} has the observation space {brief(space)}. If it is a grey image, add an axis for its channel: "
+            f"gymnasium.wrappers.ReshapeObservation(env, {(*shape, 1)}). "
+            "If it is a table, use gymnasium.wrappers.FlattenObservation."
+        )
+    check_size(shape, env, MOST_NUMBERS, "make the images smaller with gymnasium.wrappers.ResizeObservation")
+    dtype, read = _numbers_of(space, env)
+    if (channels if channels != "auto" else _axis(space, env)) == "first":
+        return Observations(shape, dtype, read)
+    height, width, depth = shape
+    return Observations((depth, height, width), dtype, lambda state: np.moveaxis(read(state), -1, 0))
+
+
+def _axis(space: spaces.Box, env: str) -> Channels:
+    """Return the axis of the channels: one that differs from two equal sides, or the smallest one."""
+    first, middle, last = space.shape
+    if last in USUAL_CHANNELS:
+        return "last"
+    if (first == middle) != (middle == last):
+        return "last" if first == middle else "first"
+    if last < min(first, middle):
+        return "last"
+    if first < min(middle, last):
+        return "first"
+    raise InputError(
+        f"{env} has the observation space {brief(space)}, whose sizes do not tell which axis has the channels; "
+        "set channels to first or last, as in --set channels=last."
+    )
+
+
+def _numbers_of(space: spaces.Box, env: str) -> tuple[str, Callable[[Any], Array]]:
+    """Return the type of encoded images, and the function that checks one and converts its numbers."""
+    shape, kind = space.shape, space.dtype.kind
+    low, high = space.low.min(), space.high.max()
+    if kind in "biu" and low >= 0 and high <= 1:
+        return "bool", lambda state: _whole(state, shape, np.bool_, "0 and 1")
+    if kind in "iu" and low >= -LARGEST_LEVEL and high <= LARGEST_LEVEL:
+        return "float32", lambda state: numbers(state, shape)
+    if kind in "iu" and low >= 0 and high <= 255:
+        return "uint8", lambda state: _whole(state, shape, np.uint8, "bytes: 0, 1 … 255")
+    if kind == "f" and low >= 0 and high <= 1:
+        return "float32", lambda state: numbers(state, shape)
+    advice = BYTES_ADVICE.format(code="image.astype(numpy.uint8)", shape=shape)
+    raise InputError(
+        f"{env} has the observation space {brief(space)}. Images must be bytes from 0 to 255 (uint8), floats from 0 to "
+        f"1, small integers, or booleans, and their space must have these bounds. Bytes in another type are cast with "
+        f"{advice}."
+    )
+
+
+def _whole(state: Any, shape: tuple[int, ...], dtype: type[np.uint8 | np.bool_], allowed: str) -> Array:
+    """Return an image as bytes or booleans; raise NotInSpace where it has other numbers."""
+    array = numbers(state, shape)
+    if array.dtype == dtype:
+        return array
+    with np.errstate(invalid="ignore"):
+        cast = array.astype(dtype)
+    if (wrong := array[cast != array]).size:
+        raise NotInSpace(f"of dtype {array.dtype} with the value {wrong[0]:g}, but its space has {allowed}")
+    return cast
