@@ -1,6 +1,8 @@
 """A run on disk, as Python programs use it."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -9,7 +11,9 @@ from asyncrl.config import RunConfig
 from asyncrl.store import runs as stored
 from asyncrl.store.document import RunDocument
 from asyncrl.store.settings import config_of
-from asyncrl.training.progress import Progress
+from asyncrl.terminal import live
+from asyncrl.terminal.console import console
+from asyncrl.training.progress import Progress, ShowProgress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,7 +132,7 @@ def progress_view(config: RunConfig, callback: Callback | None, progress: bool) 
     if not progress:
         yield callback or (lambda state: None)
         return
-    with live.liveprogress_view(config, console()) as show:
+    with live.live_view(config, console()) as show:
 
         def show_and_ask(state: Progress) -> object:
             show(state)
@@ -138,6 +142,7 @@ def progress_view(config: RunConfig, callback: Callback | None, progress: bool) 
 
 
 def is_main_thread() -> bool:
+    """Return whether a run may handle signals."""
     # Python lets only the main thread handle signals.
     return threading.current_thread() is threading.main_thread()
 
