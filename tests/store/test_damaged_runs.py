@@ -124,7 +124,7 @@ OPTIONAL = [(file, name) for file in COLUMNS for name, column in COLUMNS[file].i
 def test_show_row_whose_optional_column_is_wrong_is_shown_without_it(tmp_path, capsys, file, name):
     run = make_run(tmp_path, "one")
     path = run / f"{file}.jsonl"
-    rows = [json.loads(line) for line in path.read_text().splitlines()] or [{"reason": "a reason", "frames": 1}]
+    rows = read_rows(run, file) or [{"reason": "a reason", "frames": 1}]
     path.write_text("".join(json.dumps(row | {name: {"wrong": 1}}) + "\n" for row in rows))
     for command in ("show", "ls"):
         code, out, err = invoke(capsys, command, *["one"] * (command == "show"), "--results", tmp_path)
