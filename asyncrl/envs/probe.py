@@ -40,7 +40,9 @@ def probe(environments: GymEnvironments) -> None:
             with user_code(f"step() of {environments.owner} failed"):
                 step = environments.step(np.asarray(action)[None])
             if not np.isfinite(step.reward).all():
-                raise InputError(f"step() of {environments.owner} returned the reward {step.reward[0]} (as float32).")
+                raise InputError(
+                    f"step() of {environments.owner} returned a reward that is {step.reward[0]} in float32, not finite."
+                )
             observed.append(step.successor)
     _warn_if_outside(environments, np.concatenate(observed))
 
