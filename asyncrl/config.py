@@ -26,7 +26,9 @@ from asyncrl.setting_types import (
     Seconds,
     Section,
     parse_none,
+    reworded,
 )
+from asyncrl.system.files import read_regular
 
 Algo = Literal["one-step-q", "one-step-sarsa", "n-step-q", "a3c", "a2c"]
 PresetName = Literal["paper", "fast"]
@@ -189,9 +191,9 @@ def _toml_value(text: str) -> Any:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a configuration file; raise InputError where it cannot be read, or is not TOML."""
+    """Read a configuration file, or that of a link; raise InputError where it cannot be read, or is not TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_regular(path.resolve(strict=True), limit=1 << 24).decode())
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}.") from None
     except RecursionError:
@@ -233,8 +235,7 @@ def _explain(error: ValidationError) -> str:
         choices = first["ctx"]["expected"].replace("'", "")
         near = nearest(got, re.split(", | or ", choices)) if isinstance(got, str) else ""
         return f"{name} is {shown(got)}; it can be {choices}.{near}"
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{name} {message}; got {shown(got)}." if name else f"{message}."
+    return f"{name or 'A name'} {reworded(first['msg'])}; got {shown(got)}."
 
 
 def field_names() -> list[str]:
