@@ -4,6 +4,7 @@ Values come from the defaults below, the preset for the kind of environment and 
 command line; a later source replaces an earlier one. Durations are in emulator *frames*, as in the paper.
 """
 
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -115,9 +116,8 @@ class RunConfig(Section):
     target_frames: Annotated[Frames, Field(gt=0)] = 40_000  # I_target, value methods only
     entropy: NotNegative = 0.01  # β, policy methods only
     value_weight: NotNegative = 0.5  # of ½(R−V)²: the gradient of V is halved
-    averaging: Annotated[int, Field(ge=0, le=MAX_COUNT)] = (
-        0  # updates in the running average of θ for evaluations; 0: evaluate θ
-    )
+    # updates in the running average of θ for evaluations; 0: evaluate θ
+    averaging: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0
     log_seconds: Seconds = 5.0  # between rows of metrics
     profile: bool = False  # whether metrics hold the time of each phase of the workers' loop
     optimizer: Optimizer = Optimizer()
@@ -193,7 +193,7 @@ def _toml_value(text: str) -> Any:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a configuration file, or that of a link; raise InputError where it cannot be read, or is not TOML."""
     try:
-        return tomllib.loads(read_regular(path.resolve(strict=True), limit=1 << 24).decode())
+        return tomllib.loads(read_regular(Path(os.path.realpath(path, strict=True)), limit=1 << 24).decode())
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}.") from None
     except RecursionError:

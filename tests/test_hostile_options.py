@@ -28,13 +28,16 @@ def test_wrong_value_of_an_option_is_named_in_plain_words(command_line, argument
 
 
 @pytest.mark.timeout(20)
-@pytest.mark.parametrize("kind", ["fifo", "device", "directory", "link to a device", "huge", "binary"])
+@pytest.mark.parametrize(
+    "kind", ["fifo", "device", "directory", "link to a device", "link to itself", "huge", "binary"]
+)
 def test_config_that_is_no_small_text_file_is_refused(command_line, tmp_path, kind):
     path = tmp_path / "settings.toml"
     make = {
         "fifo": lambda: os.mkfifo(path),
         "directory": path.mkdir,
         "link to a device": lambda: path.symlink_to("/dev/zero"),
+        "link to itself": lambda: path.symlink_to(path),
         "huge": lambda: (path.touch(), os.truncate(path, 1 << 40)),
         "binary": lambda: path.write_bytes(b"\xff\xfe"),
     }
