@@ -4,6 +4,9 @@ import os
 
 import pytest
 
+from asyncrl.config import RunConfig
+from tests.past import make_run
+
 
 @pytest.mark.parametrize(
     ("arguments", "clear"),
@@ -17,6 +20,9 @@ import pytest
         (("run", "--set", "network=1"), "network should be a text; got 1."),
         (("run", "--set", "profile=1"), "profile should be true or false; got 1."),
         (("run", "--set", "\udcff=1"), "A name should be a text in UTF-8; got '\\udcff'."),
+        (("run", "--dry-run", "--env", "CartPole-v1", "--seeds", "x"), "--seeds takes a number of seeds"),
+        (("run", "--env", "CartPole-v1", "--seeds", "9" * 5000), "--seeds takes a number of seeds"),
+        (("run", "--name", "/" * 500), "A run or a sweep cannot be named"),
         (("run", "--env", "\udcff"), "There is no environment '\\udcff'."),
     ],
 )
@@ -61,3 +67,27 @@ def test_results_that_is_no_directory_is_named(command_line, tmp_path, command):
     file.touch()
     code, _, error = command_line(command, "--results", str(file))
     assert (code, error) == (2, f"asyncrl: Cannot read {file}: Not a directory.\n")
+
+
+@pytest.mark.parametrize("command", [("export",), ("export", "--compact")])
+def test_export_to_a_file_is_refused(command_line, tmp_path, command):
+    make_run(tmp_path / "results", "one")
+    file = tmp_path / "file"
+    file.touch()
+    code, _, error = command_line(*command, "--results", str(tmp_path / "results"), "--out", str(file))
+    assert (code, error) == (2, f"asyncrl: Cannot write to {file}: Not a directory.\n")
+
+
+def test_checkpoint_of_thousands_of_digits_is_refused(command_line, tmp_path):
+    run = make_run(tmp_path / "results", "one", config=RunConfig(env="CartPole-v1", network="mlp"))
+    (run / "checkpoints").mkdir()
+    code, _, error = command_line("eval", str(run), "--checkpoint", "9" * 5000)
+    assert (code, error.count("\n")) == (2, 1)
+    assert "A checkpoint is 'last', 'best' or a step" in error
+
+
+def test_report_to_a_name_that_is_too_long_is_bad_input(command_line, tmp_path):
+    make_run(tmp_path / "results", "one")
+    code, _, error = command_line("report", "--results", str(tmp_path / "results"), "--out", "x" * 300)
+    assert (code, error.count("\n")) == (2, 1)
+    assert "File name too long" in error

@@ -11,7 +11,7 @@ from asyncrl.analysis import cache
 from asyncrl.analysis.load import RunTables, load
 from asyncrl.analysis.selection import Selection
 from asyncrl.errors import InputError
-from asyncrl.store.atomic import replace_file
+from asyncrl.store.atomic import make_directory, replace_file
 from asyncrl.store.query import no_runs_text
 from asyncrl.store.runs import list_runs
 from asyncrl.store.sweeps import list_sweeps
@@ -34,7 +34,7 @@ def export(selection: Selection, out: Path, file_format: str) -> list[tuple[Path
     if store.runs.empty:
         raise InputError(empty_selection_message(selection))
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        make_directory(out)
         return [_write(out / f"{name}.{file_format}", getattr(store, name)) for name in RunTables._fields]
     except OSError as error:
         raise InputError(f"Cannot write to {out}: {error.strerror or error}.") from None

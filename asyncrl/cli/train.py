@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,9 @@ from asyncrl.system import output
 from asyncrl.terminal import live, rendering
 from asyncrl.terminal.console import console, write, write_lines
 from asyncrl.training.progress import ShowProgress
+
+if TYPE_CHECKING:
+    from asyncrl.sweep.run import Request
 
 commands = typer.Typer()
 
@@ -112,9 +115,13 @@ def run(
     from asyncrl.training import job_builder
 
     resolved, spec = job_builder.resolve(table)
-    if seeds is not None and not dry_run:
-        _train_seeds(table, resolved, seeds, results, name, seed)
-        return
+    if seeds is not None:
+        request = _seeds_request(table, resolved, seeds, results, name, seed)
+        if not dry_run:
+            from asyncrl.cli.sweep import execute
+
+            execute(request, None, fail_fast=False)
+            return
     printed = configuration.with_periods(resolved)
     if not dry_run:
         train(resolved, lambda show: experiment.train(resolved, results, name, show, spec))
@@ -137,15 +144,14 @@ def resume(run: RunName = "last", frames: NewFrames = None, results: Results = D
     train(config, lambda show: experiment.resume(path, budget, show))
 
 
-def _train_seeds(
+def _seeds_request(
     table: Mapping[str, Any], config: RunConfig, seeds: str, results: Path, name: str | None, seed: int | None
-) -> None:
-    from asyncrl.cli.sweep import execute
+) -> "Request":
     from asyncrl.sweep import run as sweeps
 
     if seed is not None:
         raise InputError("Give --seed or --seeds, not both.")
-    execute(sweeps.seeds_request(table, config, seeds, results, name), None, fail_fast=False)
+    return sweeps.seeds_request(table, config, seeds, results, name)
 
 
 def train(config: RunConfig, start: Callable[[ShowProgress], Path]) -> None:
