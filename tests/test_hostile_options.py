@@ -79,7 +79,8 @@ def test_export_to_a_file_is_refused(command_line, tmp_path, command):
 
 
 def test_checkpoint_of_thousands_of_digits_is_refused(command_line, tmp_path):
-    run = make_run(tmp_path / "results", "one", config=RunConfig(env="CartPole-v1", network="mlp"))
+    config = RunConfig(env="CartPole-v1", network="mlp")
+    run = make_run(tmp_path / "results", "one", config=config, spaces="observations float32 [4], 2 actions")
     (run / "checkpoints").mkdir()
     code, _, error = command_line("eval", str(run), "--checkpoint", "9" * 5000)
     assert (code, error.count("\n")) == (2, 1)
