@@ -18,9 +18,17 @@ PACKAGE = Path(__file__).parents[1]
 NUMBERS = "fiub"  # kinds of numpy types that are real numbers: floats, integers, bools
 
 
+def unwrapped(env: "gymnasium.Env[Any, Any]") -> "gymnasium.Env[Any, Any]":
+    """Return an environment without its wrappers, or itself where its own property raises an error."""
+    try:
+        return env.unwrapped
+    except Exception:
+        return env
+
+
 def owner(env: "gymnasium.Env[Any, Any]") -> str:
     """Return the class of an environment without its wrappers, and the file of the class: ``Maze (maze.py)``."""
-    kind = type(env.unwrapped)
+    kind = type(unwrapped(env))
     file = getattr(sys.modules.get(kind.__module__), "__file__", None)
     return f"{kind.__qualname__} ({_short(file) if file else kind.__module__})"
 
@@ -71,7 +79,7 @@ def described(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape}"
     if value is None or isinstance(value, (bool, int, float, str)):
-        return one_line(shown(value), 60)
+        return shown(value)
     return f"an object of type {type(value).__name__}"
 
 

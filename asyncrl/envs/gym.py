@@ -75,11 +75,13 @@ class GymEnvironments:
         """Wrap B new environments; raise InputError if their spaces are not supported."""
         self.envs = envs
         self.num_envs = len(envs)
-        self._observations = observations(getattr(envs[0], "observation_space", None), name)
-        self._actions = actions(getattr(envs[0], "action_space", None), name)
-        for env in envs[1:]:
-            if (env.observation_space, env.action_space) != (envs[0].observation_space, envs[0].action_space):
-                raise InputError(f"{name} makes environments with several observation spaces or action spaces.")
+        # a space may be a property or a class of the user's
+        with user_code(f"Cannot use the spaces of {name}"):
+            self._observations = observations(getattr(envs[0], "observation_space", None), name)
+            self._actions = actions(getattr(envs[0], "action_space", None), name)
+            for env in envs[1:]:
+                if (env.observation_space, env.action_space) != (envs[0].observation_space, envs[0].action_space):
+                    raise InputError(f"{name} makes environments with several observation spaces or action spaces.")
         self._can_be_nonfinite = self._observations.dtype == "float32"
         self.spec = Spec(self._observations.shape, self._observations.dtype, self._actions.kind, frames_per_step=1)
         self._obs = self._empty()  # [B, *O]  the last observations

@@ -13,7 +13,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from asyncrl.envs.base import Box
-from asyncrl.envs.contract import user_code
+from asyncrl.envs.contract import unwrapped, user_code
 from asyncrl.envs.gym import GymEnvironments
 from asyncrl.errors import InputError
 
@@ -49,7 +49,7 @@ def probe(environments: GymEnvironments) -> None:
 
 def _refuse_old_reset(environments: GymEnvironments) -> None:
     try:
-        inspect.signature(environments.envs[0].unwrapped.reset).bind(seed=SEED)
+        inspect.signature(unwrapped(environments.envs[0]).reset).bind(seed=SEED)
     except TypeError:
         raise InputError(
             f"reset() of {environments.owner} takes no seed; define reset(self, *, seed=None, options=None)."

@@ -9,6 +9,7 @@ from gymnasium import spaces
 
 from asyncrl.envs.gym import GymEnvironments, build
 from asyncrl.envs.pictures import DEFAULT_RATE, frames_per_second
+from asyncrl.envs.probe import probe
 from asyncrl.envs.registry import Factory
 from asyncrl.errors import InputError
 
@@ -86,6 +87,27 @@ def test_observation_beyond_float32_is_refused_without_a_warning():
 def test_factory_that_makes_no_environment_is_named_by_what_it_gave(attribute, clear):
     with pytest.raises(InputError, match=clear):
         build(Factory(__name__, attribute))
+
+
+def broken(self):
+    raise RuntimeError("it is not set yet")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "clear"),
+    [
+        ({"observation_space": property(broken)}, "Cannot use the spaces of odd: RuntimeError: it is not set yet"),
+        ({"action_space": property(broken, lambda *_: None)}, "Cannot use the spaces of odd: RuntimeError"),
+        ({"observation_space": type("Space", (spaces.Dict,), {"__repr__": broken})({})}, "it is not set yet"),
+        ({"unwrapped": property(broken), "step": lambda *_: None}, r"step\(\) of Child .* returned None, not 5"),
+        ({"step": lambda *_: (np.zeros(2), "x" * 999, False, False, {})}, "returned 'xxx.* as reward, not a number"),
+    ],
+)
+def test_broken_attribute_of_an_environment_is_one_short_line(attributes, clear):
+    env = type("Child", (Odd,), attributes)()
+    with pytest.raises(InputError, match=clear) as raised:
+        probe(GymEnvironments("odd", [env]))
+    assert len(str(raised.value)) < 300
 
 
 @pytest.mark.parametrize("rate", [10**400, -(10**400)])
