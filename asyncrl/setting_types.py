@@ -21,15 +21,15 @@ WORDINGS = {
     "should be a valid string": "should be a text",
     "should be a valid string, unable": "should be a text in UTF-8",
     "should be a valid boolean": "should be true or false",
-    "should be a valid dictionary": "should be a table of settings",
+    "should be a valid dictionary": "should be a table",
     "should be a valid list": "should be a list",
     "should be a valid tuple": "should be a list",
 }
 
 
 def reworded(message: str) -> str:
-    """Return a message of pydantic in the words of TOML, without its first word and its last dot."""
-    message = message.removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
+    """Return a message of pydantic in the words of TOML, without its subject and its last dot."""
+    message = re.sub(r"^(Value error, |\w+ (?=should ))", "", message).rstrip(".")
     found = [beginning for beginning in WORDINGS if message.startswith(beginning)]
     return WORDINGS[max(found, key=len)] if found else message
 

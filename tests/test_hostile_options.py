@@ -16,7 +16,7 @@ from tests.past import make_run
         (("eval", "--episodes", "0"), "'--episodes': it should be greater than or equal to 1; got '0'."),
         (("sweep", "x", "--jobs", "2.5"), "'--jobs': it should be a whole number; got '2.5'."),
         (("run", "--seed", "\x1b[31m" * 99), "it should be a whole number; got '\\x1b[31m"),
-        (("run", "--set", "optimizer=1"), "optimizer should be a table of settings; got 1."),
+        (("run", "--set", "optimizer=1"), "optimizer should be a table; got 1."),
         (("run", "--set", "network=1"), "network should be a text; got 1."),
         (("run", "--set", "profile=1"), "profile should be true or false; got 1."),
         (("run", "--set", "\udcff=1"), "A name should be a text in UTF-8; got '\\udcff'."),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -16,9 +16,6 @@ from asyncrl.system import output
 from asyncrl.terminal import live, rendering
 from asyncrl.terminal.console import console, write, write_lines
 from asyncrl.training.progress import ShowProgress
-
-if TYPE_CHECKING:
-    from asyncrl.sweep.run import Request
 
 commands = typer.Typer()
 
@@ -116,11 +113,8 @@ def run(
 
     resolved, spec = job_builder.resolve(table)
     if seeds is not None:
-        request = _seeds_request(table, resolved, seeds, results, name, seed)
+        _train_seeds(table, resolved, seeds, results, name, seed, dry_run)
         if not dry_run:
-            from asyncrl.cli.sweep import execute
-
-            execute(request, None, fail_fast=False)
             return
     printed = configuration.with_periods(resolved)
     if not dry_run:
@@ -144,14 +138,24 @@ def resume(run: RunName = "last", frames: NewFrames = None, results: Results = D
     train(config, lambda show: experiment.resume(path, budget, show))
 
 
-def _seeds_request(
-    table: Mapping[str, Any], config: RunConfig, seeds: str, results: Path, name: str | None, seed: int | None
-) -> "Request":
+def _train_seeds(
+    table: Mapping[str, Any],
+    config: RunConfig,
+    seeds: str,
+    results: Path,
+    name: str | None,
+    seed: int | None,
+    dry_run: bool,
+) -> None:
+    """Train one setting with several seeds; with ``dry_run`` only check the seeds and the name."""
+    from asyncrl.cli.sweep import execute
     from asyncrl.sweep import run as sweeps
 
     if seed is not None:
         raise InputError("Give --seed or --seeds, not both.")
-    return sweeps.seeds_request(table, config, seeds, results, name)
+    request = sweeps.seeds_request(table, config, seeds, results, name)
+    if not dry_run:
+        execute(request, None, fail_fast=False)
 
 
 def train(config: RunConfig, start: Callable[[ShowProgress], Path]) -> None:
