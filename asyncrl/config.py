@@ -4,6 +4,7 @@ Values come from the defaults below, the preset for the kind of environment and 
 command line; a later source replaces an earlier one. Durations are in emulator *frames*, as in the paper.
 """
 
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -26,7 +27,9 @@ from asyncrl.setting_types import (
     Seconds,
     Section,
     parse_none,
+    reworded,
 )
+from asyncrl.system.files import read_regular
 
 Algo = Literal["one-step-q", "one-step-sarsa", "n-step-q", "a3c", "a2c"]
 PresetName = Literal["paper", "fast"]
@@ -113,9 +116,8 @@ class RunConfig(Section):
     target_frames: Annotated[Frames, Field(gt=0)] = 40_000  # I_target, value methods only
     entropy: NotNegative = 0.01  # β, policy methods only
     value_weight: NotNegative = 0.5  # of ½(R−V)²: the gradient of V is halved
-    averaging: Annotated[int, Field(ge=0, le=MAX_COUNT)] = (
-        0  # updates in the running average of θ for evaluations; 0: evaluate θ
-    )
+    # updates in the running average of θ for evaluations; 0: evaluate θ
+    averaging: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0
     log_seconds: Seconds = 5.0  # between rows of metrics
     profile: bool = False  # whether metrics hold the time of each phase of the workers' loop
     optimizer: Optimizer = Optimizer()
@@ -189,9 +191,9 @@ def _toml_value(text: str) -> Any:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a configuration file; raise InputError where it cannot be read, or is not TOML."""
+    """Read a configuration file, or that of a link; raise InputError where it cannot be read, or is not TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_regular(Path(os.path.realpath(path, strict=True)), limit=1 << 24).decode())
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}.") from None
     except RecursionError:
@@ -233,8 +235,7 @@ def _explain(error: ValidationError) -> str:
         choices = first["ctx"]["expected"].replace("'", "")
         near = nearest(got, re.split(", | or ", choices)) if isinstance(got, str) else ""
         return f"{name} is {shown(got)}; it can be {choices}.{near}"
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{name} {message}; got {shown(got)}." if name else f"{message}."
+    return f"{name or 'A name'} {reworded(first['msg'])}; got {shown(got)}."
 
 
 def field_names() -> list[str]:

@@ -57,7 +57,7 @@ def observations(space: Any, env: str) -> Observations:
         return Observations((n,), "float32", _one_hot(n, int(space.start)))
     if isinstance(space, spaces.Box) and len(space.shape) == 1:
         _check_size(space.shape, env, MOST_STATES, "leave out what the agent does not need")
-        return Observations(space.shape, "float32", lambda vector: _numbers(vector, space.shape))
+        return Observations(space.shape, "float32", lambda vector: _floats(vector, space.shape))
     if isinstance(space, spaces.Box) and len(space.shape) in (2, 3):
         return _image(space, env)
     raise InputError(
@@ -119,6 +119,15 @@ def _numbers(state: Any, shape: tuple[int, ...]) -> Array:
     return array
 
 
+def _floats(state: Any, shape: tuple[int, ...]) -> Array:
+    """Return a vector as float32; a number beyond float32 becomes infinite."""
+    array = _numbers(state, shape)
+    if array.dtype == np.float32:
+        return array
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32)
+
+
 def _bytes(state: Any, shape: tuple[int, ...]) -> Array:
     """Return an image as bytes; raise NotInSpace where it has other numbers than 0, 1 … 255."""
     image = _numbers(state, shape)
@@ -157,6 +166,12 @@ def actions(space: Any, env: str) -> Actions:
     is_vector = isinstance(space, spaces.Box) and len(space.shape) == 1 and 0 < space.shape[0] <= MOST_ACTIONS
     if isinstance(space, spaces.Box) and is_vector and np.issubdtype(space.dtype, np.floating):
         low, high, dtype = space.low, space.high, space.dtype
+        # NaN is not ordered
+        if not (ordered := low <= high).all():
+            i = int(np.argmin(ordered))
+            raise InputError(
+                f"{env} has an action space in which number {i} has the bounds {low[i]:g} and {high[i]:g}."
+            )
         return Actions(Box(space.shape[0]), lambda action: np.clip(action, low, high).astype(dtype, copy=False))
     raise InputError(
         f"{env} has the action space {_brief(space)}. Supported spaces: Discrete, Box of floats with one dimension; "
