@@ -4,6 +4,7 @@ Values come from the defaults below, the preset for the kind of environment and 
 command line; a later source replaces an earlier one. Durations are in emulator *frames*, as in the paper.
 """
 
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -16,7 +17,8 @@ from pydantic import Field, ValidationError
 from asyncrl.errors import InputError, nearest, shown
 from asyncrl.setting_sections import Atari as Atari
 from asyncrl.setting_sections import Checkpoints, Evaluation, Exploration, Optimizer, Simulated, Workers
-from asyncrl.setting_types import MAX_COUNT, MAX_SEED, Frames, NotNegative, Seconds, Section
+from asyncrl.setting_types import MAX_COUNT, MAX_SEED, Frames, NotNegative, Seconds, Section, reworded
+from asyncrl.system.files import read_regular
 
 Algo = Literal["one-step-q", "one-step-sarsa", "n-step-q", "a3c", "a2c"]
 PresetName = Literal["paper", "fast"]
@@ -129,9 +131,9 @@ def _toml_value(text: str) -> Any:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a configuration file; raise InputError where it cannot be read, or is not TOML."""
+    """Read a configuration file, or that of a link; raise InputError where it cannot be read, or is not TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_regular(Path(os.path.realpath(path, strict=True)), limit=1 << 24).decode())
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}.") from None
     except RecursionError:
@@ -173,8 +175,7 @@ def _explain(error: ValidationError) -> str:
         choices = first["ctx"]["expected"].replace("'", "")
         near = nearest(got, re.split(", | or ", choices)) if isinstance(got, str) else ""
         return f"{name} is {shown(got)}; it can be {choices}.{near}"
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{name} {message}; got {shown(got)}." if name else f"{message}."
+    return f"{name or 'A name'} {reworded(first['msg'])}; got {shown(got)}."
 
 
 def field_names() -> list[str]:

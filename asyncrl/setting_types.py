@@ -14,6 +14,24 @@ MAX_COUNT = 10**15  # frames, steps, updates: sums of a few still fit into 64 bi
 MAX_SEED = 2**63 - 1
 MAX_SECONDS = 1e9
 UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}
+# beginnings of pydantic's messages, and what replaces the message
+WORDINGS = {
+    "should be a valid integer": "should be a whole number",
+    "should be a valid number": "should be a number",
+    "should be a valid string": "should be a text",
+    "should be a valid string, unable": "should be a text in UTF-8",
+    "should be a valid boolean": "should be true or false",
+    "should be a valid dictionary": "should be a table",
+    "should be a valid list": "should be a list",
+    "should be a valid tuple": "should be a list",
+}
+
+
+def reworded(message: str) -> str:
+    """Return a message of pydantic in the words of TOML, without its subject and its last dot."""
+    message = re.sub(r"^(Value error, |\w+ (?=should ))", "", message).rstrip(".")
+    found = [beginning for beginning in WORDINGS if message.startswith(beginning)]
+    return WORDINGS[max(found, key=len)] if found else message
 
 
 def parse_frames(value: object) -> object:

@@ -20,8 +20,10 @@ UNPRINTABLE = re.compile(
 ASCII = dict(zip(f"{NOTHING}…×·→±εµ−{BARS}", "-~x.>~eu-_.:-=+*#", strict=True))
 
 
-def count(number: float) -> str:
-    """Write 1,234,567 as ``1.23M``; anything under 10,000 in full."""
+def count(number: float | None) -> str:
+    """Write 1,234,567 as ``1.23M``; anything under 10,000 in full; ``–`` where there is no number."""
+    if number is None:
+        return NOTHING
     if not -1e15 < number < 1e15:  # NaN, too
         return _float_text(number)
     if abs(number) < 10_000:
@@ -37,8 +39,10 @@ def counted(things: int, name: str) -> str:
     return f"{things:,} {name}{'s' * (things != 1)}"
 
 
-def clock(seconds: float) -> str:
-    """Write 3,725 seconds as ``1:02:05``, and more than two days as ``3d 4h``."""
+def clock(seconds: float | None) -> str:
+    """Write 3,725 seconds as ``1:02:05``, and more than two days as ``3d 4h``; ``–`` where there is no number."""
+    if seconds is None:
+        return NOTHING
     if not math.isfinite(seconds):
         return _float_text(seconds)
     if seconds < 0:

@@ -18,6 +18,7 @@ from asyncrl import text
         (10_000_000, "10M"),
         (2.5e9, "2.5G"),
         (-123_456, "-123k"),
+        (None, "–"),
     ],
 )
 def test_counts_keep_three_digits(number, written):
@@ -25,7 +26,7 @@ def test_counts_keep_three_digits(number, written):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "written"), [(0, "0:00"), (59.6, "1:00"), (3_725, "1:02:05"), (172_800 + 3_600, "2d 1h")]
+    ("seconds", "written"), [(0, "0:00"), (59.6, "1:00"), (3_725, "1:02:05"), (172_800 + 3_600, "2d 1h"), (None, "–")]
 )
 def test_clock(seconds, written):
     assert text.clock(seconds) == written

@@ -1,5 +1,6 @@
 """Writes the tables of ``load`` as flat files, Parquet or CSV, for other tools; all CSV of the package is made here."""
 
+from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ from asyncrl.analysis import cache
 from asyncrl.analysis.load import RunTables, load
 from asyncrl.analysis.selection import Selection
 from asyncrl.errors import InputError
+from asyncrl.store.atomic import make_directory, replace_file
 from asyncrl.store.query import no_runs_text
 from asyncrl.store.runs import list_runs
 from asyncrl.store.sweeps import list_sweeps
@@ -32,7 +34,7 @@ def export(selection: Selection, out: Path, file_format: str) -> list[tuple[Path
     if store.runs.empty:
         raise InputError(empty_selection_message(selection))
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        make_directory(out)
         return [_write(out / f"{name}.{file_format}", getattr(store, name)) for name in RunTables._fields]
     except OSError as error:
         raise InputError(f"Cannot write to {out}: {error.strerror or error}.") from None
@@ -87,10 +89,11 @@ def _write(file: Path, table: pd.DataFrame) -> tuple[Path, int]:
         shown = table.assign(
             **{name: table[name].astype(object).where(table[name].notna(), "nan") for name in required}
         )
-        file.write_text(csv_text(shown), encoding="utf-8")
+        replace_file(file, csv_text(shown).encode())
         return file, len(table)
-    with file.open("wb") as sink:  # Arrow opens no path that is not UTF-8
-        pyarrow.parquet.write_table(arrow_table(file.stem, table), sink)
+    data = BytesIO()
+    pyarrow.parquet.write_table(arrow_table(file.stem, table), data)
+    replace_file(file, data.getvalue())
     return file, len(table)
 
 

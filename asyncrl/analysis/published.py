@@ -13,7 +13,7 @@ import pyarrow.parquet
 from asyncrl.analysis.downsampling import COMPACT_ROWS, binned
 from asyncrl.analysis.selection import Selection
 from asyncrl.errors import InputError
-from asyncrl.store.atomic import replace_file
+from asyncrl.store.atomic import make_directory, replace_file
 from asyncrl.store.document import DOCUMENT, MAX_LONG_TEXT, Status, shortened
 from asyncrl.store.json_text import parse
 from asyncrl.store.sweeps import DECLARATION
@@ -101,7 +101,7 @@ def publish(selection: Selection, out: Path) -> list[tuple[Path, int]]:
         pyarrow.parquet.write_table(arrow_table(name, table), data, compression="zstd")
         files.append((out / f"{name}.parquet", len(table), data.getvalue()))
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        make_directory(out)
         # runs.parquet, which marks a published sweep, is the last.
         for file, _, written in files:
             replace_file(file, written)

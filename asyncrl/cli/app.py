@@ -4,6 +4,7 @@ Modules that import torch are imported inside the commands that need them, so th
 """
 
 import codecs
+import errno
 import signal
 import sys
 import warnings
@@ -52,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if error.errno not in UNWRITABLE:
             raise
         file = f" {error.filename}" if error.filename else ""
-        code = print_error(f"Cannot write{file}: {error.strerror}.", Exit.DISK_FULL)
+        is_input = error.errno == errno.ENAMETOOLONG
+        code = print_error(f"Cannot write{file}: {error.strerror}.", Exit.BAD_INPUT if is_input else Exit.DISK_FULL)
     lost = output.failure()
     if lost is not None and not code:
         code = print_error(f"Cannot write: {lost.strerror}.", Exit.DISK_FULL)

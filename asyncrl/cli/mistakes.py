@@ -3,8 +3,11 @@
 import re
 from typing import Any
 
+from pydantic import ValidationError
+
 from asyncrl.config import field_names
-from asyncrl.errors import similar
+from asyncrl.errors import shown, similar
+from asyncrl.setting_types import reworded
 
 MAX_TEXT = 400  # characters of a message, which repeats what was typed
 
@@ -25,6 +28,10 @@ def _text(error: Any) -> str:
     if command := _unknown_command(error):
         return f"There is no command '{command}'"
     text: str = error.format_message()
+    # typer has pydantic check the values of options
+    if isinstance(cause := error.__cause__, ValidationError):
+        first = cause.errors()[0]
+        text = text.replace(first["msg"], f"it {reworded(first['msg'])}; got {shown(first['input'])}")
     return text
 
 

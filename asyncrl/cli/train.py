@@ -121,9 +121,10 @@ def run(
     from asyncrl.training import job_builder
 
     resolved, spec = job_builder.resolve(table)
-    if seeds is not None and not dry_run:
-        _train_seeds(table, resolved, seeds, results, name, seed)
-        return
+    if seeds is not None:
+        _train_seeds(table, resolved, seeds, results, name, seed, dry_run)
+        if not dry_run:
+            return
     printed = configuration.with_periods(resolved)
     if not dry_run:
         train(resolved, lambda show: experiment.train(resolved, results, name, show, spec))
@@ -147,14 +148,23 @@ def resume(run: RunName = "last", frames: NewFrames = None, results: Results = D
 
 
 def _train_seeds(
-    table: Mapping[str, Any], config: RunConfig, seeds: str, results: Path, name: str | None, seed: int | None
+    table: Mapping[str, Any],
+    config: RunConfig,
+    seeds: str,
+    results: Path,
+    name: str | None,
+    seed: int | None,
+    dry_run: bool,
 ) -> None:
+    """Train one setting with several seeds; with ``dry_run`` only check the seeds and the name."""
     from asyncrl.cli.sweep import execute
     from asyncrl.sweeping import run as sweeps
 
     if seed is not None:
         raise InputError("Give --seed or --seeds, not both.")
-    execute(sweeps.seeds_request(table, config, seeds, results, name), None, fail_fast=False)
+    request = sweeps.seeds_request(table, config, seeds, results, name)
+    if not dry_run:
+        execute(request, None, fail_fast=False)
 
 
 def train(config: RunConfig, start: Callable[[ShowProgress], Path]) -> None:

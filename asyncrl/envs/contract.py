@@ -11,16 +11,24 @@ from typing import Any, NoReturn, TextIO, cast
 import gymnasium
 import numpy as np
 
-from asyncrl.errors import InputError
+from asyncrl.errors import InputError, shown
 from asyncrl.text import error_text, one_line
 
 PACKAGE = Path(__file__).parents[1]
 NUMBERS = "fiub"  # kinds of numpy types that are real numbers: floats, integers, bools
 
 
+def unwrapped(env: "gymnasium.Env[Any, Any]") -> "gymnasium.Env[Any, Any]":
+    """Return an environment without its wrappers, or itself where its own property raises an error."""
+    try:
+        return env.unwrapped
+    except Exception:
+        return env
+
+
 def owner(env: "gymnasium.Env[Any, Any]") -> str:
     """Return the class of an environment without its wrappers, and the file of the class: ``Maze (maze.py)``."""
-    kind = type(env.unwrapped)
+    kind = type(unwrapped(env))
     file = getattr(sys.modules.get(kind.__module__), "__file__", None)
     return f"{kind.__qualname__} ({_short(file) if file else kind.__module__})"
 
@@ -28,23 +36,23 @@ def owner(env: "gymnasium.Env[Any, Any]") -> str:
 def check_reset(env: "gymnasium.Env[Any, Any]", returned: Any) -> Any:
     """Return the observation out of what ``reset`` returned; raise InputError where that is not (observation, info)."""
     if not (isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[1], dict)):
-        refuse(env, "reset", f"{_kind(returned)}, not (observation, info) with a dict as info")
+        refuse(env, "reset", f"{described(returned)}, not (observation, info) with a dict as info")
     return returned[0]
 
 
 def check_step(env: "gymnasium.Env[Any, Any]", returned: Any) -> tuple[Any, Any, Any, Any]:
     """Return observation, reward, terminated and truncated; raise InputError where ``step`` returned something else."""
     if not (isinstance(returned, tuple) and len(returned) == 5):
-        refuse(env, "step", f"{_kind(returned)}, not 5: observation, reward, terminated, truncated, info")
+        refuse(env, "step", f"{described(returned)}, not 5: observation, reward, terminated, truncated, info")
     state, reward, terminated, truncated, info = returned
     if not isinstance(reward, (float, int)) and not _is_scalar(reward, NUMBERS):
-        refuse(env, "step", f"{_kind(reward)} as reward, not a number")
+        refuse(env, "step", f"{described(reward)} as reward, not a number")
     if not isinstance(terminated, (bool, np.bool_)) and not _is_scalar(terminated, "b"):
-        refuse(env, "step", f"{_kind(terminated)} as terminated, not a bool; use bool(…)")
+        refuse(env, "step", f"{described(terminated)} as terminated, not a bool; use bool(…)")
     if not isinstance(truncated, (bool, np.bool_)) and not _is_scalar(truncated, "b"):
-        refuse(env, "step", f"{_kind(truncated)} as truncated, not a bool; use bool(…)")
+        refuse(env, "step", f"{described(truncated)} as truncated, not a bool; use bool(…)")
     if not isinstance(info, dict):
-        refuse(env, "step", f"{_kind(info)} as info, not a dict")
+        refuse(env, "step", f"{described(info)} as info, not a dict")
     return state, reward, terminated, truncated
 
 
@@ -62,13 +70,16 @@ def _is_scalar(value: Any, kinds: str) -> bool:
     return array.ndim == 0 and array.dtype.kind in kinds
 
 
-def _kind(value: Any) -> str:
+def described(value: Any) -> str:
+    """Return what a user's code returned, in a few words."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
     if isinstance(value, tuple):
         return f"{len(value)} value{'s' * (len(value) != 1)}"
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape}"
     if value is None or isinstance(value, (bool, int, float, str)):
-        return one_line(repr(value), 60)
+        return shown(value)
     return f"an object of type {type(value).__name__}"
 
 

@@ -50,6 +50,15 @@ def numbers(state: Any, shape: tuple[int, ...]) -> Array:
     return array
 
 
+def floats(state: Any, shape: tuple[int, ...]) -> Array:
+    """Return a vector as float32; a number beyond float32 becomes infinite."""
+    array = numbers(state, shape)
+    if array.dtype == np.float32:
+        return array
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32)
+
+
 def brief(space: Any) -> str:
     """Return a text of one line and about 60 characters; gymnasium prints large bounds over several lines."""
     text = " ".join(repr(space).split())

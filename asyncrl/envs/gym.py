@@ -14,13 +14,14 @@ import numpy as np
 
 from asyncrl.config import Channels
 from asyncrl.envs.base import Array, Episode, Spec, Step
-from asyncrl.envs.contract import check_reset, check_step, owner, refuse, user_code
+from asyncrl.envs.contract import check_reset, check_step, described, owner, refuse, user_code
 from asyncrl.envs.encoding import NotInSpace
 from asyncrl.envs.minatar import make_game
 from asyncrl.envs.registry import Factory, MinAtarGame, Registered
 from asyncrl.envs.spaces import actions, observations
 from asyncrl.errors import InputError, nearest
 
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 AnyEnv: TypeAlias = gymnasium.Env[Any, Any]
 
 
@@ -36,7 +37,7 @@ def build(named: MinAtarGame | Registered | Factory, **options: Any) -> AnyEnv:
     with user_code(f"Cannot make {name}"):
         env = factory(**options)
     if not isinstance(env, gymnasium.Env):
-        raise InputError(f"{name} returned {type(env).__name__}, not a gymnasium.Env.")
+        raise InputError(f"{name} returned {described(env)}, not a gymnasium.Env.")
     return env
 
 
@@ -60,7 +61,8 @@ def load(named: Factory) -> Callable[..., Any]:
     registered = sorted(set(gymnasium.registry) - before)
     near = nearest(named.attribute, [*(name for name, value in vars(module).items() if callable(value)), *registered])
     what = "has no callable" if named.attribute.isidentifier() else "registers no Gymnasium id"
-    raise InputError(f"{named.module!r} {what} {named.attribute!r}.{near}")
+    found = "" if factory is None else f"; it is {described(factory)}"
+    raise InputError(f"{named.module!r} {what} {named.attribute!r}{found}.{near}")
 
 
 def _maker(id: str) -> Callable[..., AnyEnv]:
@@ -84,11 +86,13 @@ class GymEnvironments:
         """
         self.envs = envs
         self.num_envs = len(envs)
-        self._observations = observations(getattr(envs[0], "observation_space", None), name, channels)
-        self._actions = actions(getattr(envs[0], "action_space", None), name)
-        for env in envs[1:]:
-            if (env.observation_space, env.action_space) != (envs[0].observation_space, envs[0].action_space):
-                raise InputError(f"{name} makes environments with several observation spaces or action spaces.")
+        # a space may be a property or a class of the user's
+        with user_code(f"Cannot use the spaces of {name}"):
+            self._observations = observations(getattr(envs[0], "observation_space", None), name, channels)
+            self._actions = actions(getattr(envs[0], "action_space", None), name)
+            for env in envs[1:]:
+                if (env.observation_space, env.action_space) != (envs[0].observation_space, envs[0].action_space):
+                    raise InputError(f"{name} makes environments with several observation spaces or action spaces.")
         self._can_be_nonfinite = self._observations.dtype == "float32"
         self.spec = Spec(self._observations.shape, self._observations.dtype, self._actions.kind, frames_per_step=1)
         self.observed = self._empty()  # [B, *O]  the last observations
@@ -117,8 +121,10 @@ class GymEnvironments:
         for i, env in enumerate(self.envs):
             state, gain, over, cut = check_step(env, env.step(self._actions.decode(action[i])))
             obs[i] = self._encode(env, "step", state)
-            reward[i] = gain
-            self._score[i] += float(gain)
+            number = float(gain)
+            # a number beyond float32 becomes infinite: numpy would warn
+            reward[i] = number if abs(number) <= FLOAT32_MAX else number * math.inf
+            self._score[i] += number
             self._length[i] += 1
             if over or cut:
                 terminated[i], truncated[i] = over, cut and not over

@@ -1,6 +1,5 @@
 """Converts what an environment's ``render`` returns to pictures of one kind: uint8 ``[H, W, 3]``."""
 
-import math
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -18,11 +17,11 @@ MIN_RATE, MAX_RATE = 0.1, 1000.0
 
 def frames_per_second(metadata: object) -> float:
     """Return ``render_fps`` of an environment's metadata, or DEFAULT_RATE where that is no usable number."""
-    rate = metadata.get("render_fps") if isinstance(metadata, Mapping) else None
+    rate: Any = metadata.get("render_fps") if isinstance(metadata, Mapping) else None
     if isinstance(rate, bool | np.bool_) or not isinstance(rate, int | float | np.number):
         return DEFAULT_RATE
-    number = float(np.real(rate))
-    return number if math.isfinite(number) and MIN_RATE <= number <= MAX_RATE else DEFAULT_RATE
+    rate = np.real(rate)
+    return float(rate) if MIN_RATE <= rate <= MAX_RATE else DEFAULT_RATE
 
 
 class PictureConverter:

@@ -13,7 +13,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from asyncrl.envs.base import Box
-from asyncrl.envs.contract import user_code
+from asyncrl.envs.contract import unwrapped, user_code
 from asyncrl.envs.gym import GymEnvironments
 from asyncrl.errors import InputError
 
@@ -40,14 +40,16 @@ def probe(environments: GymEnvironments) -> None:
             with user_code(f"step() of {environments.owner} failed"):
                 step = environments.step(np.asarray(action)[None])
             if not np.isfinite(step.reward).all():
-                raise InputError(f"step() of {environments.owner} returned the reward {step.reward[0]} (as float32).")
+                raise InputError(
+                    f"step() of {environments.owner} returned a reward that is {step.reward[0]} in float32, not finite."
+                )
             observed.append(step.successor)
     _warn_if_outside(environments, np.concatenate(observed))
 
 
 def _refuse_old_reset(environments: GymEnvironments) -> None:
     try:
-        inspect.signature(environments.envs[0].unwrapped.reset).bind(seed=SEED)
+        inspect.signature(unwrapped(environments.envs[0]).reset).bind(seed=SEED)
     except TypeError:
         raise InputError(
             f"reset() of {environments.owner} takes no seed; define reset(self, *, seed=None, options=None)."

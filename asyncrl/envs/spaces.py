@@ -8,7 +8,7 @@ from gymnasium import spaces
 
 from asyncrl.config import Channels
 from asyncrl.envs.base import Array, Box, Discrete
-from asyncrl.envs.encoding import NotInSpace, Observations, brief, check_size, numbers
+from asyncrl.envs.encoding import NotInSpace, Observations, brief, check_size, floats, numbers
 from asyncrl.envs.images import image
 from asyncrl.errors import InputError
 
@@ -40,7 +40,7 @@ def observations(space: Any, env: str, channels: Channels = "auto") -> Observati
         return Observations((n,), "float32", _one_hot(n, int(space.start)))
     if isinstance(space, spaces.Box) and len(space.shape) == 1:
         check_size(space.shape, env, MOST_STATES, "leave out what the agent does not need")
-        return Observations(space.shape, "float32", lambda vector: numbers(vector, space.shape))
+        return Observations(space.shape, "float32", lambda vector: floats(vector, space.shape))
     if isinstance(space, spaces.Box) and len(space.shape) in (2, 3):
         return image(space, env, channels)
     raise InputError(
@@ -76,6 +76,12 @@ def actions(space: Any, env: str) -> Actions:
     is_vector = isinstance(space, spaces.Box) and len(space.shape) == 1 and 0 < space.shape[0] <= MOST_ACTIONS
     if isinstance(space, spaces.Box) and is_vector and np.issubdtype(space.dtype, np.floating):
         low, high, dtype = space.low, space.high, space.dtype
+        # NaN is not ordered
+        if not (ordered := low <= high).all():
+            i = int(np.argmin(ordered))
+            raise InputError(
+                f"{env} has an action space in which number {i} has the bounds {low[i]:g} and {high[i]:g}."
+            )
         return Actions(Box(space.shape[0]), lambda action: np.clip(action, low, high).astype(dtype, copy=False))
     raise InputError(
         f"{env} has the action space {brief(space)}. Supported spaces: Discrete, Box of floats with one dimension; "

@@ -34,8 +34,17 @@ COMPILE_SECONDS = 60  # a build takes one or two
 MAX_OUTPUT = 1 << 16  # bytes of a compiler's messages that are kept
 MAX_REASON = 200  # characters
 IN_USE, NO_COMPILER, NO_CACHE = "compiled for this machine", "no C compiler", "cannot cache the library"
-# a file that is no library may kill the process that loads it, so that a child loads a new one first
-TRIAL = "import ctypes, sys; library = ctypes.CDLL(sys.argv[1]); [getattr(library, name) for name in sys.argv[2:]]"
+# A file that is no library may kill the process that loads it, so that a child loads a new one first: from memory, as
+# ``load_bytes`` does, since a file system may forbid to execute its files.
+TRIAL = """
+import ctypes, os, sys
+memory = os.memfd_create("trial")
+with open(sys.argv[1], "rb") as library, os.fdopen(os.dup(memory), "wb") as copy:
+    copy.write(library.read())
+library = ctypes.CDLL(f"/proc/self/fd/{memory}")
+for name in sys.argv[2:]:
+    getattr(library, name)
+"""
 
 
 class BuildError(Exception):
@@ -84,9 +93,12 @@ def _load(compiler: Sequence[str]) -> ctypes.CDLL:
     try:
         with LibraryFile(cache_directory(), f"native-{_build_key(compiler)}.so") as file:
             library = file.read()
-            if library is None:
-                library = _build(compiler, file.directory)
-                file.replace(library)
+            if library is not None:
+                # the build may be of a system with another C library and the same home directory
+                with suppress(OSError):
+                    return load_bytes(library)
+            library = _build(compiler, file.directory)
+            file.replace(library)
     except OSError as error:
         raise BuildError(f"{NO_CACHE}: {error}") from error
     return load_bytes(library)

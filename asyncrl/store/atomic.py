@@ -3,6 +3,7 @@
 No link is followed: what has the name of a run's file, but is no regular file, is renamed and kept.
 """
 
+import errno
 import math
 import os
 import secrets
@@ -92,6 +93,14 @@ def make_room(path: Path) -> bool:
 def set_aside(path: Path) -> None:
     """Rename a file, a directory or a link that is in the place of another: it may be somebody's."""
     path.rename(path.with_name(f"{path.name}.set-aside-{secrets.token_hex(4)}"))
+
+
+def make_directory(path: Path) -> None:
+    """Create a directory and its parents where they are absent; raise OSError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from None
 
 
 def hidden_name(folder: Path) -> Path:

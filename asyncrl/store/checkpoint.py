@@ -18,6 +18,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from asyncrl.errors import shown
 from asyncrl.store import atomic, manifest
 from asyncrl.store.manifest import CheckpointError, DamagedError, NoCheckpointError
 
@@ -105,10 +106,10 @@ def load(run: Path, which: str = "last", check: Check = lambda checkpoint: None)
                 f"{run.name} has no best checkpoint yet: the first evaluation with a finite mean score marks one."
             )
         step = marked.step
-    elif re.fullmatch(r"[0-9]+", which):
+    elif re.fullmatch(r"[0-9]{1,18}", which):
         step = int(which)
     else:
-        raise CheckpointError(f"A checkpoint is 'last', 'best' or a step ({_steps_text(run)}); got {which!r}.")
+        raise CheckpointError(f"A checkpoint is 'last', 'best' or a step ({_steps_text(run)}); got {shown(which)}.")
     return _read(_of_step(run, step), check)
 
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from asyncrl import config as configuration
 from asyncrl.errors import InputError
+from asyncrl.setting_types import reworded
 from asyncrl.store.atomic import read_object
 
 FORMAT = 1  # of run.json and of the row files beside it
@@ -19,15 +20,6 @@ MAX_COUNT = 2**62  # larger numbers are damage
 MAX_TEXT = 1_000  # characters of a name or a setting; a longer one is damage
 MAX_LONG_TEXT = 20_000  # characters of a reason or a traceback; a longer one is cut
 MAX_SHOWN = 60  # characters of a wrong value in a message
-KINDS = {  # of what a field should be, by the type of pydantic's error
-    **dict.fromkeys(("dict_type", "model_type"), "be a table"),
-    "tuple_type": "be a list",
-    "string_type": "be a text",
-    "bool_type": "be true or false",
-    "int_type": "be a whole number",
-    "float_type": "be a number",
-}
-
 Count = Annotated[int, Field(strict=True, ge=0, le=MAX_COUNT)]
 PositiveCount = Annotated[int, Field(strict=True, ge=1, le=MAX_COUNT)]
 Number = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
@@ -176,8 +168,7 @@ def _explain(error: Any) -> str:
     place = ".".join(str(part) for part in error["loc"] if not str(part).endswith("]"))
     if error["type"] == "value_error":
         return f"{place}.{error['ctx']['error']}"
-    what = KINDS.get(error["type"], error["msg"].removeprefix("Input should "))
-    return f"{place} should {what}; it is {shortened(repr(error['input']), MAX_SHOWN)}"
+    return f"{place} {reworded(error['msg'])}; it is {shortened(repr(error['input']), MAX_SHOWN)}"
 
 
 def read_document(run: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from asyncrl.errors import InputError, nearest, similar
+from asyncrl.errors import InputError, nearest, shown, similar
 from asyncrl.store.atomic import open_for_append
 from asyncrl.store.document import DOCUMENT, Status, read_document, valid_document
 from asyncrl.store.rows import check_row_files, row_files
@@ -56,7 +56,9 @@ def claim(root: Path, stem: str, name: str | None = None) -> Path:
 def check_name(name: str) -> None:
     """Raise InputError for a name that a run, or a sweep, may not have."""
     if name == "last" or not re.fullmatch(r"\w[\w.+=-]*", name):
-        raise InputError(f"A run cannot be named {name!r}: use letters, digits and . _ + = - (and not 'last').")
+        raise InputError(
+            f"A run or a sweep cannot be named {shown(name)}: use letters, digits and . _ + = - (and not 'last')."
+        )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ def folders(root: Path) -> list[Path]:
     try:
         with os.scandir(root) as entries:
             return [Path(entry) for entry in entries if os.path.isdir(entry)]
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return []
     except OSError as error:
         raise InputError(f"Cannot read {root}: {error.strerror}.") from None

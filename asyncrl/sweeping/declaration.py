@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from asyncrl import config
-from asyncrl.errors import InputError, nearest
+from asyncrl.errors import InputError, nearest, shown
+from asyncrl.setting_types import reworded
 from asyncrl.sweeping.space import Range
 
 Kind = Literal["grid", "random", "sobol", "optuna"]
@@ -121,7 +122,8 @@ def parse(table: Mapping[str, Any]) -> Declaration:
     for name, value in table.items():
         if name not in known:
             raise InputError(f"A sweep has no table [{name}].{nearest(name, known)} It has [sweep], [base], [vary].")
-        if not isinstance(value, list if name == "exclude" else Mapping):
+        tables = value if name == "exclude" and isinstance(value, list) else [value]
+        if (name == "exclude") != isinstance(value, list) or not all(isinstance(each, Mapping) for each in tables):
             raise InputError(f"{name} must be a table, written {'[[exclude]]' if name == 'exclude' else f'[{name}]'}.")
     settings = _settings(table.get("sweep", {}))
     base = config.flatten(table.get("base", {}))
@@ -161,9 +163,9 @@ def _settings(table: Mapping[str, Any]) -> SweepSettings:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else ""
-        message = first["msg"].removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
+        message = reworded(first["msg"])
         raise InputError(
-            f"In [sweep], {name} {message}; got {first['input']!r}." if name else f"In [sweep], {message}."
+            f"In [sweep], {name} {message}; got {shown(first['input'])}." if name else f"In [sweep], {message}."
         ) from None
 
 
@@ -177,8 +179,9 @@ def _vary(table: Mapping[str, Any]) -> tuple[dict[tuple[str, ...], tuple[tuple[A
         _check_names(names, "[vary]")
         if "seed" in names:
             raise InputError("[vary] has a seed; write seeds = … in [sweep] instead.")
-        if repeated := seen.intersection(names):
-            raise InputError(f"[vary] has {repeated.pop()} twice.")
+        for name in names:
+            if name in seen or names.count(name) > 1:
+                raise InputError(f"[vary] has {name} twice.")
         seen.update(names)
         if isinstance(value, Mapping):
             ranges[key] = Range.parse(key, value)
@@ -186,7 +189,7 @@ def _vary(table: Mapping[str, Any]) -> tuple[dict[tuple[str, ...], tuple[tuple[A
             choices[names] = tuple(_row(names, each) for each in value)
         else:
             raise InputError(
-                f"[vary] takes a list of values, or a range {{low = …, high = …}}, for {key}; got {value!r}."
+                f"[vary] takes a list of values, or a range {{low = …, high = …}}, for {key}; got {shown(value)}."
             )
     return choices, ranges
 
@@ -206,7 +209,7 @@ def _row(names: tuple[str, ...], value: Any) -> tuple[Any, ...]:
         return (value,)
     if not isinstance(value, list) or len(value) != len(names):
         raise InputError(
-            f"[vary] links {', '.join(names)}: each of its values is a list of {len(names)}; got {value!r}."
+            f"[vary] links {', '.join(names)}: each of its values is a list of {len(names)}; got {shown(value)}."
         )
     return tuple(value)
 

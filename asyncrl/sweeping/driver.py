@@ -1,5 +1,6 @@
 """The driver of a sweep: trains its missing and begun cells, as many at once as have cores, until all are finished."""
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -15,11 +16,13 @@ from asyncrl.sweeping.cells import CellState
 from asyncrl.sweeping.executors import LOGS, Executor, Task
 from asyncrl.sweeping.progress import RunningCell, SweepProgress
 from asyncrl.sweeping.source import Source, cores_of
+from asyncrl.system.files import open_regular
 from asyncrl.system.stop_signals import StopSignals
 
 RETRIES = 2  # of a failed cell, in one call of the driver
 POLL_SECONDS = 0.1
 SHOW_SECONDS = 0.5
+LOG_TAIL = 1 << 16  # bytes of a cell's log in which its last line is looked for
 STOP_SECONDS = 60.0  # for checkpoints after a signal; afterwards the processes are killed
 
 
@@ -189,7 +192,9 @@ def _reason(root: Path, cell: Cell, exit_code: int) -> str:
     if exit_code < 0:
         return f"its process was killed by signal {-exit_code}"
     try:
-        lines = (root / LOGS / f"{cell.name}.log").read_text(encoding="utf-8", errors="replace").split("\n")
+        with open_regular(root / LOGS / f"{cell.name}.log") as log:
+            log.seek(max(0, os.fstat(log.fileno()).st_size - LOG_TAIL))
+            lines = log.read(LOG_TAIL).decode(errors="replace").split("\n")
     except OSError:
         lines = []
     last = next((line for line in reversed(lines) if line.strip()), "")

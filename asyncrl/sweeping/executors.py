@@ -9,9 +9,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self, TextIO
+from typing import Any, NamedTuple, Protocol, Self
 
+from asyncrl.store import atomic
 from asyncrl.system import machine
 
 LOGS = "logs"  # a directory of the sweep: what each cell printed
@@ -49,7 +51,7 @@ class Executor(Protocol):
 class _Running(NamedTuple):
     process: "subprocess.Popen[str]"
     cores: tuple[int, ...]
-    log: TextIO
+    log: FileIO
 
 
 class LocalProcesses:
@@ -77,8 +79,10 @@ class LocalProcesses:
         """Start a process in a group of its own, so that Ctrl-C in a terminal reaches the driver alone."""
         cores = self._share(task)
         logs = task.root / LOGS
+        if os.path.lexists(logs) and not logs.is_dir():
+            atomic.set_aside(logs)
         logs.mkdir(exist_ok=True)
-        log = (logs / f"{task.name}.log").open("a", encoding="utf-8")
+        log = atomic.open_for_append(logs / f"{task.name}.log")
         process = subprocess.Popen(
             [sys.executable, "-m", "asyncrl", "train-cell"],
             stdin=subprocess.PIPE,

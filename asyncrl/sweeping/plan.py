@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -61,6 +62,9 @@ def expand(declaration: Declaration, resolver: Resolver | None = None) -> list[C
         InputError: a cell is not valid, all are excluded, or two are the same.
     """
     resolver = resolver or Resolver()
+    count = math.prod(map(len, declaration.choices.values())) * (declaration.sweep.n or 1)
+    if count > MAX_CELLS:
+        raise InputError(f"[vary] has {count:,} combinations of values, more than {MAX_CELLS:,}.")
     settings, points = declaration.sweep, list(_points(declaration))
     excluded = _exclusions(declaration)
     cells: dict[str, Cell] = {}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -159,11 +160,18 @@ def seeds_request(table: Mapping[str, Any], config: RunConfig, seeds: str, resul
         seeds: such as ``5``, ``1-5`` or ``1,2,8``.
         results: the directory of all runs.
         name: of the sweep's directory; None: made from the settings, so that the same command continues the sweep.
+
+    Raises:
+        InputError: ``seeds`` is none of these, or the name is not allowed.
     """
     base = {key: value for key, value in table.items() if key != "seed"}
     # As in a file, 5 means five seeds.
-    text = tomli_w.dumps({"sweep": {"seeds": int(seeds) if seeds.isdecimal() else seeds}, "base": base})
-    declaration = parse(tomllib.loads(text))
+    is_count = re.fullmatch(r"\d{1,9}", seeds) is not None
+    text = tomli_w.dumps({"sweep": {"seeds": int(seeds) if is_count else seeds}, "base": base})
+    try:
+        declaration = parse(tomllib.loads(text))
+    except InputError as error:
+        raise InputError(str(error).replace("In [sweep], seeds", "--seeds", 1)) from None
     if name is None:
         digest = hashlib.sha256(json.dumps(normalised(declaration.base), sort_keys=True).encode()).hexdigest()[:8]
         name = f"{short_name(config.env)}-{config.algo}-{config.threads}t-{digest}"

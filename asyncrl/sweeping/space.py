@@ -1,6 +1,6 @@
 """Ranges of settings, and the points that are drawn from them: each a pure function of (seed of the sweep, number)."""
 
-import math
+import sys
 import zlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeGuard
@@ -50,7 +50,8 @@ class Range(NamedTuple):
 
 
 def _is_finite(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # an integer may be larger than every float
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def random_point(ranges: Mapping[str, Range], seed: int, index: int) -> dict[str, float]:

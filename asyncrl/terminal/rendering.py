@@ -15,7 +15,7 @@ from asyncrl.store.document import RunDocument, Status
 from asyncrl.store.summary import Details, Summary
 from asyncrl.terminal.console import ENDLESS, escaped
 from asyncrl.terminal.table import Column, lay_out
-from asyncrl.text import NOTHING, clock, count, escape, one_line, score, sparkline
+from asyncrl.text import NOTHING, clock, count, counted, escape, one_line, score, sparkline
 
 STYLES: dict[str, str] = {
     Status.RUNNING: "cyan",
@@ -116,6 +116,11 @@ def outcome(details: Details) -> list[RenderableType]:
         best = best_evaluation(rows)
         text = f"best {_evaluation(best)}" if best else "none has a finite mean, so none is the best"
         lines.insert(0, f"Last evaluation {_evaluation(rows[-1])}; {text}.")
+    if document.skipped:
+        lines.append(
+            f"{document.skipped:,} of {counted(document.updates + document.skipped, 'update')} not applied: "
+            "the gradient was not finite, as where a reward is NaN or infinite."
+        )
     more = f"--frames {count(2 * document.config['frames']).replace(',', '')}"
     commands = {
         f"asyncrl show {path}": "show its details",

@@ -61,7 +61,7 @@ def line(progress: SweepProgress) -> str:
 def view(name: str, progress: SweepProgress) -> RenderableType:
     """Return the whole overview."""
     p = progress
-    left = NOTHING if p.left is None else clock(p.left)
+    left = clock(p.left)
     title = Text.assemble((name, "bold"), f"   {p.finished} of {counted(p.total, 'cell')}")
     title.append(f"   {len(p.failed)} failed", "red" if p.failed else "dim")
     title.append(f"   {clock(p.seconds)} so far   {left} left", "dim")

@@ -104,8 +104,11 @@ WRONG = {
     "reward_text": (partial(Given, outcome=("1", False, False, {})), "'1' as reward, not a number"),
     "reward_none": (partial(Given, outcome=(None, False, False, {})), "None as reward"),
     "reward_array": (partial(Given, outcome=(np.ones(1), False, False, {})), "an array of shape (1,) as reward"),
-    "reward_nan": (partial(Given, outcome=(float("nan"), False, False, {})), "returned the reward nan"),
-    "reward_inf": (partial(Given, outcome=(1e300, False, False, {})), "returned the reward inf (as float32)"),
+    "reward_nan": (partial(Given, outcome=(float("nan"), False, False, {})), "returned a reward that is nan"),
+    "reward_inf": (
+        partial(Given, outcome=(1e300, False, False, {})),
+        "returned a reward that is inf in float32",
+    ),
     "terminated_none": (partial(Given, outcome=(1.0, None, False, {})), "None as terminated, not a bool"),
     "truncated_info": (partial(Given, outcome=(1.0, False, {}, {})), "object of type dict as truncated"),
     "info_list": (partial(Given, outcome=(1.0, False, False, [])), "object of type list as info"),

@@ -1,5 +1,6 @@
 """Whose library is loaded: planted, cut and shared files, and compilers that misbehave, in new processes."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -84,6 +85,11 @@ def fifo(file):
     os.mkfifo(file)
 
 
+def sign_what_cannot_be_loaded(file):
+    """Write what a build for another system would be: whole, and of no use here."""
+    file.write_bytes(b"not a library" + hashlib.sha256(b"not a library").digest())
+
+
 def let_others_write(file):
     file.chmod(0o666)
 
@@ -97,7 +103,7 @@ SLOW = [pytest.param(damage, marks=pytest.mark.faults) for damage in (empty, ove
 
 
 @compiled
-@pytest.mark.parametrize("damage", [cut, link, let_others_write, OTHERS_FILE, *SLOW])
+@pytest.mark.parametrize("damage", [cut, link, sign_what_cannot_be_loaded, let_others_write, OTHERS_FILE, *SLOW])
 def test_load_of_a_file_that_may_not_be_trusted_builds_it_again(status, cache, damage):
     status()
     damage(library(cache))

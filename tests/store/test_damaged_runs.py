@@ -10,6 +10,7 @@ import pytest
 from asyncrl.cli.app import main
 from asyncrl.errors import InputError
 from asyncrl.store import query, runs, summary
+from asyncrl.store.columns import COLUMNS
 from asyncrl.store.rows import cut, read_rows, valid_rows
 from asyncrl.system.files import open_regular, read_regular
 from tests.past import make_run
@@ -114,6 +115,21 @@ def test_valid_rows_optional_column_of_wrong_type_has_its_default(tmp_path):
     assert found == row | {"frames": 4, "updates": None, "seconds": None} | {
         "completed": None, "epsilon": None, "new": None, "other": 2
     }  # fmt: skip
+
+
+OPTIONAL = [(file, name) for file in COLUMNS for name, column in COLUMNS[file].items() if not column.is_required]
+
+
+@pytest.mark.parametrize(("file", "name"), OPTIONAL)
+def test_show_row_whose_optional_column_is_wrong_is_shown_without_it(tmp_path, capsys, file, name):
+    run = make_run(tmp_path, "one")
+    path = run / f"{file}.jsonl"
+    rows = read_rows(run, file) or [{"reason": "a reason", "frames": 1}]
+    path.write_text("".join(json.dumps(row | {name: {"wrong": 1}}) + "\n" for row in rows))
+    for command in ("show", "ls"):
+        code, out, err = invoke(capsys, command, *["one"] * (command == "show"), "--results", tmp_path)
+        assert (code, err) == (0, "")
+        assert "finished" in out
 
 
 def test_valid_rows_long_text_is_cut(tmp_path):

@@ -56,6 +56,7 @@ def test_document_without_fields_has_defaults():
         ({"config": {"new": {"text": "x" * 2000}}}, r"config\.new\.text has 2,000 characters"),
         ({"status": 3}, r"status should be .*; it is 3"),
         ({"frames": "far"}, "frames should be a whole number; it is 'far'"),
+        ({"started": "9" * 5000}, "started should have at most 1000 characters; it is '9+…"),
         ({"steps": True}, "steps should be a whole number; it is True"),
         ({"updates": 10**400}, r"updates should be less than or equal to \d+; it is 10{50,60}…"),
         ({"provenance": {"cores": "many"}}, r"provenance\.cores should be a whole number; it is 'many'"),
