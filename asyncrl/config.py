@@ -17,15 +17,14 @@ from pydantic import Field, ValidationError
 from asyncrl.errors import InputError, nearest, shown
 from asyncrl.setting_sections import Atari as Atari
 from asyncrl.setting_sections import Checkpoints, Evaluation, Exploration, Optimizer, Simulated, Workers
-from asyncrl.setting_types import MAX_COUNT, MAX_SEED, Frames, NotNegative, Seconds, Section, reworded
+from asyncrl.setting_types import MAX_COUNT, MAX_SEED, Frames, NotNegative, Seconds, Section, named, reworded
 from asyncrl.system.files import read_regular
 
-Algo = Literal["one-step-q", "one-step-sarsa", "n-step-q", "a3c", "a2c"]
 PresetName = Literal["paper", "fast"]
 Clock = Literal["wall", "simulated"]
 Channels = Literal["auto", "first", "last"]
 
-ALGOS: tuple[str, ...] = get_args(Algo)
+ALGOS = ("one-step-q", "one-step-sarsa", "n-step-q", "a3c", "a2c")
 PRESETS: tuple[str, ...] = get_args(PresetName)
 CLOCKS: tuple[str, ...] = get_args(Clock)
 TORSOS = ("nips", "nature", "minatar", "conv", "mlp")
@@ -35,7 +34,7 @@ NETWORKS = (*TORSOS, "mlp-separate", *(f"{name}-lstm" for name in TORSOS))
 class RunConfig(Section):
     """All settings of a run."""
 
-    algo: Algo = "a3c"
+    algo: Annotated[str, named(ALGOS)] = "a3c"  # one of ALGOS, or module:Learner
     clock: Clock = "wall"  # simulated: all actor-learners in one process, ordered by virtual time
     preset: PresetName = "paper"  # the values that replace the defaults; see presets.toml
     env: str = "pong"  # an Atari game, minatar/GAME, a Gymnasium id, or pkg.module:factory
@@ -44,7 +43,8 @@ class RunConfig(Section):
     envs_per_thread: Annotated[int, Field(ge=1, le=1024)] = 1  # B; the paper's 1
     frames: Annotated[Frames, Field(gt=0)] = 10_000_000  # the budget, over all threads
     seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 1
-    network: str = "auto"  # one of NETWORKS, or auto: chosen by the observation's shape
+    # one of NETWORKS, module:Network, or auto: chosen by the observation's shape
+    network: str = "auto"
     initial_weights: Literal["uniform", "orthogonal"] = "uniform"  # ±1/√fan_in, as the authors' (e-mail)
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.99
     t_max: Annotated[int, Field(ge=1, le=100_000)] = 5  # steps in a rollout; I_AsyncUpdate of the one-step methods
@@ -61,11 +61,6 @@ class RunConfig(Section):
     workers: Workers = Workers()
     atari: Atari = Atari()
     simulated: Simulated = Simulated()
-
-    @property
-    def is_policy_method(self) -> bool:
-        """Return whether actions are sampled from a policy; otherwise they are ε-greedy over action values."""
-        return self.algo in ("a3c", "a2c")
 
     @property
     def is_simulated(self) -> bool:

@@ -19,7 +19,7 @@ from asyncrl.networks.torsos import without_kernels
 from asyncrl.rollout import Carry
 from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store import runs
-from asyncrl.training import checkpointing, job_builder
+from asyncrl.training import checkpointing, job_builder, methods
 from asyncrl.training.reopening import reopen
 
 ONNX = ("onnx", "onnxruntime", "onnxscript")
@@ -80,7 +80,7 @@ class Policy:
         with torch.random.fork_rng(devices=()):  # building a network draws weights
             net = job_builder.make_network(self.config, self._spec)
         self.module = Decisions(
-            bind(without_kernels(net), saved.evaluation_weights.clone()), self.config.is_policy_method
+            bind(without_kernels(net), saved.evaluation_weights.clone()), methods.is_policy_method(self.config)
         )
         self.module.requires_grad_(False)
         self._codec = codec(self.config, self._spec)

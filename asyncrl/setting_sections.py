@@ -13,6 +13,7 @@ from asyncrl.setting_types import (
     Seconds,
     Section,
     Speeds,
+    named,
     parse_none,
 )
 
@@ -20,7 +21,8 @@ from asyncrl.setting_types import (
 class Optimizer(Section):
     """The optimizer, from supplement 7 and the authors' e-mails."""
 
-    name: Literal["shared-rmsprop", "rmsprop", "momentum", "adam"] = "shared-rmsprop"
+    # or module:Optimizer
+    name: Annotated[str, named(("shared-rmsprop", "rmsprop", "momentum", "adam"))] = "shared-rmsprop"
     lr: Positive = 7e-4  # annealed linearly to 0 (Setup B)
     anneal: bool = True
     anneal_frames: OptionalFrames = None  # frames until lr is 0; None: the budget

@@ -6,9 +6,11 @@ has an upper bound, beyond which no run would ever make a step.
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 MAX_COUNT = 10**15  # frames, steps, updates: sums of a few still fit into 64 bits
 MAX_SEED = 2**63 - 1
@@ -69,6 +71,19 @@ Fractions = Annotated[tuple[Annotated[Fraction, Field(strict=True)], ...], Field
 Speeds = Annotated[
     tuple[Annotated[float, Field(ge=0.01, le=100)], ...], Field(strict=False, min_length=1, max_length=1024)
 ]
+
+
+def named(choices: Sequence[str]) -> AfterValidator:
+    """Return a validator of a name: one of the choices, or that of a part of the user, ``module:Name``."""
+
+    def check(name: str) -> str:
+        if name in choices or ":" in name:
+            return name
+        words = [repr(choice) for choice in (*choices, "module:Name")]
+        expected = f"{', '.join(words[:-1])} or {words[-1]}"
+        raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
+
+    return AfterValidator(check)
 
 
 class Section(BaseModel):

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from types import ModuleType
 from typing import Any, TypeAlias
 
 import gymnasium
@@ -41,16 +42,22 @@ def build(named: MinAtarGame | Registered | Factory, **options: Any) -> AnyEnv:
     return env
 
 
+def import_user_module(name: str) -> ModuleType:
+    """Import a user's module, also from the working directory; raise InputError where that fails."""
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.insert(0, here)
+    with user_code(f"Cannot import {name!r}"):
+        return importlib.import_module(name)
+
+
 def load(named: Factory) -> Callable[..., Any]:
     """Import a user's module, and return its factory, or one that makes a Gymnasium id which the import registered.
 
     The working directory is searched too.
     """
-    if (here := os.getcwd()) not in sys.path:
-        sys.path.insert(0, here)
     before = set(gymnasium.registry)
+    module = import_user_module(named.module)
     with user_code(f"Cannot import {named.module!r}"):
-        module = importlib.import_module(named.module)
         factory: Callable[..., Any] | None = getattr(module, named.attribute, None)
     if callable(factory):
         return factory

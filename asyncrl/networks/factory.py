@@ -2,13 +2,18 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
+import torch
 from torch import nn
 
+from asyncrl import own_parts
+from asyncrl.envs.contract import user_code
 from asyncrl.errors import InputError
 from asyncrl.networks.heads import ActionValues, GaussianHead, SeparateActorCritic, SharedActorCritic, SoftmaxHead
 from asyncrl.networks.torsos import LSTM_CELLS, Body, Convolution, Frames, Vectors, convolved
 
+LSTM = "-lstm"  # after the name of a network: with LSTM cells
 HIDDEN = 200  # units of the hidden layer for vectors, as in the paper
 # convolutions, and units of the hidden layer
 CONVOLUTIONS: dict[str, tuple[list[Convolution], int]] = {
@@ -27,6 +32,8 @@ GAINS = {"body": math.sqrt(2), "actor": math.sqrt(2), "critic": math.sqrt(2), "p
 
 def fit(network: str, obs_shape: Sequence[int]) -> str:
     """Return the network's name with ``auto`` resolved; raise InputError if it does not fit the observations."""
+    if own_parts.is_own(network):
+        return network
     frames = len(obs_shape) == 3
     if network == "auto":
         network = ("nips" if all(side in NIPS_SIDES for side in obs_shape[1:]) else ADAPTED) if frames else "mlp"
@@ -92,10 +99,15 @@ def build(network: str, obs_shape: Sequence[int], *, actions: int, continuous: b
 def orthogonal(net: nn.Module) -> nn.Module:
     """Replace a network's weights by orthogonal ones (Saxe et al., 2014) and its biases by 0; return the network.
 
+    The modules of a user keep theirs.
+
     Activations then keep their scale from layer to layer; uniform weights in ±1/√fan_in at least halve it. Gains are
     those of OpenAI's A2C: √2 before a rectifier, 0.01 for a policy's outputs, 1 for values and LSTM cells.
     """
+    own = [f"{name}." for name, module in net.named_modules() if getattr(module, "is_own", False)]
     for name, weights in net.named_parameters():
+        if name.startswith(tuple(own)):
+            continue
         if weights.dim() == 1:
             nn.init.zeros_(weights)
         else:
@@ -104,8 +116,35 @@ def orthogonal(net: nn.Module) -> nn.Module:
 
 
 def _body(network: str, obs_shape: Sequence[int]) -> Body:
+    if own_parts.is_own(network):
+        return _own_body(network, obs_shape)
     name, _, variant = network.partition("-")
     cells = LSTM_CELLS if variant == "lstm" else 0
     if name == "mlp":
         return Body(Vectors(obs_shape, HIDDEN), cells)
     return Body(Frames(obs_shape, *_convolutions(name, obs_shape), compiled=name), cells)
+
+
+def _own_body(network: str, obs_shape: Sequence[int]) -> Body:
+    """Build a module of the user, and try it with zeros."""
+    name, is_recurrent = network.removesuffix(LSTM), network.endswith(LSTM)
+    make = own_parts.load(name)
+    with user_code(f"Cannot make {name}"):
+        module = make(tuple(obs_shape))
+        if not (isinstance(module, nn.Module) and isinstance(getattr(module, "features", None), int)):
+            raise InputError(f"{name} must make a torch.nn.Module with a whole number as its attribute features.")
+        module.is_own = True  # type: ignore[assignment]
+        body: Any = module
+        if not hasattr(module, "initial_carry"):
+            body = Body(module, LSTM_CELLS if is_recurrent else 0)
+        elif is_recurrent:
+            raise InputError(f"{name} has a state of its own (initial_carry); leave out -lstm.")
+        obs = torch.zeros(2, 3, *obs_shape, dtype=torch.uint8 if len(obs_shape) == 3 else torch.float32)
+        with torch.no_grad():
+            features, carry = body(obs, body.initial_carry(3), torch.ones(2, 3, dtype=torch.bool))
+    if features.shape != (2, 3, body.features) or len(carry) != len(body.initial_carry(3)):
+        raise InputError(
+            f"{name} maps 2 × 3 observations of shape {tuple(obs_shape)} to {tuple(features.shape)} and a state of "
+            f"{len(carry)} tensors; {(2, 3, body.features)} and {len(body.initial_carry(3))} are expected."
+        )
+    return body  # type: ignore[no-any-return]

@@ -5,7 +5,7 @@ Initial weights are uniform in ±1/√fan_in, the default of Torch7, which the p
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -124,8 +124,8 @@ class Vectors(nn.Module):
 class Body(nn.Module):
     """A torso, followed by an LSTM in a recurrent network."""
 
-    def __init__(self, torso: Frames | Vectors, cells: int = 0) -> None:
-        """Add ``cells`` LSTM cells after the torso; 0 for a feed-forward network."""
+    def __init__(self, torso: Any, cells: int = 0) -> None:
+        """Add ``cells`` LSTM cells after the torso, a module with ``features``; 0 for a feed-forward network."""
         super().__init__()
         self.torso = torso
         self.lstm = nn.LSTMCell(torso.features, cells) if cells else None

@@ -98,6 +98,7 @@ class RunDocument(Fields):
     clock: ShortText = WALL
     costs: dict[str, Any] = {}  # of phases, in a simulated run: microseconds
     exact_until: Count | None = None  # steps after which a simulated run does not repeat; None: it does
+    own_parts: dict[str, dict[str, str]] = {}  # by setting: name, file and SHA-256 of each part of the user
     turns: Flag | None = None  # whether workers took turns on cores; None: unknown, as of earlier versions
     tags: dict[str, Any] = {}  # the sweep, cell and trial that the run belongs to
     status: Status | ShortText | None = Field(None, union_mode="left_to_right")

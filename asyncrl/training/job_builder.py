@@ -1,4 +1,4 @@
-"""Builds a run's parts from its RunConfig: the only file that names concrete learners and optimisers.
+"""Builds a run's parts from its RunConfig.
 
 The configuration counts in frames; ``steps`` converts them to agent steps. (training/session.py converts its budget
 and periods itself.) Callables for another process are partials of functions of this module, since these can be pickled.
@@ -8,34 +8,25 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+import torch
 from torch import nn
 
 from asyncrl import config as configuration
-from asyncrl import presets
+from asyncrl import own_parts, presets
 from asyncrl.config import NETWORKS, RunConfig
 from asyncrl.costs import Costs
 from asyncrl.envs import make as environments
 from asyncrl.envs.base import Box, Environments, Spec
 from asyncrl.envs.registry import canonical
 from asyncrl.errors import InputError, nearest
-from asyncrl.learners.a3c import A3C
 from asyncrl.learners.base import Learner
-from asyncrl.learners.exploration import EpsilonGreedy
-from asyncrl.learners.n_step_q import NStepQ
-from asyncrl.learners.one_step_q import OneStepQ
-from asyncrl.learners.one_step_sarsa import OneStepSarsa
 from asyncrl.networks import factory as networks
-from asyncrl.optim import Adam, LearningRate, Momentum, Optimizer, RMSProp
+from asyncrl.optim import LearningRate
 from asyncrl.runtime.evaluator import EvaluationSpec
 from asyncrl.runtime.job import Job
 from asyncrl.runtime.simulation import Simulation
 from asyncrl.system.machine import cores
-
-VALUE_METHODS: dict[str, Callable[[EpsilonGreedy, int], Learner[Any]]] = {
-    "one-step-q": OneStepQ,
-    "one-step-sarsa": OneStepSarsa,
-    "n-step-q": NStepQ,
-}
+from asyncrl.training import methods
 
 
 def resolve(
@@ -54,18 +45,29 @@ def resolve(
         InputError: a field, game, network or space that is not supported; nothing has been written.
     """
     asked = configuration.build(table)
-    if asked.network not in ("auto", *NETWORKS):
+    if asked.network not in ("auto", *NETWORKS) and not own_parts.is_own(asked.network):
         known = ", ".join(NETWORKS)
         raise InputError(f"There is no network {asked.network!r}; there are {known}.{nearest(asked.network, NETWORKS)}")
     spec = describe(asked.env, asked.atari, asked.channels)
-    if isinstance(spec.actions, Box) and not asked.is_policy_method:
+    if isinstance(spec.actions, Box) and not methods.is_policy_method(asked):
         raise InputError(f"{asked.env} has continuous actions, which {asked.algo} cannot choose from; use a3c or a2c.")
     preset = presets.preset(asked.preset, environments.kind(asked.env, spec), asked.algo)
     merged = configuration.build(configuration.merge(preset, table))
-    if merged.network.endswith("-separate") and not merged.is_policy_method:
+    if merged.network.endswith("-separate") and not methods.is_policy_method(merged):
         raise InputError(f"Network {merged.network!r} has an actor and a critic: use it with a3c or a2c, or use mlp.")
     resolved = {"network": networks.fit(merged.network, spec.obs_shape), "env": canonical(merged.env)}
-    return merged.model_copy(update=resolved), spec
+    config = merged.model_copy(update=resolved)
+    _check_own_parts(config, spec)
+    return config, spec
+
+
+def _check_own_parts(config: RunConfig, spec: Spec) -> None:
+    """Make the parts of the user once; raise InputError where that fails."""
+    if any(methods.own_names(config)):
+        make_learner(config, spec, (0.0,), 0)
+        methods.make_optimizer(config)
+        with torch.random.fork_rng(devices=()):
+            make_network(config, spec)
 
 
 def make_network(config: RunConfig, spec: Spec) -> nn.Module:
@@ -73,7 +75,7 @@ def make_network(config: RunConfig, spec: Spec) -> nn.Module:
     continuous = isinstance(spec.actions, Box)
     actions = spec.actions.size if isinstance(spec.actions, Box) else spec.actions.n
     net = networks.build(
-        config.network, spec.obs_shape, actions=actions, continuous=continuous, policy=config.is_policy_method
+        config.network, spec.obs_shape, actions=actions, continuous=continuous, policy=methods.is_policy_method(config)
     )
     return networks.orthogonal(net) if config.initial_weights == "orthogonal" else net
 
@@ -96,20 +98,7 @@ def make_environments(config: RunConfig, num_threads: int, training: bool, num_e
 
 def make_learner(config: RunConfig, spec: Spec, final: tuple[float, ...], epsilon_steps: int) -> Learner[Any]:
     """Make the run's learner with its final ε, one an environment (unused by policy methods)."""
-    if config.is_policy_method:
-        return A3C(entropy=config.entropy, value_weight=config.value_weight)
-    period = steps(config.target_frames, spec)
-    return VALUE_METHODS[config.algo](EpsilonGreedy(final, epsilon_steps), period)
-
-
-def make_optimizer(config: RunConfig) -> Optimizer:
-    """Make the run's optimiser."""
-    settings = config.optimizer
-    if settings.name == "momentum":
-        return Momentum(settings.alpha)
-    if settings.name == "adam":
-        return Adam(settings.eps)
-    return RMSProp(shared=settings.name == "shared-rmsprop", alpha=settings.alpha, eps=settings.eps)
+    return methods.make_learner(config, final, epsilon_steps, steps(config.target_frames, spec))
 
 
 def steps(frames: int, spec: Spec) -> int:
@@ -178,7 +167,7 @@ def make_job(config: RunConfig, spec: Spec, final: tuple[float, ...], session: i
         learners=tuple(make_learner(config, spec, own, anneal) for own in per_worker),
         make_network=partial(make_network, config, spec),
         make_environments=partial(make_environments, config, plan.cpu_threads, True, plan.envs, spec=spec),
-        optimizer=make_optimizer(config),
+        optimizer=methods.make_optimizer(config),
         learning_rate=LearningRate(config.optimizer.lr, learning_rate_steps(config, spec)),
         averaging=config.averaging,
         clip=config.optimizer.clip,

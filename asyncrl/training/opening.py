@@ -31,7 +31,7 @@ from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store import provenance, rows, runs
 from asyncrl.store.document import FORMAT, RunDocument, Status
 from asyncrl.store.settings import final_exploration
-from asyncrl.training import checkpointing, job_builder, preflight, simulated
+from asyncrl.training import checkpointing, job_builder, methods, preflight, simulated
 from asyncrl.training.progress import ShowProgress
 from asyncrl.training.reopening import protocol_of, refuse_changes, reopen
 from asyncrl.training.session import Session
@@ -73,12 +73,13 @@ def new_session(
         "started": origin["started"],
         "protocol": environments.protocol_name(config.env, config.atari),
         "spaces": spec.summary(),
-        "exploration": None if config.is_policy_method else final,
+        "exploration": None if methods.is_policy_method(config) else final,
         "parameters": len(theta),
         "frames_per_step": spec.frames_per_step,
         "sessions": 0,
     }
     document |= {"clock": config.clock, "turns": job_builder.takes_turns(config)}
+    document |= {"own_parts": found} if (found := methods.own_files(config)) else {}
     document |= ({"tags": dict(tags)} if tags else {}) | ({"costs": costs.model_dump()} if costs else {})
     return run, _make_session(run, config, spec, job, parameters, document, show)
 
@@ -141,8 +142,9 @@ def resumed_session(run: Path, frames: int | None, show: ShowProgress, losses: i
     plan = job_builder.worker_layout(config)
     known = RunDocument.model_validate(document)
     final = final_exploration(run, plan.workers * plan.envs)
-    if not (config.is_policy_method or known.exploration):
+    if not (methods.is_policy_method(config) or known.exploration):
         raise InputError(f"{run / 'run.json'} is damaged: exploration has no final ε for each environment.")
+    _warn_of_changed_parts(config, known.own_parts)
     sessions = known.sessions + 1
     job = job_builder.make_job(config, spec, final, sessions, simulated.stored_costs(run, document, config))
     parts = checkpoints.count(run), math.prod(spec.obs_shape)
@@ -173,6 +175,12 @@ def _warn_of_rate(config: RunConfig, old_budget: int, job: Job, T: int) -> None:
             f"it continues at {job.learning_rate(T):.3g}. A run with optimizer.anneal_frames set keeps its schedule.",
             stacklevel=2,
         )
+
+
+def _warn_of_changed_parts(config: RunConfig, before: Mapping[str, Mapping[str, str]]) -> None:
+    for setting, part in methods.own_files(config).items():
+        if setting in before and before[setting].get("sha256") != part["sha256"]:
+            warnings.warn(f"{part['file']}, which has {part['name']}, has changed since the run began.", stacklevel=2)
 
 
 def _training_evaluation(config: RunConfig, spec: Spec) -> EvaluationSpec | None:

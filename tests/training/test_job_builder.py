@@ -14,7 +14,7 @@ from asyncrl.networks.heads import ActionValues, SeparateActorCritic, SharedActo
 from asyncrl.optim import Adam, Momentum, RMSProp
 from asyncrl.rollout import Act, Stream
 from asyncrl.runtime.evaluator import TRAINING_EPISODES
-from asyncrl.training import job_builder
+from asyncrl.training import job_builder, methods
 
 ATARI = Spec((4, 84, 84), "uint8", Discrete(6), frames_per_step=4)
 VECTOR = Spec((4,), "float32", Discrete(2), frames_per_step=1)
@@ -31,7 +31,7 @@ def job(spec=ATARI, final=(), **settings):
      ("momentum", Momentum(0.99)), ("adam", Adam(0.1))],
 )  # fmt: skip
 def test_optimizers_by_name(name, optimizer):
-    assert job_builder.make_optimizer(build({"optimizer": {"name": name}})) == optimizer
+    assert methods.make_optimizer(build({"optimizer": {"name": name}})) == optimizer
 
 
 @pytest.mark.parametrize(
