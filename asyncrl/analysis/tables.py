@@ -11,8 +11,8 @@ from asyncrl.analysis.validity import Comparison
 STARTS_NAMES = {reference_data.NO_OP: "no-op starts", reference_data.HUMAN: "human starts"}
 INVENTORY = (
     "id", "status", "algo", "env", "protocol", "network", "threads", "envs_per_thread", "seed", "lr", "optimizer",
-    "frames", "hours", "frames_per_second", "cpu", "usable_cores", "turns", "clock", "compiled", "asyncrl", "python", "torch", "numpy",
-    "gymnasium", "ale-py", "commit", "dirty", "started", "reason",
+    "frames", "hours", "frames_per_second", "clock", "cpu", "usable_cores", "turns", "compiled", "asyncrl", "python",
+    "torch", "numpy", "gymnasium", "ale-py", "commit", "dirty", "started", "reason",
 )  # fmt: skip
 
 
