@@ -1,12 +1,13 @@
-"""Real workers beside simulated ones: ``python -m benchmarks.scaling``, for an idle machine with 16 cores; eight minutes.
+"""Real workers beside simulated ones: ``python -m benchmarks.scaling``, for an idle machine with 16 cores.
 
-For Pong and MinAtar Breakout it trains 1, 2, 4, 8 and 16 real workers for 30 seconds each, measures the costs of the run
-with one worker, and simulates the others with them. It prints frames per second and policy lag, real and simulated, with
-their ratio. An environment that is not installed is left out.
+For Pong and MinAtar Breakout it trains 1, 2, 4, 8 and 16 real workers for 30 seconds each, measures the costs of a run
+with one worker, and simulates each number of workers with them. It prints frames per second and policy lag, real and
+simulated, and their ratio. An environment that is not installed is left out.
 """
 
 import tempfile
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from asyncrl.store.rows import read_rows
 from asyncrl.system import machine
 from asyncrl.training import job_builder, opening
 from asyncrl.training.progress import Progress
+from asyncrl.training.simulated import write_costs
 
 ENVIRONMENTS = ("pong", "MinAtar/Breakout-v1")
 THREADS = (1, 2, 4, 8, 16)
@@ -52,7 +54,7 @@ def speed_and_lag(run: Path) -> tuple[float, float]:
     first, last = rows[0], rows[-1]
     if len(rows) == 1:
         return last["frames"] / last["seconds"], last["policy_lag"]
-    weights = [after["updates"] - before["updates"] for before, after in zip(rows, rows[1:], strict=False)]
+    weights = [after["updates"] - before["updates"] for before, after in pairwise(rows)]
     lag = sum(weight * row["policy_lag"] for weight, row in zip(weights, rows[1:], strict=True)) / max(1, sum(weights))
     return (last["frames"] - first["frames"]) / (last["seconds"] - first["seconds"]), lag
 
@@ -62,7 +64,7 @@ def compare(results: Path, env: str, threads: Sequence[int], seconds: float) -> 
     short = env.replace("/", "-")
     one = train_for(results, seconds, f"{short}-costs", env=env, threads=1, profile=True)
     config = job_builder.resolve(read_document(one)["config"])[0]
-    opening.simulated.write_costs(one, config)
+    write_costs(one, config)
     for count in threads:
         real = train_for(results, seconds, f"{short}-{count}", env=env, threads=count)
         frames = SIMULATED_UPDATES * count * config.t_max * read_document(one)["frames_per_step"]
