@@ -76,6 +76,13 @@ def with_periods(config: RunConfig) -> RunConfig:
     return config.model_copy(update=sections)
 
 
+def with_barriers(config: RunConfig) -> RunConfig:
+    """Return the settings of a new run: a simulated one keeps the frames between its barriers with any budget."""
+    return (
+        config.model_copy(update={"checkpoints": with_periods(config).checkpoints}) if config.is_simulated else config
+    )
+
+
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """Merge nested tables; a value of a later one replaces that of an earlier one."""
     merged: dict[str, Any] = {}

@@ -208,7 +208,7 @@ ERRORS = [
     Error("the gradient is clipped after the update", WORKER, {"clip_(self.grad, ": "clip_(self.grad.clone(), "}, RUNS),
     Error(
         "no worker shares its g",
-        "training/job_builder.py",
+        "training/methods.py",
         {'settings.name == "shared-rmsprop"': "False"},
         "training/test_job_builder.py",
     ),

@@ -15,7 +15,7 @@ STARTS_NAMES = {
 }
 INVENTORY = (
     "id", "status", "algo", "env", "protocol", "network", "threads", "envs_per_thread", "seed", "lr", "optimizer",
-    "frames", "hours", "frames_per_second", "cpu", "usable_cores", "turns", "clock", "compiled", "asyncrl", "python",
+    "frames", "hours", "frames_per_second", "clock", "cpu", "usable_cores", "turns", "compiled", "asyncrl", "python",
     "torch", "numpy", "gymnasium", "ale-py", "commit", "dirty", "started", "reason",
 )  # fmt: skip
 

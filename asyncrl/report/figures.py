@@ -122,7 +122,7 @@ def _policy_lag(comparison: Comparison) -> Figure:
     text = (
         f"Policy lag: updates by other workers while a gradient was computed. The median over runs, "
         f"{number_of_runs(data)}; the bar spans from the lowest to the highest run. N workers that never wait have a "
-        f"lag of up to N − 1.{clock_notes(comparison)}"
+        f"lag of up to N − 1. It cannot show whether a lag harms learning.{clock_notes(comparison)}"
     )
     spec = PlotSpec(THREADS, Axis("policy lag in updates"), "both")
     return Figure("threads-lag", "Policy lag by threads", data, spec, paragraph(text, comparison, data), MORE_THREADS)

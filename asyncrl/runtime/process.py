@@ -90,7 +90,7 @@ class WorkerProcess(HostedWorker):
             if self.reporter.is_due:
                 self.report()
         self.report()
-        self.pipe.send(self.state())
+        self.send_state()
         self.pipe.close()
 
     def _is_wanted(self) -> bool:
@@ -135,11 +135,15 @@ class WorkerProcess(HostedWorker):
         super().report(self.profiler.take())
         self.profiler.end("events")
 
+    def send_state(self) -> None:
+        """Send what a later session needs."""
+        self.pipe.send(self.state())
+
     def _park(self, T: int) -> None:
         """Park between two rollouts at T, all events sent, until the parent releases the workers."""
         pause = self.control.pause
         self.report()
-        self.pipe.send(self.state())
+        self.send_state()
         self.profiler.end("events")
         self._scheduler.leave()
         self.control.set_parked(self.worker, pause)

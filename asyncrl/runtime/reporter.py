@@ -33,7 +33,7 @@ class Reporter:
         self.skipped += not update.is_applied
         self.skipped_in_a_row = 0 if update.is_applied else self.skipped_in_a_row + 1
         self.sums.update(update.statistics)
-        if update.is_applied:
+        if "policy_lag" in update.statistics:
             self._lags[int(update.statistics["policy_lag"]).bit_length()] += 1
         for episode, epsilon in update.episodes:
             self._episodes.append(

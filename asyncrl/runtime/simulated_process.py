@@ -177,7 +177,7 @@ class SimulatedProcess:
             if update is not None:
                 self._add(worker, update)
         # an environment may raise anything
-        except Exception as error:
+        except BaseException as error:
             self._replace(i, worker, error)
             update = None
         if self._cores and (update is not None or (self._job.simulation and not self._job.simulation.has_turns)):
@@ -197,7 +197,7 @@ class SimulatedProcess:
         if time.monotonic() - self._reported > REPORT_SECONDS:
             self._report()
 
-    def _replace(self, i: int, worker: SimulatedWorker, error: Exception) -> None:
+    def _replace(self, i: int, worker: SimulatedWorker, error: BaseException) -> None:
         """Build a worker anew in place of one that raised; raise its error where that would not help."""
         incident, hosted = describe_failure(i, error, worker.hosted), worker.hosted
         if self._shared.T == 0:

@@ -1,7 +1,7 @@
 """The actor-learner: the loop of Algorithms 1, S2 and S3, written once, as a generator of phases.
 
 The code that drives the generator decides what happens between two phases: a worker process continues at once and
-measures the time between yields, tests alternate workers step by step, and a simulated clock (planned) will add each
+measures the time between yields, tests alternate workers step by step, and the process of a simulated run adds each
 phase's cost to a virtual time. Processes, files, the restoring of saved states and reports are elsewhere.
 """
 

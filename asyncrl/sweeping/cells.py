@@ -18,7 +18,8 @@ from asyncrl.sweeping.cell import Cell
 from asyncrl.sweeping.declaration import Declaration, parse
 from asyncrl.sweeping.plan import normalised
 
-MAY_DIFFER = ("log_seconds", "profile", "checkpoints.", "workers.")  # settings that change no result
+# settings that change no result; in simulated time checkpoints.every does
+MAY_DIFFER = ("log_seconds", "profile", "checkpoints.", "workers.restarts", "workers.hang_seconds")
 SHOWN_DIFFERENCES = 5
 
 
@@ -100,8 +101,10 @@ def _difference(document: dict[str, Any], cell: Cell) -> str:
         old = config.flatten(config.build(document.get("config", {})).model_dump(mode="json"))
     except InputError as error:
         return f"its settings cannot be read: {error}"
-    new = config.flatten(cell.config.model_dump(mode="json"))
-    differing = [name for name in new if old.get(name) != new[name] and not name.startswith(MAY_DIFFER)]
+    new = config.flatten(config.with_barriers(cell.config).model_dump(mode="json"))
+    compared = [name for name in new if not name.startswith(MAY_DIFFER)]
+    compared += ["checkpoints.every"] if cell.config.is_simulated else []
+    differing = [name for name in compared if old.get(name) != new[name]]
     return ", ".join(f"{name} (it was {old.get(name)}, now {new[name]})" for name in differing[:SHOWN_DIFFERENCES])
 
 

@@ -71,7 +71,7 @@ def _measured_rates(root: Path, finished: Sequence[Cell]) -> dict[tuple[str, str
     totals: dict[tuple[str, str, str, int], list[float]] = {}
     for cell in finished:
         document = _document(root / cell.name)
-        if document is not None and document.seconds > 0:
+        if document is not None and document.seconds > 0 and not cell.config.is_simulated:
             total = totals.setdefault(_kind(cell.config), [0.0, 0.0])
             total[0] += document.frames
             total[1] += document.seconds * cores_of(cell)

@@ -66,6 +66,8 @@ class FixedCells:
 
 
 def cores_of(cell: Cell) -> int:
-    """Return how many cores a cell keeps busy: its threads, at most those of this machine."""
+    """Return how many cores a cell keeps busy: its threads, at most those of this machine; one in simulated time."""
+    if cell.config.is_simulated:
+        return 1
     plan = worker_layout(cell.config)
     return min(max(plan.workers, plan.cpu_threads), machine.cores())

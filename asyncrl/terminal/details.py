@@ -9,12 +9,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from asyncrl.store.document import PROGRESS_COLUMNS, RunDocument
+from asyncrl.store.document import PROGRESS_COLUMNS, SIMULATED, RunDocument
 from asyncrl.store.summary import Details
 from asyncrl.terminal.console import escaped
-from asyncrl.terminal.rendering import best_evaluation, date_text, progress_text, status_text
+from asyncrl.terminal.rendering import best_evaluation, date_text, progress_text, status_text, time_text
 from asyncrl.terminal.table import Column, lay_out
-from asyncrl.text import NOTHING, clock, count, counted, escape, number, score
+from asyncrl.text import NOTHING, count, counted, escape, number, score
 
 IN_TITLE = ("algo", "env", "threads", "network", "seed", "frames", "preset")  # not repeated among the settings
 SHOWN_FAILURES = 5
@@ -71,12 +71,13 @@ def _places(details: Details) -> list[str]:
 def _title(details: Details, document: RunDocument) -> Iterator[RenderableType]:
     config = document.config
     yield Text.assemble((document.id or NOTHING, "bold"), "   ", status_text(document.status))
+    times = time_text(document) + " of training" * (document.clock != SIMULATED)
     task = f"{config.get('algo')} on {config.get('env')}, {counted(config.get('threads') or 0, 'thread')}"
     network = f"{config.get('network')} with {count(document.parameters)} parameters"
     work = f"{count(document.steps)} steps, {count(document.updates)} updates"
     lines = (
         f"{task}, {network}, seed {config.get('seed')}",
-        f"{progress_text(document)}, {work}, {clock(document.seconds)} of training",
+        f"{progress_text(document)}, {work}, {times}",
         f"started {date_text(document.started)}",
         details["path"],
     )

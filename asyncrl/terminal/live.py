@@ -89,7 +89,7 @@ def view(config: RunConfig, progress: Progress) -> RenderableType:
 
 def _header(config: RunConfig, progress: Progress) -> RenderableType:
     title = Text.assemble((config.algo, "bold"), " on ", (escape(config.env), "bold"))
-    threads = "1 thread" if config.threads == 1 else f"{config.threads} threads"
+    threads = f"{config.threads}{' simulated' * config.is_simulated} thread{'s' * (config.threads != 1)}"
     batch = f" × {config.envs_per_thread} envs" if config.envs_per_thread > 1 else ""
     title.append(f"   {threads}{batch} · {config.network} · seed {config.seed}", "dim")
     return _edges(title, Text(progress.phase, PHASES.get(progress.phase, "dim")))

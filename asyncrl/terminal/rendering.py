@@ -11,7 +11,7 @@ from rich.text import Text
 
 from asyncrl.events import RECENT_EPISODES
 from asyncrl.floats import is_finite
-from asyncrl.store.document import RunDocument, Status
+from asyncrl.store.document import SIMULATED, RunDocument, Status
 from asyncrl.store.summary import Details, Summary
 from asyncrl.terminal.console import ENDLESS, escaped
 from asyncrl.terminal.table import Column, lay_out
@@ -107,11 +107,16 @@ def _explanations(runs: Sequence[Row]) -> Iterator[Text]:
         yield Text("damaged: its files cannot be read:", "dim")
 
 
+def time_text(document: RunDocument) -> str:
+    """Return the seconds of a run's training clock, and say where they are virtual."""
+    return clock(document.seconds) + " of simulated time" * (document.clock == SIMULATED)
+
+
 def outcome(details: Details) -> list[RenderableType]:
     """Return the end of ``asyncrl run``: the scores, the run's directory, and the next commands."""
     path, rows, learning = shlex.quote(details["path"]), details["evaluations"], details["learning"]
     document = RunDocument.model_validate(details)
-    lines = [f"{progress_text(document)} in {clock(document.seconds)}. The run is in {path}"]
+    lines = [f"{progress_text(document)} in {time_text(document)}. The run is in {path}"]
     if rows:
         best = best_evaluation(rows)
         text = f"best {_evaluation(best)}" if best else "none has a finite mean, so none is the best"

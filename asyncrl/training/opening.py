@@ -50,7 +50,7 @@ def new_session(
 ) -> tuple[Path, Session]:
     """Create a run's directory, and return it with its first session; arguments and errors as in experiment.train."""
     spec = spec or environments.describe(config.env, config.atari, config.channels)
-    config = simulated.with_barriers(config)
+    config = configuration.with_barriers(config)
     costs = _costs(config, spec) if config.is_simulated else None
     plan = job_builder.worker_layout(config)
     rng = np.random.default_rng(np.random.SeedSequence(config.seed, spawn_key=(PARENT_STREAM,)))
@@ -59,6 +59,7 @@ def new_session(
     theta = flatten(job_builder.make_network(config, spec))
     job = job_builder.make_job(config, spec, final, 0, costs)
     preflight.warn_of_schedule(config)
+    preflight.warn_of_barriers(config)
     preflight.check(
         job, len(theta), len(final), results, config.checkpoints.keep, observation=math.prod(spec.obs_shape)
     )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from asyncrl.config import RunConfig
+from asyncrl.config import RunConfig, with_periods
 from asyncrl.envs.base import Spec
 from asyncrl.errors import InputError
 from asyncrl.networks import factory as networks
@@ -26,6 +26,17 @@ def warn_of_schedule(config: RunConfig) -> None:
         warnings.warn(
             f"The learning rate is 0 after {optimizer.anneal_frames:,} of {config.frames:,} frames: the rest learns "
             "nothing. Set optimizer.anneal_frames to the budget or later.",
+            stacklevel=2,
+        )
+
+
+def warn_of_barriers(config: RunConfig) -> None:
+    """Warn where evaluations of a simulated run are asked for more often than its checkpoints, where they are made."""
+    every, barriers = config.evaluation.every, with_periods(config).checkpoints.every
+    if config.is_simulated and every is not None and barriers is not None and every < barriers:
+        warnings.warn(
+            f"In simulated time evaluations are made at checkpoints, here every {barriers:,} frames. Set "
+            "checkpoints.every to evaluate more often; it is part of what a simulated run is.",
             stacklevel=2,
         )
 
@@ -73,6 +84,7 @@ def check(
     rollouts = num_envs * (job.t_max + 1) * observation * 8
     processes = 1 if job.simulation else job.workers
     own = PROCESS * processes + 8 * parameters * job.workers  # θ′ and dθ
+    own += 8 * parameters * job.simulation.delay if job.simulation else 0  # gradients that wait
     checks = (
         machine.memory(shared + rollouts + own, "threads, envs_per_thread or t_max"),
         machine.shared_memory(shared),

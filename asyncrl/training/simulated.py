@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from asyncrl import costs as cost_model
-from asyncrl.config import RunConfig, with_periods
+from asyncrl.config import RunConfig
 from asyncrl.costs import Costs, PhaseCost
 from asyncrl.envs import make as environments
 from asyncrl.errors import InputError
@@ -15,13 +15,6 @@ from asyncrl.store.rows import valid_rows
 
 PER_UPDATE = ("pull", "learn", "apply")  # phases; the others are per step
 FILE = "costs.toml"  # in the directory of a run with --profile
-
-
-def with_barriers(config: RunConfig) -> RunConfig:
-    """Return the settings of a new run; those of a simulated one keep its barriers, also with a larger budget."""
-    if not config.is_simulated:
-        return config
-    return config.model_copy(update={"checkpoints": with_periods(config).checkpoints})
 
 
 def chosen_costs(config: RunConfig) -> Costs:

@@ -9,12 +9,16 @@ import torch
 from asyncrl.costs import Costs, default_costs
 from asyncrl.events import EpisodeEnd, Incident, Interval, WorkerState
 from asyncrl.runtime.control import NEVER, Control
+from asyncrl.runtime.hosted_worker import HostedWorker
 from asyncrl.runtime.simulated_process import Outbox, SimulatedProcess
+from asyncrl.runtime.simulated_worker import SimulatedWorker
 from asyncrl.runtime.simulation import Cores, Durations, Simulation
 from tests.runtime.setups import actor, prepare, steps_of
 
 COSTS = default_costs("mlp", "other")
 CHEAP_APPLY = Costs(pull=1, act=10, environment=10, learn=50, apply=1)
+# The environment's episodes never end, so that all rollouts have the same length.
+FOREVER = {"env": "tests.toys:Forever", "network": "mlp", "algo": "a3c", "t_max": 5}
 CART = {"env": "CartPole-v1", "network": "mlp", "target_frames": 50, "exploration": {"anneal_frames": 200}}
 
 
@@ -122,14 +126,26 @@ def test_simulated_run_that_resumes_at_a_barrier_ends_as_one_that_was_never_stop
     assert second.events(Interval)[-1].clock > first.events(Interval)[-1].clock > 0
 
 
+@pytest.mark.parametrize(("algo", "stops"), [("a3c", 2), ("n-step-q", 3), ("one-step-q", 8), ("one-step-sarsa", 9)])
+def test_simulated_worker_stops_before_each_phase_that_acts_on_shared_numbers(algo, stops):
+    """pull and apply; learn where there is θ⁻; and each of five steps, and Sarsa's look ahead, where θ acts."""
+    job, parameters = prepare(**FOREVER | {"algo": algo})
+    control = Control.allocate(1)
+    hosted = HostedWorker(0, job, parameters, control, Parent(control, ()))
+    worker = SimulatedWorker(hosted, Durations(Simulation(COSTS), 1, 0), 0.0)
+    found = []
+    for _ in range(2):
+        count = 1
+        while worker.advance() is None:
+            count += 1
+        found.append(count)
+    assert found == [stops, stops]
+
+
 def test_simulated_barrier_stops_each_worker_after_its_rollout():
     parent, parameters, job = simulate((100,), **CART, algo="a3c", threads=4, frames=10_000)
     assert 100 <= parameters.T <= 100 + 4 * job.t_max
     assert {i: state.state["steps"] for i, state in parent.states.items()} == dict(enumerate(steps_of(parameters)))
-
-
-# The environment's episodes never end, so that all rollouts have the same length.
-FOREVER = {"env": "tests.toys:Forever", "network": "mlp", "algo": "a3c", "t_max": 5}
 
 
 @pytest.mark.parametrize("workers", [2, 8])
