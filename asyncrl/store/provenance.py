@@ -12,7 +12,7 @@ from typing import Any
 from asyncrl.kernels import native
 from asyncrl.system import machine
 
-PACKAGES = ("asyncrl", "torch", "numpy", "gymnasium", "ale-py")
+PACKAGES = ("asyncrl", "torch", "numpy", "gymnasium", "ale-py", "minatar")
 
 
 def collect() -> dict[str, Any]:
