@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from asyncrl import own_parts
+from asyncrl.config import NETWORKS
 from asyncrl.envs.contract import user_code
-from asyncrl.errors import InputError
+from asyncrl.errors import InputError, nearest, shown
 from asyncrl.networks.heads import ActionValues, GaussianHead, SeparateActorCritic, SharedActorCritic, SoftmaxHead
 from asyncrl.networks.torsos import LSTM_CELLS, Body, Convolution, Frames, Vectors, convolved
 
@@ -31,9 +32,12 @@ GAINS = {"body": math.sqrt(2), "actor": math.sqrt(2), "critic": math.sqrt(2), "p
 
 
 def fit(network: str, obs_shape: Sequence[int]) -> str:
-    """Return the network's name with ``auto`` resolved; raise InputError if it does not fit the observations."""
+    """Return the network's name with ``auto`` resolved; raise InputError if it is unknown, or does not fit."""
     if own_parts.is_own(network):
         return network
+    if network not in ("auto", *NETWORKS):
+        known = ", ".join(NETWORKS)
+        raise InputError(f"There is no network {shown(network)}; there are {known}.{nearest(network, NETWORKS)}")
     frames = len(obs_shape) == 3
     if network == "auto":
         network = ("nips" if all(side in NIPS_SIDES for side in obs_shape[1:]) else ADAPTED) if frames else "mlp"

@@ -126,7 +126,8 @@ def outcome(details: Details) -> list[RenderableType]:
             f"{document.skipped:,} of {counted(document.updates + document.skipped, 'update')} not applied: "
             "the gradient was not finite, as where a reward is NaN or infinite."
         )
-    more = f"--frames {count(2 * document.config['frames']).replace(',', '')}"
+    budget = document.config.get("frames") or document.frames
+    more = f"--frames {count(2 * budget).replace(',', '')}"
     commands = {
         f"asyncrl show {path}": "show its details",
         f"asyncrl record {path}": "make a video of it",

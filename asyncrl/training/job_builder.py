@@ -12,13 +12,13 @@ import torch
 from torch import nn
 
 from asyncrl import config as configuration
-from asyncrl import own_parts, presets
-from asyncrl.config import NETWORKS, RunConfig
+from asyncrl import presets
+from asyncrl.config import RunConfig
 from asyncrl.costs import Costs
 from asyncrl.envs import make as environments
 from asyncrl.envs.base import Box, Environments, Spec
 from asyncrl.envs.registry import canonical
-from asyncrl.errors import InputError, nearest
+from asyncrl.errors import InputError
 from asyncrl.learners.base import Learner
 from asyncrl.networks import factory as networks
 from asyncrl.optim import LearningRate
@@ -45,9 +45,6 @@ def resolve(
         InputError: a field, game, network or space that is not supported; nothing has been written.
     """
     asked = configuration.build(table)
-    if asked.network not in ("auto", *NETWORKS) and not own_parts.is_own(asked.network):
-        known = ", ".join(NETWORKS)
-        raise InputError(f"There is no network {asked.network!r}; there are {known}.{nearest(asked.network, NETWORKS)}")
     spec = describe(asked.env, asked.atari, asked.channels)
     if isinstance(spec.actions, Box) and not methods.is_policy_method(asked):
         raise InputError(f"{asked.env} has continuous actions, which {asked.algo} cannot choose from; use a3c or a2c.")

@@ -9,6 +9,7 @@ from asyncrl.config import RunConfig
 from asyncrl.envs import make as environments
 from asyncrl.envs.base import Spec
 from asyncrl.errors import InputError
+from asyncrl.networks import factory as networks
 from asyncrl.store.settings import config_of
 from asyncrl.training import preflight
 
@@ -30,7 +31,11 @@ def reopen(run: Path, document: Mapping[str, Any]) -> tuple[RunConfig, Spec]:
     config = config_of(run)
     spec = environments.describe(config.env, config.atari, config.channels)
     preflight.check_spaces(run, document, config, spec)
-    return config, spec
+    try:
+        network = networks.fit(config.network, spec.obs_shape)
+    except InputError as error:
+        raise InputError(f"{run / 'run.json'} cannot be used. {error}") from None
+    return config.model_copy(update={"network": network}), spec
 
 
 def refuse_changes(run: Path, before: RunConfig, now: RunConfig) -> None:
