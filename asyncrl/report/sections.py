@@ -126,8 +126,8 @@ SUMMARY = (
     "The form of the paper's Table 1. Means and medians are over games. Our rows, and the rows of published agents "
     "with the same starts, are over games of this report; compare two rows only if their games are the same. The rows "
     "as printed in the paper are over 57 games with human starts, and cannot be compared with the other rows. The "
-    "printed means can be reproduced only if Video Pinball, where the human of that protocol scored less than random play, is "
-    "computed as score ÷ human."
+    "printed means can be reproduced only if Video Pinball, where the human of that protocol scored less than random "
+    "play, is computed as score ÷ human."
 )
 IMPROVEMENT = (
     "The probability that a run of the first method ends with a higher score than a run of the second on the same "
