@@ -20,9 +20,11 @@ from asyncrl.config import (
     to_toml,
 )
 from asyncrl.errors import InputError
-from asyncrl.networks.factory import CONVOLUTIONS
+from asyncrl.networks.factory import ADAPTED, CONVOLUTIONS
 from asyncrl.presets import preset, read_presets
 from asyncrl.setting_types import parse_frames
+
+KINDS = ("atari", "minatar", "image", "vector", "continuous")  # of environments, which have presets
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,7 @@ def test_nothing_changes_once_built():
 
 
 @pytest.mark.parametrize("algo", ALGOS)
-@pytest.mark.parametrize("kind", ["atari", "vector", "continuous"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_is_valid(name, kind, algo):
     run = build(merge(preset(name, kind, algo), {"algo": algo}))
@@ -88,7 +90,7 @@ def test_presets_know_no_other_names_kinds_and_algos():
     presets = read_presets()
     assert set(presets) == set(PRESETS)
     for blocks in presets.values():
-        assert set(blocks) <= {"atari", "vector", "continuous"}
+        assert set(blocks) <= set(KINDS)
         for block in blocks.values():
             assert {key for key, value in block.items() if isinstance(value, dict)} - set(ALGOS) <= {
                 "optimizer", "exploration", "evaluation", "checkpoints", "atari"
@@ -211,8 +213,8 @@ def test_to_toml_of_a_configuration_builds_the_same_one(config):
 
 
 def test_networks_are_every_torso_with_and_without_lstm():
-    assert NETWORKS == ("nips", "nature", "mlp", "nips-lstm", "nature-lstm", "mlp-lstm")
-    assert {*CONVOLUTIONS, "mlp"} == {name.removesuffix("-lstm") for name in NETWORKS}
+    torsos = [*CONVOLUTIONS, ADAPTED, "mlp"]
+    assert list(NETWORKS) == [*torsos, "mlp-separate", *(f"{name}-lstm" for name in torsos)]
 
 
 def test_every_setting_has_a_name():
