@@ -146,13 +146,11 @@ def test_resolve_passes_the_setting_channels_to_the_environment():
 
 @pytest.mark.parametrize("dtype", ["bool", "float32", "uint8"])
 def test_only_bytes_are_divided_by_255(dtype):
-    net = factory.build("conv", (3, 7, 7), actions=2, continuous=False, policy=True)
-    obs = torch.ones(1, 1, 3, 7, 7, dtype=getattr(torch, dtype))
+    torso = factory.build("conv", (3, 7, 7), actions=2, continuous=False, policy=True).body.torso
+    obs = torch.ones(1, 3, 7, 7, dtype=getattr(torch, dtype))
     kept = obs.clone()
-    output, _ = net(obs, ())
-    scale = 255 if dtype == "uint8" else 1
-    expected, _ = net(torch.full((1, 1, 3, 7, 7), 1 / scale), ())
-    torch.testing.assert_close(output.value, expected.value)
+    expected = torso.layers(torch.full((1, 3, 7, 7), 1 / 255 if dtype == "uint8" else 1.0))
+    torch.testing.assert_close(torso(obs), expected)
     assert torch.equal(obs, kept)
 
 
