@@ -116,6 +116,7 @@ def test_act_samples_from_a_policy_and_repeats_with_a_seed(tmp_path):
     assert len({policy.act(observation, deterministic=True) for _ in range(20)}) == 1
 
 
+@pytest.mark.learning
 def test_act_with_an_lstm_remembers_until_reset(tmp_path):
     settings = {"threads": 1, "frames": 300, "progress": False, "network": "mlp-lstm", "initial_weights": "orthogonal"}
     policy = asyncrl.train("a3c", "Pendulum-v1", results=tmp_path, **settings).load("last")
@@ -127,6 +128,7 @@ def test_act_with_an_lstm_remembers_until_reset(tmp_path):
     assert first.shape == (1,)
 
 
+@pytest.mark.learning
 def test_policy_of_an_atari_game_plays_whole_unclipped_games(tmp_path):
     settings = {"threads": 1, "frames": 400, "progress": False, "evaluation": {"episodes": 0}}
     policy = asyncrl.train("n-step-q", "pong", results=tmp_path, **settings).load("last")
@@ -147,6 +149,7 @@ def test_runs_returns_tables_of_the_runs_that_fulfil_conditions(trained):
     assert asyncrl.runs(trained.path.parent, where="algo=a3c").runs.empty
 
 
+@pytest.mark.learning
 def test_sweep_trains_its_cells_once_and_returns_their_tables(tmp_path):
     file = tmp_path / "rates.toml"
     file.write_text(
@@ -173,6 +176,7 @@ def test_unknown_public_name_raises_attribute_error():
         asyncrl.trian  # noqa: B018
 
 
+@pytest.mark.learning
 def test_train_in_a_program_from_standard_input_starts_its_workers(tmp_path):
     code = "import asyncrl\nprint(asyncrl.train('a3c', 'CartPole-v1', threads=1, frames=200, progress=False).status)"
     done = subprocess.run(

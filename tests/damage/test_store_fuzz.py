@@ -96,7 +96,7 @@ class UntrainedSession:
     def __init__(self, run, *_):
         self._run = run
 
-    def run(self):
+    def run(self, handle_signals=True):
         return self._run
 
 
