@@ -19,7 +19,6 @@ from asyncrl.store.document import read_document
 from asyncrl.store.rows import read_rows
 from asyncrl.system import machine
 from asyncrl.training import job_builder, opening
-from asyncrl.training.progress import Progress
 from asyncrl.training.simulated import write_costs
 
 ENVIRONMENTS = ("pong", "MinAtar/Breakout-v1")
@@ -39,13 +38,8 @@ def train_for(results: Path, seconds: float, name: str, **table: Any) -> Path:
     """Train for some seconds of the training clock, and return the run."""
     config, spec = job_builder.resolve(settings(**table))
 
-    def show(progress: Progress) -> None:
-        if progress.seconds > seconds:
-            session.stop("measured")
-
-    run, session = opening.new_session(config, results, name, show, spec)
-    session.run(handle_signals=False)
-    return run
+    session = opening.new_session(config, results, name, lambda progress: progress.seconds <= seconds, spec)[1]
+    return session.run(handle_signals=False)
 
 
 def speed_and_lag(run: Path) -> tuple[float, float]:
