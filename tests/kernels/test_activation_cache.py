@@ -115,7 +115,7 @@ class Repeating:
     ("algo", "network", "updates"),
     [
         pytest.param("a3c", "nips", 1_000, marks=pytest.mark.learning),
-        ("n-step-q", "nips", 200),
+        pytest.param("n-step-q", "nips", 200, marks=pytest.mark.learning),
         ("one-step-q", "nips", 20),
         ("a3c", "nature-lstm", 20),
     ],
