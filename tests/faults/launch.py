@@ -25,7 +25,7 @@ def launched(command: list[str], said: Path) -> "Iterator[subprocess.Popen[bytes
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with said.open("a") as file:
         process = subprocess.Popen(
-            command, stdout=file, stderr=file, env=environment, start_new_session=True, preexec_fn=_heed
+            command, stdout=file, stderr=file, env=environment, start_new_session=True, preexec_fn=heed_signals
         )
     try:
         yield process
@@ -38,9 +38,10 @@ def launched(command: list[str], said: Path) -> "Iterator[subprocess.Popen[bytes
                 os.kill(pid, signal.SIGKILL)
 
 
-def _heed() -> None:
-    """Do not inherit that SIGINT is ignored, as it is in the background of a shell."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def heed_signals() -> None:
+    """Do not inherit that SIGINT is ignored, as in the background of a shell, or SIGHUP, as under nohup."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def group(session: int) -> set[int]:

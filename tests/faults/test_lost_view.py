@@ -16,7 +16,7 @@ import pytest
 from asyncrl.store.checkpoint import load
 from asyncrl.store.document import read_document
 from asyncrl.store.rows import read_rows
-from tests.faults.launch import arguments, group
+from tests.faults.launch import arguments, group, heed_signals
 from tests.limits import full
 from tests.runtime.setups import wait_until
 
@@ -75,6 +75,7 @@ def on_terminal(words, ignores_hangup):
     """Start a command on a terminal of its own; yield its process number and the terminal's other end."""
     process, terminal = pty.fork()
     if process == 0:
+        heed_signals()
         if ignores_hangup:  # as nohup does
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
         os.execve(words[0], words, ENVIRONMENT)

@@ -12,6 +12,7 @@ from collections import Counter
 import pytest
 
 from asyncrl.store.rows import read_rows
+from tests.faults.launch import heed_signals
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
@@ -45,7 +46,7 @@ algo = ["a3c", "n-step-q"]
 def start(folder, *options):
     command = [sys.executable, "-m", "asyncrl", "sweep", "s.toml", "--results", "results", *options]
     output = (folder / "log").open("a")
-    return subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
+    return subprocess.Popen(command, cwd=folder, stdout=output, stderr=output, preexec_fn=heed_signals)
 
 
 def documents(folder):
