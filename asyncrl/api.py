@@ -113,14 +113,11 @@ def sweep(
         InputError: the file is wrong, or another process trains the sweep.
         KeyboardInterrupt: a signal stopped it; the same call continues.
     """
-    from asyncrl.sweeping import declaration, files
     from asyncrl.sweeping import run as sweeping
     from asyncrl.terminal import sweeps as views
 
-    found, path = files.find(str(file))
-    stored.check_name(name or found)
-    root = Path(results) / (name or found)
-    request = sweeping.Request(declaration.read(path), path.read_text(encoding="utf-8"), root)
+    request = sweeping.file_request(str(file), Path(results), name)
+    root = request.root
     options = sweeping.Options(jobs, confirm=confirm)
     if progress:
         with views.overview(console(), root.name) as show:

@@ -58,12 +58,9 @@ def sweep(
 
     Stopped or killed at any time, the same command continues: it skips finished runs and resumes begun ones.
     """
-    from asyncrl.sweeping import declaration, files, run
+    from asyncrl.sweeping import run
 
-    found, path = files.find(file)
-    declared = declaration.read(path)
-    runs.check_name(name or found)
-    request = run.Request(declared, path.read_text(encoding="utf-8"), results / (name or found))
+    request = run.file_request(file, results, name)
     if dry_run:
         plan = run.preview(request, cores)
         if as_json:

@@ -16,10 +16,10 @@ from asyncrl.config import RunConfig
 from asyncrl.envs.names import short_name
 from asyncrl.errors import Exit, InputError
 from asyncrl.store import atomic, runs, sweeps
-from asyncrl.sweeping import cells, confirmation, estimate
+from asyncrl.sweeping import cells, confirmation, estimate, files
 from asyncrl.sweeping.cell import Cell
 from asyncrl.sweeping.cells import CellState
-from asyncrl.sweeping.declaration import Declaration, parse
+from asyncrl.sweeping.declaration import Declaration, parse, read
 from asyncrl.sweeping.driver import Driver, Outcome
 from asyncrl.sweeping.executors import LocalProcesses
 from asyncrl.sweeping.plan import Resolver, expand, normalised
@@ -149,6 +149,23 @@ def _make(root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"Cannot write results to {root}: {error.strerror}.") from None
+
+
+def file_request(file: str, results: Path, name: str | None) -> Request:
+    """Return the sweep of a file: ``asyncrl sweep``.
+
+    Args:
+        file: a TOML file, or the name of a sweep of the package.
+        results: the directory of all runs.
+        name: of the sweep's directory; None: the name of the file.
+
+    Raises:
+        InputError: there is no such file, it is wrong, or the name is not allowed.
+    """
+    found, path = files.find(file)
+    declaration = read(path)
+    runs.check_name(name or found)
+    return Request(declaration, path.read_text(encoding="utf-8"), results / (name or found))
 
 
 def seeds_request(table: Mapping[str, Any], config: RunConfig, seeds: str, results: Path, name: str | None) -> Request:
