@@ -9,7 +9,7 @@ from asyncrl.envs.base import Box, Environments, Spec
 from asyncrl.envs.gym import GymEnvironments, build
 from asyncrl.envs.names import GYMNASIUM, MINATAR, atari_protocol
 from asyncrl.envs.probe import probe
-from asyncrl.envs.registry import Factory, MinAtarGame, Registered, Rom, parse_name
+from asyncrl.envs.registry import Factory, MinAtarGame, Registered, Rom, channel_axis, parse_name
 
 
 def make(
@@ -44,7 +44,7 @@ def _wrap(env: str, named: MinAtarGame | Registered | Factory, num_envs: int, ch
         for _ in range(num_envs):
             envs.append(build(named))
             built.callback(envs[-1].close)
-        environments = GymEnvironments(env, envs, "last" if isinstance(named, MinAtarGame) else channels)
+        environments = GymEnvironments(env, envs, channel_axis(named, channels))
         built.pop_all()
     return environments
 

@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeAlias
 import ale_py
 import gymnasium
 
+from asyncrl.config import Channels
 from asyncrl.envs.names import alphanumeric
 from asyncrl.errors import InputError, nearest, shown
 
@@ -102,6 +103,11 @@ def _minatar_game(env: str) -> MinAtarGame | None:
             if alphanumeric(title) == alphanumeric(found["title"]):
                 return MinAtarGame(f"MinAtar/{title}-v{found['version'] or 0}")
     return None
+
+
+def channel_axis(named: Named, asked: Channels) -> Channels:
+    """Return the axis of the channels of an environment's images: the last one in MinAtar, elsewhere as asked for."""
+    return "last" if isinstance(named, MinAtarGame) else asked
 
 
 def canonical(env: str) -> str:

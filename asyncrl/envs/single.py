@@ -12,7 +12,7 @@ from asyncrl.envs.atari import SIZE, STACK, AtariEnvironments
 from asyncrl.envs.base import Array, Discrete, Spec
 from asyncrl.envs.encoding import NotInSpace
 from asyncrl.envs.gym import AnyEnv, build
-from asyncrl.envs.registry import MinAtarGame, Rom, parse_name
+from asyncrl.envs.registry import Rom, channel_axis, parse_name
 from asyncrl.envs.spaces import actions, observations
 
 
@@ -71,7 +71,7 @@ def codec(config: RunConfig, spec: Spec) -> Codec:
         return Codec(_frames, int)
     single = build(named)
     try:
-        channels = "last" if isinstance(named, MinAtarGame) else config.channels
+        channels = channel_axis(named, config.channels)
         encode = observations(single.observation_space, config.env, channels).encode
         decode = actions(single.action_space, config.env).decode
         return Codec(lambda state: np.asarray(encode(state), spec.obs_dtype), decode)
