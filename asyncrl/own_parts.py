@@ -1,7 +1,6 @@
 """Learners, networks and optimizers of the user, named ``module:Name``."""
 
 import hashlib
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
@@ -65,8 +64,7 @@ def field_names(part: Callable[..., Any]) -> tuple[str, ...]:
 
 def file_and_digest(name: str) -> dict[str, str]:
     """Return the name of a part with its file and the file's SHA-256, as run.json keeps them."""
-    module = sys.modules.get(name.partition(":")[0]) or import_user_module(name.partition(":")[0])
-    file = Path(getattr(module, "__file__", None) or "")
+    file = Path(getattr(import_user_module(name.partition(":")[0]), "__file__", None) or "")
     try:
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError:

@@ -11,6 +11,7 @@ from asyncrl.learners.exploration import EpsilonGreedy
 from asyncrl.learners.n_step_q import NStepQ
 from asyncrl.learners.one_step_q import OneStepQ
 from asyncrl.learners.one_step_sarsa import OneStepSarsa
+from asyncrl.networks.factory import LSTM
 from asyncrl.optim import Adam, Momentum, Optimizer, RMSProp
 
 POLICY_METHODS = ("a3c", "a2c")
@@ -66,7 +67,7 @@ def make_optimizer(config: RunConfig) -> Optimizer:
 
 def own_names(config: RunConfig) -> Iterator[tuple[str, str]]:
     """Yield the settings that name parts of the user, and these names."""
-    network = config.network.removesuffix("-lstm")
+    network = config.network.removesuffix(LSTM)
     for setting, name in (("algo", config.algo), ("network", network), ("optimizer.name", config.optimizer.name)):
         if own_parts.is_own(name):
             yield setting, name
