@@ -17,6 +17,7 @@ class Error(NamedTuple):
 
 GRADIENTS, RUNS = "learners/test_pseudocode.py", "runtime/test_whole_runs.py"
 A3C, N_STEP, Q, SARSA = (f"learners/{name}.py" for name in ("a3c", "n_step_q", "one_step_q", "one_step_sarsa"))
+LOSSES = "learners/losses.py"
 STREAM, WORKER, SHARED = "rollout.py", "runtime/worker.py", "runtime/parameters.py"
 EVALUATE = "runtime/evaluator.py"
 NATIVE, RMSPROP, TORSO = "kernels/native.c", "kernels/test_rmsprop.py", "kernels/test_torso.py"
@@ -24,12 +25,17 @@ EXPLORATION, POLICY, ATARI = "learners/exploration.py", "networks/distributions.
 
 ERRORS = [
     # A3C
-    Error("the advantage is not detached", A3C, {"advantage.detach()": "advantage"}, GRADIENTS),
-    Error("the entropy's sign is wrong", A3C, {"+ self.entropy * H": "- self.entropy * H"}, GRADIENTS),
-    Error("the policy gradient's sign is wrong", A3C, {"advantage**2 - gain": "advantage**2 + gain"}, GRADIENTS),
-    Error("A3C's loss is a mean", A3C, {"Loss(loss.sum()": "Loss(loss.mean()"}, GRADIENTS),
-    Error("the value's weight is 1", A3C, {"self.value_weight * 0.5 *": "0.5 *"}, GRADIENTS),
-    Error("the value's loss lacks its ½", A3C, {"self.value_weight * 0.5 *": "self.value_weight *"}, GRADIENTS),
+    Error(
+        "the advantage is not constant",
+        LOSSES,
+        {"value_weight) * advantage\n": "value_weight) * advantage + scale * log_p[taken]\n"},
+        GRADIENTS,
+    ),
+    Error("the entropy's sign is wrong", LOSSES, {"(scale * entropy)": "(-scale * entropy)"}, GRADIENTS),
+    Error("the policy gradient's sign is wrong", LOSSES, {"d_log_pi[taken] -=": "d_log_pi[taken] +="}, GRADIENTS),
+    Error("A3C's loss is a mean", LOSSES, {"scale = float(grad)": "scale = float(grad) / len(advantage)"}, GRADIENTS),
+    Error("the value's weight is 1", LOSSES, {"(-scale * value_weight)": "(-scale)"}, GRADIENTS),
+    Error("the value's loss lacks its ½", LOSSES, {"(-scale * value": "(-2 * scale * value"}, GRADIENTS),
     Error("A3C does not bootstrap", A3C, {", V_last[0])": ", 0 * V_last[0])"}, GRADIENTS),
     Error(
         "a gradient flows through the bootstrap",
@@ -44,9 +50,10 @@ ERRORS = [
         "the bootstrapped state's entropy counts",
         A3C,
         {
-            "        return Loss(loss.sum(),": (
+            "        return actor_critic(outputs, rollout.action, R, self.entropy, self.value_weight)": (
+                "        loss = actor_critic(outputs, rollout.action, R, self.entropy, self.value_weight)\n"
                 "        last = net(rollout.obs[-1:], carry, rollout.keep[-1:])[0].policy.entropy().sum()\n"
-                "        return Loss(loss.sum() - self.entropy * last,"
+                "        return loss._replace(total=loss.total - self.entropy * last)"
             )
         },
         GRADIENTS,
@@ -66,9 +73,8 @@ ERRORS = [
     # Q-learning and Sarsa
     Error("n-step Q's maximum is over θ′", N_STEP, {"target(rollout.obs[-1:]": "net(rollout.obs[-1:]"}, GRADIENTS),
     Error("one-step Q's maximum is over θ", Q, {"target(rollout.obs,": "net(rollout.obs,"}, GRADIENTS),
-    Error("½ on the Q loss", Q, {"Loss((error**2).sum()": "Loss(0.5 * (error**2).sum()"}, GRADIENTS),
-    Error("the n-step loss is a mean", N_STEP, {"(error**2).sum()": "(error**2).mean()"}, GRADIENTS),
-    Error("y is not a constant", Q, {"torch.no_grad()": "torch.enable_grad()", "target(rol": "net(rol"}, GRADIENTS),
+    Error("½ on the Q loss", LOSSES, {"(-2 * float(grad))": "-float(grad)"}, GRADIENTS),
+    Error("the Q loss is a mean", LOSSES, {"(-2 * float(grad))": "(-2 * float(grad) / len(ctx.error))"}, GRADIENTS),
     Error(
         "Sarsa bootstraps from the best action",
         SARSA,
@@ -179,7 +185,7 @@ ERRORS = [
     Error(
         "log of a softmax",
         "networks/heads.py",
-        {"F.log_softmax(self.logits(features), -1)": "F.softmax(self.logits(features), -1).log()"},
+        {"F.log_softmax(logits, -1)": "F.softmax(logits, -1).log()"},
         "networks/test_distributions.py",
     ),
     Error(
@@ -194,7 +200,7 @@ ERRORS = [
         {"** 2 / self.variance +": "** 2 / self.variance**2 +"},
         "networks/test_distributions.py",
     ),
-    Error("frames are not scaled", "networks/torsos.py", {".float().div_(255)": ".float()"}, TORSO),
+    Error("frames are not scaled", "networks/torsos.py", {"numbers.div_(255) if": "numbers if"}, TORSO),
     # Optimisers and the shared path
     Error(
         "ε stands outside the root",

@@ -45,7 +45,7 @@ def image(space: spaces.Box, env: str, channels: Channels = "auto") -> Observati
     if (channels if channels != "auto" else _axis(space, env)) == "first":
         return Observations(shape, dtype, read)
     height, width, depth = shape
-    return Observations((depth, height, width), dtype, lambda state: np.moveaxis(read(state), -1, 0))
+    return Observations((depth, height, width), dtype, lambda state: read(state).transpose(2, 0, 1))
 
 
 def _axis(space: spaces.Box, env: str) -> Channels:

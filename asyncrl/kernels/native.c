@@ -74,6 +74,7 @@ INLINE int is_zero(const float *p, size_t length) {
 typedef struct {
   int planes; /* 1: [y][x][channel]; otherwise [channel][y][x] */
   int C, H, W, O, K, S, OH, OW;
+  float unit; /* of the first convolution: a pixel's value is its byte times this */
 } Conv;
 
 enum { MAX_SIDE = 21, MAX_POSITIONS = 20 * 20 };
@@ -82,6 +83,7 @@ enum { MAX_SIDE = 21, MAX_POSITIONS = 20 * 20 };
 #define SEGMENTS(c) ((c).planes > 1 ? (c).C * (c).K : (c).K)
 #define PIXEL(c) ((c).planes > 1 ? 1 : (c).C) /* distance in floats of neighbouring pixels */
 #define PATCH(c) (RUN(c) * SEGMENTS(c))
+#define IN(c) ((c).C * (c).H * (c).W)
 #define OUT(c) ((c).O * (c).OH * (c).OW)
 
 INLINE int segment(Conv c, int s) {
@@ -411,20 +413,20 @@ static void dense_backward_input(int N, int D, int F, const int *active, int cou
   for (; n < N; n++) dense_input_rows(D, F, active, count, w, grad + (size_t)n * F, din + (size_t)n * D, 1);
 }
 
-/* The torsos: two or three convolutions and a hidden layer.
+/* The torsos: one to three convolutions and a hidden layer.
  *
- * obs is [N][4][84][84]; parameters are the weight and the bias of each layer, in torch's layouts. forward writes what
+ * obs is [N][C][H][W] of bytes; parameters are the weight and the bias of each layer, in torch's layouts. forward writes what
  * backward needs: activations [N][those of each convolution in turn], flat [N][D], the last of them in torch's order
  * [channel][y][x], and features [N][F].
  *
  * rows_per_step: the state that many rows before a row, in all arrays, is of the same weights and probably similar: the
  * same game's previous state. 0: unknown; then nothing is copied. */
 
-enum { PIXELS = 4 * 84 * 84, MAX_WEIGHTS = 64 * 64 * 9, MAX_ACTIVATIONS = 32 * 20 * 20, MAX_UNITS = 512 };
+enum { MAX_PIXELS = 4 * 84 * 84, MAX_WEIGHTS = 64 * 64 * 9, MAX_ACTIVATIONS = 32 * 20 * 20, MAX_UNITS = 512 };
 
 typedef struct {
   float w1[MAX_WEIGHTS], w2[MAX_WEIGHTS], w3[MAX_WEIGHTS], dw1[MAX_WEIGHTS], dw2[MAX_WEIGHTS], dw3[MAX_WEIGHTS];
-  float g1[MAX_ACTIVATIONS], g2[MAX_ACTIVATIONS], g3[MAX_ACTIVATIONS], image[PIXELS];
+  float g1[MAX_ACTIVATIONS], g2[MAX_ACTIVATIONS], g3[MAX_ACTIVATIONS], image[MAX_PIXELS];
 } Scratch;
 
 /* Returns the buffers of this thread. The empty asm hides the address from the compiler, which otherwise looks up the
@@ -436,13 +438,15 @@ INLINE Scratch *scratch(void) {
   return opaque;
 }
 
-/* Scales the pixels that the rows of outputs in `rows` read to [0, 1]; other pixels of `image` stay undefined. */
+/* Converts the pixels that the rows of outputs in `rows` read to floats; other pixels of `image` stay undefined. */
 INLINE void scale(Conv c, const uint8_t *obs, const uint8_t *rows, float *image) {
   for (int y = 0; y < c.H / c.S; y++) {
-    if (!(y < c.OH && rows[y]) && !(y > 0 && rows[y - 1])) continue;
+    int is_read = 0;
+    for (int row = y - c.K / c.S + 1; row <= y; row++) is_read |= row >= 0 && row < c.OH && rows[row];
+    if (!is_read) continue;
     for (int plane = 0; plane < c.C; plane++) {
       const int start = (plane * c.H + y * c.S) * c.W;
-      for (int i = start; i < start + c.S * c.W; i++) image[i] = (float)obs[i] * (1 / 255.0f);
+      for (int i = start; i < start + c.S * c.W; i++) image[i] = (float)obs[i] * c.unit;
     }
   }
 }
@@ -462,6 +466,7 @@ INLINE void pixels_from_planes(Conv c, const float *flat, const float *a, float 
  * the first, copying the unchanged positions is worth it. */
 INLINE int find_reusable(Conv one, Conv two, Conv three, int layers, const uint8_t *obs, const uint8_t *other,
                          uint8_t changed[3][MAX_POSITIONS]) {
+  if (layers == 1) return 0; /* a small torso is computed sooner than compared */
   if (!find_changed(one, obs, other, changed[0])) return 0;
   if (!spread_changed(two, changed[0], changed[1])) return 1;
   return 2 + (layers == 3 && spread_changed(three, changed[1], changed[2]));
@@ -471,25 +476,25 @@ INLINE void forward(Conv one, Conv two, Conv three, int layers, int F, int N, si
                     const float *const *parameters, float *activations, float *flat, float *features) {
   Scratch *buffers = scratch();
   float *w1 = buffers->w1, *w2 = buffers->w2, *w3 = buffers->w3, *image = buffers->image;
-  const Conv last = layers == 3 ? three : two;
-  const size_t stride = OUT(one) + OUT(two) + (layers == 3 ? OUT(three) : 0), D = OUT(last);
+  const Conv last = layers == 3 ? three : layers == 2 ? two : one;
+  const size_t stride = OUT(one) + (layers >= 2 ? OUT(two) : 0) + (layers == 3 ? OUT(three) : 0), D = OUT(last);
   uint8_t changed[3][MAX_POSITIONS];
   pack(one, parameters[0], w1);
-  pack(two, parameters[2], w2);
+  if (layers >= 2) pack(two, parameters[2], w2);
   if (layers == 3) pack(three, parameters[4], w3);
   for (int n = 0; n < N; n++) {
     float *a1 = activations + n * stride, *a2 = a1 + OUT(one), *a3 = a2 + OUT(two);
-    const uint8_t *frames = obs + (size_t)n * PIXELS;
-    const uint8_t *previous = frames - rows_per_step * PIXELS;
+    const uint8_t *frames = obs + (size_t)n * IN(one);
+    const uint8_t *previous = frames - rows_per_step * IN(one);
     const int reusable = rows_per_step ? find_reusable(one, two, three, layers, frames, previous, changed) : 0;
     const size_t back = rows_per_step * stride;
     uint8_t rows[MAX_SIDE];
     for (int y = 0; y < one.OH; y++) rows[y] = reusable < 1 || any_set(changed[0] + y * one.OW, one.OW);
     scale(one, frames, rows, image);
     conv_forward(one, image, w1, parameters[1], a1, reusable >= 1 ? changed[0] : NULL, a1 - back);
-    conv_forward(two, a1, w2, parameters[3], a2, reusable >= 2 ? changed[1] : NULL, a2 - back);
+    if (layers >= 2) conv_forward(two, a1, w2, parameters[3], a2, reusable >= 2 ? changed[1] : NULL, a2 - back);
     if (layers == 3) conv_forward(three, a2, w3, parameters[5], a3, reusable >= 3 ? changed[2] : NULL, a3 - back);
-    planes_from_pixels(last, layers == 3 ? a3 : a2, flat + n * D);
+    planes_from_pixels(last, layers == 3 ? a3 : layers == 2 ? a2 : a1, flat + n * D);
   }
   dense_forward(N, D, F, flat, parameters[2 * layers], parameters[2 * layers + 1], features);
 }
@@ -519,8 +524,8 @@ INLINE void backward(Conv one, Conv two, Conv three, int layers, int F, int N, s
   float *w2 = buffers->w2, *w3 = buffers->w3, *image = buffers->image;
   float *dw1 = buffers->dw1, *dw2 = buffers->dw2, *dw3 = buffers->dw3;
   float *g1 = buffers->g1, *g2 = buffers->g2, *g3 = buffers->g3;
-  const Conv last = layers == 3 ? three : two;
-  const size_t stride = OUT(one) + OUT(two) + (layers == 3 ? OUT(three) : 0), D = OUT(last);
+  const Conv last = layers == 3 ? three : layers == 2 ? two : one;
+  const size_t stride = OUT(one) + (layers >= 2 ? OUT(two) : 0) + (layers == 3 ? OUT(three) : 0), D = OUT(last);
   float *g = work, *dflat = work + (size_t)N * F;
   for (size_t i = 0; i < (size_t)N * F; i++) g[i] = features[i] <= 0 ? 0 : grad[i];
   int active[MAX_UNITS];
@@ -528,8 +533,10 @@ INLINE void backward(Conv one, Conv two, Conv three, int layers, int F, int N, s
   dense_backward_weights(N, D, F, active, count, flat, g, gradients[2 * layers], gradients[2 * layers + 1]);
   dense_backward_input(N, D, F, active, count, parameters[2 * layers], g, dflat);
   memset(dw1, 0, sizeof(float) * PATCH(one) * one.O);
-  memset(dw2, 0, sizeof(float) * PATCH(two) * two.O);
-  pack_transposed(two, parameters[2], w2);
+  if (layers >= 2) {
+    memset(dw2, 0, sizeof(float) * PATCH(two) * two.O);
+    pack_transposed(two, parameters[2], w2);
+  }
   if (layers == 3) {
     memset(dw3, 0, sizeof(float) * PATCH(three) * three.O);
     pack_transposed(three, parameters[4], w3);
@@ -538,9 +545,9 @@ INLINE void backward(Conv one, Conv two, Conv three, int layers, int F, int N, s
   uint8_t rows[MAX_SIDE];
   for (int n = N - 1; n >= 0; n--) {
     const float *a1 = activations + n * stride, *a2 = a1 + OUT(one), *a3 = a2 + OUT(two);
-    const uint8_t *frames = obs + (size_t)n * PIXELS;
+    const uint8_t *frames = obs + (size_t)n * IN(one);
     if (rows_per_step && (size_t)n >= rows_per_step)
-      move_gradients(one, two, three, layers, frames, frames - rows_per_step * PIXELS, dflat + n * D,
+      move_gradients(one, two, three, layers, frames, frames - rows_per_step * IN(one), dflat + n * D,
                      dflat + (n - rows_per_step) * D);
     if (layers == 3) {
       pixels_from_planes(three, dflat + n * D, a3, g3);
@@ -549,21 +556,25 @@ INLINE void backward(Conv one, Conv two, Conv three, int layers, int F, int N, s
       memset(g2, 0, OUT(two) * sizeof(float));
       conv_backward_input(three, w3, g3, g2);
       for (int i = 0; i < OUT(two); i++) g2[i] = a2[i] <= 0 ? 0 : g2[i];
-    } else {
+    } else if (layers == 2) {
       pixels_from_planes(two, dflat + n * D, a2, g2);
     }
-    find_positions(two, g2, &positions);
-    conv_backward_weights(two, a1, g2, &positions, dw2, gradients[3]);
-    memset(g1, 0, OUT(one) * sizeof(float));
-    conv_backward_input(two, w2, g2, g1);
-    for (int i = 0; i < OUT(one); i++) g1[i] = a1[i] <= 0 ? 0 : g1[i];
+    if (layers >= 2) {
+      find_positions(two, g2, &positions);
+      conv_backward_weights(two, a1, g2, &positions, dw2, gradients[3]);
+      memset(g1, 0, OUT(one) * sizeof(float));
+      conv_backward_input(two, w2, g2, g1);
+      for (int i = 0; i < OUT(one); i++) g1[i] = a1[i] <= 0 ? 0 : g1[i];
+    } else {
+      pixels_from_planes(one, dflat + n * D, a1, g1);
+    }
     find_rows(one, g1, rows);
     scale(one, frames, rows, image);
     find_positions(one, g1, &positions);
     conv_backward_weights(one, image, g1, &positions, dw1, gradients[1]);
   }
   add_unpacked(one, dw1, gradients[0]);
-  add_unpacked(two, dw2, gradients[2]);
+  if (layers >= 2) add_unpacked(two, dw2, gradients[2]);
   if (layers == 3) add_unpacked(three, dw3, gradients[4]);
 }
 
@@ -579,13 +590,21 @@ INLINE void backward(Conv one, Conv two, Conv three, int layers, int F, int N, s
              gradients, work);                                                                                         \
   }
 
+#define BYTE (1 / 255.0f) /* pixels of frames; planes hold 0 and 1 */
+
 /*                            planes  C   H   W   O   K  S  OH  OW */
-static const Conv nips_one = {4, 4, 84, 84, 16, 8, 4, 20, 20}, nips_two = {1, 16, 20, 20, 32, 4, 2, 9, 9};
-static const Conv nature_one = {4, 4, 84, 84, 32, 8, 4, 20, 20}, nature_two = {1, 32, 20, 20, 64, 4, 2, 9, 9};
+static const Conv nips_one = {4, 4, 84, 84, 16, 8, 4, 20, 20, BYTE}, nips_two = {1, 16, 20, 20, 32, 4, 2, 9, 9};
+static const Conv nature_one = {4, 4, 84, 84, 32, 8, 4, 20, 20, BYTE}, nature_two = {1, 32, 20, 20, 64, 4, 2, 9, 9};
 static const Conv nature_three = {1, 64, 9, 9, 64, 3, 1, 7, 7};
+static const Conv minatar_4 = {4, 4, 10, 10, 16, 3, 1, 8, 8, 1}, minatar_6 = {6, 6, 10, 10, 16, 3, 1, 8, 8, 1};
+static const Conv minatar_7 = {7, 7, 10, 10, 16, 3, 1, 8, 8, 1}, minatar_10 = {10, 10, 10, 10, 16, 3, 1, 8, 8, 1};
 
 TORSO(nips, nips_one, nips_two, nips_two, 2, 256)
 TORSO(nature, nature_one, nature_two, nature_three, 3, 512)
+TORSO(minatar_4, minatar_4, minatar_4, minatar_4, 1, 128)
+TORSO(minatar_6, minatar_6, minatar_6, minatar_6, 1, 128)
+TORSO(minatar_7, minatar_7, minatar_7, minatar_7, 1, 128)
+TORSO(minatar_10, minatar_10, minatar_10, minatar_10, 1, 128)
 
 enum { CACHE_LINE = 16, PREFETCH = 32 * CACHE_LINE }; /* floats in a cache line; distance of prefetches in floats */
 

@@ -1,11 +1,12 @@
 """The compiled torsos: the same results as the layers of ``networks.torsos.Frames`` up to rounding, and faster.
 
-docs/kernels.md describes the design and the invariants. Other packages use ``STATE``, ``Kernels``, ``load_kernels``,
-``ActivationCache`` and ``compute_features`` only.
+docs/kernels.md describes the design and the invariants. Other packages use ``Kernels``, ``find``, ``load_kernels``,
+``ActivationCache``, ``forward`` and ``backward`` only.
 """
 
 import ctypes
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
@@ -13,7 +14,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from asyncrl.kernels import native
 
@@ -21,12 +21,23 @@ from asyncrl.kernels import native
 Weights = tuple[Tensor, ...]
 
 
+class Architecture(NamedTuple):
+    """The sizes that kernels were compiled for."""
+
+    shape: tuple[int, int, int]  # of one state, (C, H, W)
+    dtype: torch.dtype  # of states, one byte a pixel
+    outputs: tuple[int, ...]  # numbers of outputs of each convolution
+    hidden: int  # units of the hidden layer
+
+
 class Kernels(NamedTuple):
-    """The kernels of one architecture, for ``[N, 4, 84, 84]`` uint8 frames."""
+    """The kernels of one architecture."""
 
     forward: Callable[..., None]
     backward: Callable[..., None]
     sizes: tuple[int, int, int]  # A, D, F of ForwardPass
+    dtype: torch.dtype  # of states
+    state_bytes: int  # of one state
 
 
 class ForwardPass(NamedTuple):
@@ -44,24 +55,29 @@ class ForwardPass(NamedTuple):
         return self[:3]
 
 
-STATE = (4, 84, 84)  # shape of one state, uint8
-STATE_BYTES = 4 * 84 * 84
-# numbers of outputs: of each convolution; of the hidden layer
-OUTPUTS = {
-    "nips": ((16 * 20 * 20, 32 * 9 * 9), 256),
-    "nature": ((32 * 20 * 20, 64 * 9 * 9, 64 * 7 * 7), 512),
+ARCHITECTURES = {
+    "nips": Architecture((4, 84, 84), torch.uint8, (16 * 20 * 20, 32 * 9 * 9), 256),
+    "nature": Architecture((4, 84, 84), torch.uint8, (32 * 20 * 20, 64 * 9 * 9, 64 * 7 * 7), 512),
+    # the planes of MinAtar's games
+    **{f"minatar_{planes}": Architecture((planes, 10, 10), torch.bool, (16 * 8 * 8,), 128) for planes in (4, 6, 7, 10)},
 }
+
+
+def find(network: str, shape: Sequence[int]) -> str | None:
+    """Return the name of a network's kernels for ``(C, H, W)`` states; None if there are none."""
+    names = [network, f"{network}_{shape[0]}"]
+    return next((name for name in names if name in ARCHITECTURES and ARCHITECTURES[name].shape == tuple(shape)), None)
 
 
 @cache
 def load_kernels(name: str) -> Kernels | None:
-    """Return the kernels of an architecture; None if the compiled library cannot be used."""
+    """Return the kernels that ``find`` named; None if the compiled library cannot be used."""
     library = native.load()
     if library is None:
         return None
-    outputs, hidden = OUTPUTS[name]
+    shape, dtype, outputs, hidden = ARCHITECTURES[name]
     forward, backward = getattr(library, f"{name}_forward"), getattr(library, f"{name}_backward")
-    return Kernels(forward, backward, (sum(outputs), outputs[-1], hidden))
+    return Kernels(forward, backward, (sum(outputs), outputs[-1], hidden), dtype, math.prod(shape))
 
 
 class ActivationCache:
@@ -75,6 +91,7 @@ class ActivationCache:
     def __init__(self, kernels: Kernels, capacity: int) -> None:
         """Allocate memory for ``capacity`` states."""
         self._results = _allocate(kernels, capacity)
+        self._state_bytes = kernels.state_bytes
         # views by (start, end, rows_per_step): all rollouts use the same few
         self._views: dict[tuple[int, int, int], ForwardPass] = {}
         self._capacity, self._count = capacity, 0
@@ -92,7 +109,7 @@ class ActivationCache:
         if self._count == 0 or self._first is None:
             self._first, self._batch = obs, len(obs)
         known, new = self._count, len(obs)
-        if obs.data_ptr() != self._first.data_ptr() + known * STATE_BYTES or known + new > self._capacity:
+        if obs.data_ptr() != self._first.data_ptr() + known * self._state_bytes or known + new > self._capacity:
             return None
         self._count += new
         # in a larger batch a previous state may be computed at the same time, by another thread
@@ -113,16 +130,49 @@ class ActivationCache:
         return view
 
 
-def compute_features(kernels: Kernels, cached: ActivationCache | None, obs: Tensor, weights: Weights) -> Tensor:
-    """Map ``[N, 4, 84, 84]`` uint8 to ``[N, F]``, differentiable in the weights, with torch's number of threads.
+class Evaluated(NamedTuple):
+    """What backward needs of a call of forward."""
 
-    If all weights have a ``.grad``, backward adds to it in place, which saves a pass over the gradient;
-    ``torch.autograd.grad`` then has nothing to return.
+    kernels: Kernels
+    obs: Tensor  # [N, C, H, W]
+    results: ForwardPass
+
+
+def forward(
+    kernels: Kernels, cached: ActivationCache | None, obs: Tensor, weights: Weights, is_acting: bool
+) -> Evaluated:
+    """Evaluate ``[N, C, H, W]`` contiguous bytes with torch's number of threads.
+
+    Args:
+        kernels: of the architecture.
+        cached: results of acting that may be reused; they are added to while acting.
+        obs: the states.
+        weights: of all layers.
+        is_acting: whether the results are for acting; otherwise backward may follow.
     """
-    if torch.is_grad_enabled():
-        result: Tensor = _Features.apply(kernels, cached, obs, *weights)  # type: ignore[no-untyped-call]
-        return result
-    return _forward(kernels, obs, weights, cached.reserve(obs) if cached else None).features
+    known = cached.lookup(obs) if cached and not is_acting else None
+    reserved = cached.reserve(obs) if cached and is_acting else None
+    return Evaluated(kernels, obs, known or _forward(kernels, obs, weights, reserved))
+
+
+def backward(evaluated: Evaluated, weights: Weights, grad: Tensor, gradients: Sequence[Tensor]) -> None:
+    """Add the gradients of all weights to ``gradients``, from that of the features ``[N, F]``; all contiguous."""
+    kernels, obs, (activations, flat, features, rows_per_step) = evaluated
+    parameters, size = native.pointers(weights), ctypes.c_size_t(rows_per_step)
+    work = flat.new_empty(len(obs), flat.shape[1] + features.shape[1])
+    starts, counts = _parts(len(obs))
+    # each further thread sums into gradients of its own
+    others = [[torch.zeros_like(weight) for weight in weights] for _ in starts[1:]]
+
+    def compute(start: int, count: int, total: Sequence[Tensor]) -> None:
+        tensors = (obs, activations, flat, features, grad, work)
+        frames, *inputs, buffer = (native.pointer(tensor, start) for tensor in tensors)
+        kernels.backward(count, size, frames, parameters, *inputs, native.pointers(total), buffer)
+
+    _in_parallel(compute, starts, counts, [gradients, *others])
+    for part in others:
+        for gradient, more in zip(gradients, part, strict=True):
+            gradient += more
 
 
 def _allocate(kernels: Kernels, count: int) -> ForwardPass:
@@ -140,42 +190,6 @@ def _forward(kernels: Kernels, obs: Tensor, weights: Weights, reserved: ForwardP
 
     _in_parallel(compute, *_parts(len(obs)))
     return results
-
-
-class _Features(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, kernels: Kernels, cached: ActivationCache | None, obs: Tensor, *weights: Tensor) -> Tensor:
-        known = cached.lookup(obs) if cached else None
-        results = known or _forward(kernels, obs, weights, None)
-        ctx.kernels, ctx.rows_per_step = kernels, ctypes.c_size_t(results.rows_per_step)
-        ctx.save_for_backward(obs, *results.tensors, *weights)
-        # autograd must own the tensor that forward returns
-        return results.features.clone() if known else results.features
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        obs, activations, flat, features, *weights = ctx.saved_tensors
-        kernels, parameters = ctx.kernels, native.pointers(weights)
-        # this reference keeps a copy alive until the kernels end
-        grad = grad.contiguous()
-        work = flat.new_empty(len(obs), flat.shape[1] + features.shape[1])
-        in_place = all(weight.grad is not None and weight.grad.is_contiguous() for weight in weights)
-        total = [weight.grad if in_place else torch.zeros_like(weight) for weight in weights]
-        starts, counts = _parts(len(obs))
-        # each further thread sums into gradients of its own
-        others = [[torch.zeros_like(weight) for weight in weights] for _ in starts[1:]]
-
-        def compute(start: int, count: int, gradients: list[Tensor]) -> None:
-            tensors = (obs, activations, flat, features, grad, work)
-            frames, *inputs, buffer = (native.pointer(tensor, start) for tensor in tensors)
-            kernels.backward(count, ctx.rows_per_step, frames, parameters, *inputs, native.pointers(gradients), buffer)
-
-        _in_parallel(compute, starts, counts, [total, *others])
-        for part in others:
-            for gradient, more in zip(total, part, strict=True):
-                gradient += more
-        return (None, None, None, *([None] * len(weights) if in_place else total))
 
 
 def _parts(count: int) -> tuple[list[int], list[int]]:

@@ -8,6 +8,7 @@ from torch import Generator, Tensor
 
 from asyncrl.learners.base import Loss
 from asyncrl.learners.exploration import EpsilonGreedy
+from asyncrl.learners.losses import squared_error
 from asyncrl.networks.heads import Network
 from asyncrl.rollout import Act, Carry, Rollout, n_step_returns
 
@@ -30,9 +31,7 @@ class NStepQ:
     def loss(self, net: Network[Tensor], target: Network[Tensor], rollout: Rollout) -> Loss:
         """Sum ``(R − Q(s_i, a_i; θ′))²`` over the rollout, R constant."""
         q, carry = net(rollout.obs[:-1], rollout.carry, rollout.keep[:-1])  # [T, B, n]
-        q = q.gather(-1, rollout.action[..., None]).squeeze(-1)  # [T, B]
         with torch.no_grad():
             q_last, _ = target(rollout.obs[-1:], carry, rollout.keep[-1:])  # [1, B, n]
             R = n_step_returns(rollout.reward, rollout.discount, q_last[0].max(-1).values)  # [T, B]
-        error = R - q
-        return Loss((error**2).sum(), {"td_error": error.detach().abs().mean(), "q": q.detach().mean()})
+        return squared_error(q, rollout.action, R)

@@ -8,6 +8,7 @@ from torch import Generator, Tensor
 
 from asyncrl.learners.base import Loss
 from asyncrl.learners.exploration import EpsilonGreedy
+from asyncrl.learners.losses import squared_error
 from asyncrl.networks.heads import Network
 from asyncrl.rollout import Act, Carry, Rollout
 
@@ -30,9 +31,7 @@ class OneStepQ:
     def loss(self, net: Network[Tensor], target: Network[Tensor], rollout: Rollout) -> Loss:
         """Sum ``(y − Q(s, a; θ))²`` over the rollout, y constant."""
         q, _ = net(rollout.obs[:-1], rollout.carry, rollout.keep[:-1])  # [T, B, n]
-        q = q.gather(-1, rollout.action[..., None]).squeeze(-1)  # [T, B]
         with torch.no_grad():
             q_next = target(rollout.obs, rollout.carry, rollout.keep)[0][1:]  # [T, B, n]
             y = rollout.reward + rollout.discount * q_next.max(-1).values  # [T, B]
-        error = y - q
-        return Loss((error**2).sum(), {"td_error": error.detach().abs().mean(), "q": q.detach().mean()})
+        return squared_error(q, rollout.action, y)

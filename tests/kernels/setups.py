@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from asyncrl.kernels import native
+from asyncrl.kernels.torso import ARCHITECTURES
 from asyncrl.networks.factory import build
 
 compiled = pytest.mark.skipif(native.load() is None, reason=f"no compiled library: {native.status()}")
@@ -12,6 +13,20 @@ compiled = pytest.mark.skipif(native.load() is None, reason=f"no compiled librar
 def frames(count, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(256, (count, 4, 84, 84), dtype=torch.uint8, generator=generator)
+
+
+def states(name, count, seed=0):
+    """Return states of an architecture: frames, or sparse planes as MinAtar's are."""
+    generator = torch.Generator().manual_seed(seed)
+    architecture = ARCHITECTURES[name]
+    pixels = torch.randint(256, (count, *architecture.shape), dtype=torch.uint8, generator=generator)
+    return pixels if architecture.dtype == torch.uint8 else pixels < 40
+
+
+def torso_of(name):
+    """Return the torso of a network that fits an architecture."""
+    shape = ARCHITECTURES[name].shape
+    return build(name.partition("_")[0], shape, actions=6, continuous=False, policy=False).body.torso
 
 
 def gradients(net, obs, weight):

@@ -3,20 +3,22 @@
 import pytest
 import torch
 
+from asyncrl.kernels.torso import ARCHITECTURES
 from asyncrl.networks.factory import build
-from tests.kernels.setups import compiled, frames, gradients
+from tests.kernels.setups import compiled, frames, gradients, states, torso_of
 
 
 @compiled
-@pytest.mark.parametrize("name", ["nips", "nature"])
+@pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("count", [1, 2, 4, 5, 8, 13, 40])
 @pytest.mark.parametrize("expanded", [False, True])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_torso_features_and_gradients_equal_torch(name, count, expanded, threads, plain):
     torch.manual_seed(count)
     torch.set_num_threads(threads)
-    net = build(name, (4, 84, 84), actions=6, continuous=False, policy=False).body.torso
-    obs = frames(count)
+    net = torso_of(name)
+    assert net.kernels is not None
+    obs = states(name, count)
     weight = torch.randn(1, net.features).expand(count, -1) if expanded else torch.randn(count, net.features)
     results = []
     for switch in (lambda: None, plain):
@@ -86,3 +88,11 @@ def test_torso_for_another_shape_uses_torch():
     assert net.kernels is None
     obs = torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8)
     torch.testing.assert_close(net(obs), net.layers(obs.float() / 255))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_torso_for_states_of_another_type_uses_torch(dtype):
+    net = torso_of("minatar_4")
+    obs = torch.randint(2, (2, 4, 10, 10)).to(dtype)
+    scale = 255 if dtype == torch.uint8 else 1
+    torch.testing.assert_close(net(obs), net.layers(obs.float() / scale))
