@@ -130,6 +130,25 @@ def mean_of_best(scores: Sequence[float], k: int, seed: int = SEED) -> Interval:
     return _with_interval(lambda samples: np.sort(samples[0][0], axis=1)[:, -k:].mean(axis=1), [{"": scores}], seed)
 
 
+def resampled_medians(times: Sequence[float], seed: int = SEED) -> Array:
+    """Return the medians of resamples ``[R]`` of times, infinite where a run did not arrive; NaN for a single run."""
+    values = np.asarray(times, dtype=float)
+    if len(values) < 2:
+        return np.full(RESAMPLES, np.nan)
+    drawn = values[np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))]
+    return np.asarray(np.median(drawn, axis=1))
+
+
+def bounds(resampled: Array) -> tuple[float, float]:
+    """Return the interval of resamples ``[R]`` of which some may be infinite, without those that are NaN."""
+    known = resampled[~np.isnan(resampled)]
+    if not len(known):
+        return np.nan, np.nan
+    # of two infinite neighbours, interpolation would be NaN
+    low, high = np.percentile(known, [50 - 50 * CONFIDENCE, 50 + 50 * CONFIDENCE], method="nearest")
+    return float(low), float(high)
+
+
 def best_learning_rates(scores: Mapping[float, Sequence[float]], k: int = 3) -> list[float]:
     """Return the k learning rates with the highest mean scores, best first; all rates if there are fewer than k."""
     return sorted(scores, key=lambda rate: (-float(np.mean(scores[rate])), rate))[:k]

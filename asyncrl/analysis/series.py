@@ -164,7 +164,9 @@ def speedup_by_threads(speedups: pd.DataFrame) -> pd.DataFrame:
     )
     columns = {"panel": "speed-up", "series": names, "x": speedups["threads"], "y": speedups["speedup"]}
     statistic = "mean of " + speedups["games"].map("{:g}".format) + " games"
-    return pd.DataFrame({**columns, "low": np.nan, "high": np.nan, "runs": speedups["runs"], "statistic": statistic})
+    # a bar without an end is not drawn
+    bounds = {end: speedups[f"speedup_{end}"].replace(np.inf, np.nan) for end in ("low", "high")}
+    return pd.DataFrame({**columns, **bounds, "runs": speedups["runs"], "statistic": statistic})
 
 
 def frames_per_second(runs: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Step "tables" of the pipeline: scores beside published ones, the form of the paper's Tables 1 and 2, and all runs."""
+"""Step "tables" of the pipeline: scores beside published ones, the form of the paper's Table 1, and all runs."""
 
 from collections.abc import Mapping
 
@@ -151,56 +151,6 @@ def best_run_scores(runs: pd.DataFrame) -> pd.DataFrame:
             rates = ", ".join(f"{rate:.2g}" for rate in best)
             rows.append(row | {"statistic": name, "final": float(np.mean(kept)), "rates": rates})
     return pd.DataFrame(rows, columns=["task", "label", "statistic", "final", "low", "high", "rates"])
-
-
-def speed_by_game(comparison: Comparison, references: Mapping[str, float]) -> pd.DataFrame:
-    """Return for each task, variant, machine and thread count the time of its runs to a reference score.
-
-    ``hours`` is the median over runs; it is missing if half of the runs or more did not reach the score. ``speedup`` is
-    the hours of one thread divided by ``hours``; ``data_efficiency`` is the same with frames. Both are also missing if
-    half of the runs had the score at their first evaluation (``at_once``), since the exact time is unknown.
-    """
-    table = scores.time_to_score(comparison, references)
-    table = table[table["hours"].notna()]
-    rows = []
-    for key, group in table.groupby(["task", "variant", "algo", "machine", "threads"]):
-        row = dict(zip(("task", "variant", "algo", "machine", "threads"), key, strict=True))
-        row |= {"reference_score": group["reference_score"].iloc[0], "runs": len(group)}
-        row |= {"reached": int(group["reached"].sum()), "at_once": int(group["at_once"].sum())}
-        rows.append(row | {unit: _median_time(group, unit) for unit in ("hours", "frames")})
-    result = pd.DataFrame(rows, columns=[*SPEED])
-    same = ["task", "variant", "algo", "machine"]
-    one = result.loc[result["threads"] == 1, [*same, "hours", "frames"]].rename(columns={"hours": "h", "frames": "f"})
-    result = result.merge(one, on=same, how="left")
-    result["speedup"], result["data_efficiency"] = result["h"] / result["hours"], result["f"] / result["frames"]
-    unknown = result["at_once"] * 2 >= result["runs"]
-    first = result[unknown & (result["threads"] == 1)].set_index(same).index
-    result.loc[unknown | result.set_index(same).index.isin(first), ["speedup", "data_efficiency"]] = np.nan
-    return result.drop(columns=["h", "f"])
-
-
-SPEED = (
-    "task", "variant", "algo", "machine", "threads", "reference_score", "runs", "reached", "at_once", "hours", "frames"
-)  # fmt: skip
-
-
-def _median_time(group: pd.DataFrame, unit: str) -> float:
-    middle = float(np.median(group[unit].where(group["reached"], np.inf)))
-    return middle if np.isfinite(middle) else np.nan
-
-
-def speedup(by_game: pd.DataFrame) -> pd.DataFrame:
-    """Return the form of Table 2: the mean speed-up over games, by variant and threads, then the paper's."""
-    known = by_game[by_game["speedup"].notna()]
-    ours = known.groupby(["variant", "algo", "machine", "threads"], as_index=False).agg(
-        speedup=("speedup", "mean"), games=("task", "nunique"), runs=("runs", "sum")
-    )
-    paper = reference_data.speedup().rename(columns={"source": "machine"}).assign(games=7.0, runs=np.nan)
-    paper["variant"] = "paper: " + paper["algo"]
-    columns = ["variant", "algo", "machine", "threads", "speedup", "games", "runs"]
-    if ours.empty:
-        return paper[columns]
-    return pd.concat([ours[columns].astype({"runs": float, "games": float}), paper[columns]], ignore_index=True)
 
 
 def inventory(comparison: Comparison) -> pd.DataFrame:

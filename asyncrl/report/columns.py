@@ -1,5 +1,6 @@
 """Step "columns" of a report: the columns that its tables show, their titles and formats. The CSV files have all."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -41,6 +42,7 @@ class Column(NamedTuple):
     interval: str | None = None  # prefix of the columns "low" and "high"
     games: str | None = None  # column with the number of games of a value, shown if smaller than "games" of the row
     missing: str = "not recorded"  # what a dash means
+    limit: str | None = None  # column with a number that a missing value is greater than
 
 
 def percent(value: float) -> str:
@@ -131,10 +133,10 @@ SPEED = (
     Column("runs", "runs", integer),
     Column("reached", "runs that reached it", integer),
     Column("at_once", "runs at first evaluation", integer),
-    Column("hours", "median time", hours, missing=NOT_REACHED),
-    Column("frames", "median frames", count, missing=NOT_REACHED),
-    Column("speedup", "speed-up", ratio, missing=NO_SPEEDUP),
-    Column("data_efficiency", "data efficiency", ratio, missing=NO_SPEEDUP),
+    Column("hours", "median time", hours, "hours_", missing=NOT_REACHED, limit="hours_limit"),
+    Column("frames", "median frames", count, "frames_", missing=NOT_REACHED, limit="frames_limit"),
+    Column("speedup", "speed-up", ratio, "speedup_", missing=NO_SPEEDUP),
+    Column("data_efficiency", "data efficiency", ratio, "data_efficiency_", missing=NO_SPEEDUP),
     Column("machine", "machine", as_text),
 )
 BEST = (
@@ -183,15 +185,24 @@ def build_table(
 
 def _cell(row: pd.Series, column: Column) -> Cell:
     value = row[column.name]
+    if pd.isna(value) and column.limit is not None and pd.notna(row[column.limit]):
+        return Cell(f"> {column.format_value(row[column.limit])}", None, True, column.missing)
     if pd.isna(value):
         return Cell(NOTHING, None, column.format_value is not as_text, column.missing)
     is_number = not isinstance(value, str)
     text = column.format_value(value)
     if column.interval is not None and pd.notna(low := row[f"{column.interval}low"]):
-        text += f" [{column.format_value(low)}, {column.format_value(row[f'{column.interval}high'])}]"
+        text += f" [{_bound(low, row, column)}, {_bound(row[f'{column.interval}high'], row, column)}]"
     if column.games is not None and row[column.games] < row["games"]:
         text += f" ({row[column.games]:g})"
     return Cell(text, float(value) if is_number else value, is_number)
+
+
+def _bound(value: float, row: pd.Series, column: Column) -> str:
+    """Format an end of an interval, which may be infinite."""
+    if not math.isinf(value):
+        return column.format_value(value)
+    return "∞" if column.limit is None else f"> {column.format_value(row[column.limit])}"
 
 
 def per_game_columns(data: pd.DataFrame) -> list[Column]:
@@ -206,13 +217,18 @@ def speedup_by_threads(data: pd.DataFrame) -> tuple[pd.DataFrame, list[Column]]:
     """Return speed-ups in the form of Table 2, one row per method, one column per thread count; and its columns."""
     data = data.assign(threads=data["threads"].astype(int))
     keys = ["variant", "machine"]
-    speedups, games = (
-        data.pivot_table(index=keys, columns="threads", values=values, sort=False) for values in ("speedup", "games")
+    speedups, low, high, games = (
+        data.pivot_table(index=keys, columns="threads", values=values, sort=False)
+        for values in ("speedup", "speedup_low", "speedup_high", "games")
     )
     counts = sorted(speedups.columns)
     table = speedups.rename(columns=str).join(games.rename(columns="{} games".format)).assign(games=games.max(axis=1))
+    for n in counts:
+        for name, bound in (("low", low), ("high", high)):
+            table[f"{n} {name}"] = bound.get(n, math.nan)
     threads = [
-        Column(str(n), counted(n, "thread"), ratio, games=f"{n} games", missing="no speed-up is known") for n in counts
+        Column(str(n), counted(n, "thread"), ratio, f"{n} ", games=f"{n} games", missing="no speed-up is known")
+        for n in counts
     ]
     first = [Column("variant", "method", as_text), Column("games", "games", integer)]
     return table.reset_index(), [*first, *threads, Column("machine", "machine or source", as_text)]

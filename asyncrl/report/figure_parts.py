@@ -43,7 +43,7 @@ class ReportData(NamedTuple):
 
     runs: pd.DataFrame  # scores.run_scores
     summary: pd.DataFrame  # tables.summary
-    speedup: pd.DataFrame  # tables.speedup
+    speedup: pd.DataFrame  # speed.speedup
     references: Mapping[str, float]  # score to reach, by task
 
 

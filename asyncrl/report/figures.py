@@ -96,8 +96,9 @@ def _speedup(comparison: Comparison, tables: ReportData) -> Figure:
     text = (
         "Time of one thread to a fixed score divided by that of n threads, averaged over games (dashed: the paper's "
         f"Table 2, seven games on 16 cores). The scores to reach: {scores}. Time is the median over runs; a run that "
-        "never reached the score counts as infinite, and there is no point if half of the runs did not reach it. It "
-        "cannot be compared with the paper for more threads than cores: such threads share cores."
+        "never reached the score counts as infinite, and there is no point if half of the runs did not reach it. The "
+        "bar is a 95 % bootstrap interval over runs; it is left out where an end is infinite. Speed-ups cannot be "
+        "compared with the paper for more threads than cores: such threads share cores."
         f"{clock_notes(comparison)}"
     )
     spec = PlotSpec(THREADS, Axis("speed-up over one thread"), "both")

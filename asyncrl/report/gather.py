@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from asyncrl.analysis import reference_data, scores, tables, validity
+from asyncrl.analysis import reference_data, scores, speed, tables, validity
 from asyncrl.analysis.export import empty_selection_message
 from asyncrl.analysis.load import load
 from asyncrl.analysis.selection import Selection
@@ -75,8 +75,8 @@ def gather(request: Request) -> Report:
     comparison = validity.build_comparison(store, request.unfinished)
     runs = scores.run_scores(comparison)
     references = scores.default_reference_scores(comparison) | _parse_references(request, comparison)
-    by_game = tables.speed_by_game(comparison, references)
-    data = ReportData(runs, tables.summary(runs), tables.speedup(by_game), references)
+    by_game = speed.by_game(comparison, references)
+    data = ReportData(runs, tables.summary(runs), speed.speedup(by_game), references)
     by_name = {figure.name: figure for figure in figures.build_figures(comparison, data)}
     found = sections.build_sections(comparison, data, by_game, by_name)
     searches, not_shown = build_searches(request.selection)

@@ -60,7 +60,7 @@ def build_sections(
     Args:
         comparison: the runs that may be compared.
         data: tables that figures and sections share.
-        by_game: ``tables.speed_by_game``.
+        by_game: ``speed.by_game``.
         figures: all figures by name.
     """
     report_tables = _build_tables(comparison, data, by_game)
@@ -92,8 +92,8 @@ def _build_tables(comparison: Comparison, data: ReportData, by_game: pd.DataFram
                     "asyncrl run --algo n-step-q    # a second method on the same game"),
         build_table("speed-ups", "Speed-up by threads", SPEEDUP + clock_notes(comparison), wide, wide_columns,
                     MORE_THREADS)._replace(data=data.speedup),
-        build_table("reaching", "Time and frames to a score", _with_warning(REACHING, by_game), by_game,
-                    columns.SPEED, RUN),
+        build_table("reaching", "Time and frames to a score", _with_warning(REACHING, by_game),
+                    by_game.drop(columns="resampled"), columns.SPEED, RUN),
         build_table("best", "Best of many runs", BEST, best, columns.BEST,
                     f"for s in $(seq {series.MIN_RUNS_FOR_BEST}); do asyncrl run --env pong --seed $s; done"),
         build_table("runs", "Runs", INVENTORY, tables.inventory(comparison), columns.INVENTORY, RUN),
@@ -136,17 +136,17 @@ IMPROVEMENT = (
 )
 SPEEDUP = (
     "The form of the paper's Table 2: the time of one thread to a fixed score divided by that of n threads, averaged "
-    "over games. A number in brackets means that a cell averages fewer games than its row lists, so that the cells of "
-    "the row are not over the same games. The paper's values are over seven games on 16 cores; ours are from the "
-    "machine in the last column."
+    "over games, with a 95 % bootstrap interval over runs. A number in round brackets means that a cell averages fewer "
+    "games than its row lists, so that the cells of the row are not over the same games. The paper's values are over "
+    "seven games on 16 cores; ours are from the machine in the last column."
 )
 REACHING = (
-    "The median over runs of the time and frames to the score, interpolated linearly between evaluations. A run that "
-    "never reached the score counts as infinite, so that the median is missing if half of the runs or more never "
-    "reached it. If half of the runs had the score at their first evaluation, the speed-up is missing, since the exact "
-    "time is unknown. Without --reference, the score is one that shows learning: the highest that more than half of "
-    "the runs of every method and thread count reached, without those that did not come halfway from the first "
-    "evaluations to the best such score."
+    "The median over runs of the time and frames to the score, interpolated linearly between evaluations, with 95 % "
+    "bootstrap intervals over runs. A run that never reached the score counts as infinite; where half of the runs or "
+    "more never reached it, > and the shortest of these runs stand in place of the median. If half of the runs had the "
+    "score at their first evaluation, the speed-up is missing, since the exact time is unknown. Without --reference, "
+    "the score is one that shows learning: the highest that more than half of the runs of every method and thread "
+    "count reached, without those that did not come halfway from the first evaluations to the best such score."
 )
 BEST = (
     "The paper's selections of runs: the mean of the best five of n runs by final score, and the mean of the runs with "

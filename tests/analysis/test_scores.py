@@ -4,7 +4,7 @@ from itertools import product
 import pandas as pd
 import pytest
 
-from asyncrl.analysis import scores, tables, validity
+from asyncrl.analysis import scores, speed, validity
 from asyncrl.analysis.load import load
 from asyncrl.analysis.selection import Selection
 from tests.analysis.stores import straight, write
@@ -81,7 +81,7 @@ def test_by_the_common_reference_every_method_has_a_time(tmp_path, seeds):
     for threads, seed in product((1, 2), range(seeds)):
         write(tmp_path, f"{threads}-{seed}", straight(-21, seed), threads=threads, seed=seed, fps=100.0 * threads)
     found = comparison(tmp_path)
-    by_game = tables.speed_by_game(found, scores.default_reference_scores(found)).set_index("threads")
+    by_game = speed.by_game(found, scores.default_reference_scores(found)).set_index("threads")
     assert by_game.at[2, "speedup"] == pytest.approx(2)
     assert by_game.at[2, "data_efficiency"] == pytest.approx(1)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from asyncrl.analysis import scores, series, tables, validity
+from asyncrl.analysis import scores, series, speed, tables, validity
 from asyncrl.analysis.load import load
 from asyncrl.analysis.selection import Selection
 from asyncrl.report import plot
@@ -92,7 +92,7 @@ def test_one_thread_count_and_one_rate_make_no_figure_of_them(tmp_path):
     assert series.curves_by_threads(found, "frames").empty
     assert series.score_by_setting(runs, found.varying, "optimizer.lr").empty
     assert series.scores_by_optimizer(runs).empty
-    assert series.speedup_by_threads(tables.speedup(tables.speed_by_game(found, {PONG: -10.0}))).empty
+    assert series.speedup_by_threads(speed.speedup(speed.by_game(found, {PONG: -10.0}))).empty
 
 
 def test_optimisers_are_ranked_from_their_best_run(tmp_path):

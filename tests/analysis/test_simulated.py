@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from asyncrl.analysis import load, scores, series, staleness, tables, validity
+from asyncrl.analysis import load, scores, series, speed, staleness, tables, validity
 from asyncrl.analysis.selection import Selection
 from asyncrl.report.figure_parts import clock_notes
 from asyncrl.store.document import read_document
@@ -63,8 +63,8 @@ def test_simulated_runs_make_table_2(tmp_path):
     for threads in (1, 2, 4):
         simulated(tmp_path, str(threads), threads)
     found = compared(tmp_path)
-    by_game = tables.speed_by_game(found, scores.default_reference_scores(found))
-    speedups = tables.speedup(by_game).query("variant == 'a3c'").set_index("threads")["speedup"]
+    by_game = speed.by_game(found, scores.default_reference_scores(found))
+    speedups = speed.speedup(by_game).query("variant == 'a3c'").set_index("threads")["speedup"]
     assert speedups.to_dict() == pytest.approx({1: 1, 2: 2, 4: 4})
     assert "linearly with threads by assumption" in clock_notes(found)
 

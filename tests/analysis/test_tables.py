@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from asyncrl.analysis import reference_data, scores, tables, validity
+from asyncrl.analysis import reference_data, scores, speed, tables, validity
 from asyncrl.analysis.load import load
 from asyncrl.analysis.selection import Selection
 from tests.analysis.stores import straight, write
@@ -76,11 +76,11 @@ def scaling(tmp_path):
 
 
 def test_speed_ups_are_ratios_of_hours_to_one_thread(scaling):
-    by_game = tables.speed_by_game(comparison(scaling), {"pong, atari-paper-noop": 0.0})
+    by_game = speed.by_game(comparison(scaling), {"pong, atari-paper-noop": 0.0})
     assert list(by_game["hours"]) == pytest.approx([300_000 / fps / 3600 for fps in (100, 200, 300)])
     assert list(by_game["speedup"]) == pytest.approx([1, 2, 3])
     assert list(by_game["data_efficiency"]) == pytest.approx([1, 1, 1])
-    table = tables.speedup(by_game)
+    table = speed.speedup(by_game)
     ours = table[table["variant"] == "a3c"].set_index("threads")
     assert list(ours["speedup"]) == pytest.approx([1, 2, 3])
     assert (ours.at[4, "games"], ours.at[4, "runs"]) == (1, 3)
@@ -92,9 +92,7 @@ def test_speed_ups_of_several_games_are_averaged(scaling):
     for threads, fps in ((1, 100.0), (2, 400.0)):
         write(scaling, f"b-{threads}", [-10.0, 10.0], env="breakout", threads=threads, fps=fps)
     both = {"pong, atari-paper-noop": 0.0, "breakout, atari-paper-noop": 0.0}
-    table = (
-        tables.speedup(tables.speed_by_game(comparison(scaling), both)).query("variant == 'a3c'").set_index("threads")
-    )
+    table = speed.speedup(speed.by_game(comparison(scaling), both)).query("variant == 'a3c'").set_index("threads")
     assert table.at[2, "speedup"] == pytest.approx((2 + 4) / 2)
     assert (table.at[2, "games"], table.at[4, "games"]) == (2, 1)
 
@@ -102,9 +100,34 @@ def test_speed_ups_of_several_games_are_averaged(scaling):
 def test_a_score_that_most_runs_never_reach_has_no_speed_up(scaling):
     write(scaling, "late-1", [-10.0, -9.0], threads=8, seed=1)
     write(scaling, "late-2", [-10.0, 9.0], threads=8, seed=2)
-    by_game = tables.speed_by_game(comparison(scaling), {"pong, atari-paper-noop": 0.0}).set_index("threads")
+    by_game = speed.by_game(comparison(scaling), {"pong, atari-paper-noop": 0.0}).set_index("threads")
     assert (by_game.at[8, "runs"], by_game.at[8, "reached"]) == (2, 1)
     assert np.isnan(by_game.at[8, "speedup"])
+
+
+def test_times_and_speed_ups_have_intervals_over_runs(scaling):
+    for seed, middle in enumerate((-5.0, 5.0, 20.0), start=4):
+        write(scaling, f"wide-{seed}", [-10.0, middle], threads=4, fps=300.0, seed=seed, frames=400_000)
+    by_game = speed.by_game(comparison(scaling), {"pong, atari-paper-noop": 0.0}).set_index("threads")
+    one, four = by_game.loc[1], by_game.loc[4]
+    assert [one["hours_low"], one["hours_high"]] == pytest.approx([one["hours"]] * 2)
+    assert four["hours_low"] < four["hours"] < four["hours_high"]
+    assert four["speedup_low"] == pytest.approx(one["hours"] / four["hours_high"])
+    assert four["data_efficiency_low"] < four["data_efficiency"] < four["data_efficiency_high"]
+    table = speed.speedup(by_game.reset_index()).query("variant == 'a3c'").set_index("threads")
+    assert table.at[4, "speedup_low"] == four["speedup_low"]
+    assert np.isnan(table.at[1, "speedup_low"])
+
+
+def test_a_time_that_half_of_the_resamples_reach_has_an_infinite_end(scaling):
+    for seed in (1, 2, 3, 4):
+        last = 9.0 if seed < 4 else -9.0
+        write(scaling, f"some-{seed}", [-10.0, last], threads=8, seed=seed, frames=400_000)
+    row = speed.by_game(comparison(scaling), {"pong, atari-paper-noop": 0.0}).set_index("threads").loc[8]
+    assert np.isfinite(row["frames"])
+    assert np.isinf(row["frames_high"])
+    assert row["frames_limit"] == 400_000
+    assert row["data_efficiency_low"] == 0
 
 
 @pytest.mark.parametrize("early", [1, 4])
@@ -112,7 +135,7 @@ def test_a_score_that_was_there_at_the_first_evaluation_has_no_speed_up(scaling,
     """Neither the time of one thread nor of four is known: it was some time before."""
     for seed in (4, 5, 6, 7):
         write(scaling, f"early-{seed}", [1.0, 10.0], threads=early, seed=seed, frames=400_000)
-    by_game = tables.speed_by_game(comparison(scaling), {"pong, atari-paper-noop": 0.0}).set_index("threads")
+    by_game = speed.by_game(comparison(scaling), {"pong, atari-paper-noop": 0.0}).set_index("threads")
     assert (by_game.at[early, "at_once"], by_game.at[2, "at_once"]) == (4, 0)
     assert np.isnan(by_game.at[4, "speedup"])
     assert np.isnan(by_game.at[2, "speedup"]) == (early == 1)
@@ -120,7 +143,7 @@ def test_a_score_that_was_there_at_the_first_evaluation_has_no_speed_up(scaling,
 
 def test_machines_are_not_compared_by_the_clock(scaling):
     write(scaling, "big", [-10.0, 10.0], threads=8, fps=9_999.0, cores=64)
-    by_game = tables.speed_by_game(comparison(scaling), {"pong, atari-paper-noop": 0.0}).set_index("threads")
+    by_game = speed.by_game(comparison(scaling), {"pong, atari-paper-noop": 0.0}).set_index("threads")
     assert np.isnan(by_game.at[8, "speedup"])
 
 
@@ -143,4 +166,4 @@ def test_tables_of_nothing_have_their_columns_and_the_published_rows(tmp_path):
     assert tables.improvements(runs).empty
     assert tables.inventory(nothing).empty
     assert len(tables.summary(runs)) == 8
-    assert len(tables.speedup(tables.speed_by_game(nothing, {}))) == len(reference_data.speedup())
+    assert len(speed.speedup(speed.by_game(nothing, {}))) == len(reference_data.speedup())
