@@ -67,6 +67,7 @@ class Incident(NamedTuple):
     seeds: tuple[int, ...] = ()  # last seeds of the worker's environments, if known
     steps: int = 0  # made by the worker's process before the incident
     is_replaced: bool = False  # by another process
+    is_new_start: bool = False  # the worker's episodes could not continue, and began anew
 
     @property
     def is_fatal(self) -> bool:

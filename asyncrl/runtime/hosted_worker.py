@@ -81,6 +81,7 @@ class HostedWorker:
                 message=f"worker {self.worker}'s environments {reason}; their episodes start anew",
                 traceback=trace,
                 worker=self.worker,
+                is_new_start=True,
             )
         )
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asyncrl.config import RunConfig
+from asyncrl.events import Event, Incident
 from asyncrl.schedules import next_multiple, period
 from asyncrl.training.evaluations import Evaluations
 
@@ -21,6 +22,7 @@ class Pauses:
         self._period = period(config.checkpoints.every, frames_per_step)
         self._is_simulated, self._evaluations = config.is_simulated, evaluations
         self._last = start
+        self._inexact_at: int | None = None  # the T from which on the run does not repeat, before its end
         self._checkpoint_at = next_multiple(start, self._period)
 
     @property
@@ -42,8 +44,14 @@ class Pauses:
         """Return whether a checkpoint at T is one that every repetition of a simulated run has, too."""
         return self._is_simulated and self._last == T
 
-    def exactness(self, T: int, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what a stop at T changes in run.json: the steps after which a simulated run does not repeat."""
-        if not self._is_simulated or self.is_exact(T) or document.get("exact_until") is not None:
+    def add(self, event: Event) -> None:
+        """Take in an event of a worker: a run whose episodes began anew does not repeat."""
+        if isinstance(event, Incident) and event.is_new_start and self._inexact_at is None:
+            self._inexact_at = self._last
+
+    def exactness(self, T: int, is_stopped: bool, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a session that ends at T changes in run.json: the steps after which a run does not repeat."""
+        steps = T if is_stopped and not self.is_exact(T) and self._inexact_at is None else self._inexact_at
+        if not self._is_simulated or steps is None or document.get("exact_until") is not None:
             return {}
-        return {"exact_until": T}
+        return {"exact_until": steps}

@@ -133,6 +133,7 @@ class Session:
         """Record events, and write metrics if they are due; a fatal Incident ends the session with an exit code."""
         for event in events:
             self._metrics.add(event)
+            self._pauses.add(event)
             if isinstance(event, Incident) and event.is_fatal:
                 self._ending.fail(event, code)
         learning_rate = self._parameters.learning_rate(self._parameters.T)
@@ -229,7 +230,7 @@ class Session:
     def _end(self) -> None:
         self._metrics.write_episodes()
         (status, reason), failure = self._ending.status(self._is_complete), self._ending.failure
-        changes = self._pauses.exactness(self._parameters.T, self._document) if status is Status.INTERRUPTED else {}
+        changes = self._pauses.exactness(self._parameters.T, status is Status.INTERRUPTED, self._document)
         changes |= {"status": status, "reason": reason, "failure": failure.row() if failure else None}
         self._writer.update_document(**changes)
         writing.flush(self._writer, self._config.checkpoints.patience_seconds, self._may_wait)

@@ -1,8 +1,10 @@
 """Runs in simulated time: what they store, where they evaluate, and which costs they take."""
 
 import json
+import os
 import shutil
 
+import gymnasium
 import pytest
 
 from asyncrl import experiment
@@ -206,3 +208,27 @@ def _spec():
 def test_turns_are_a_setting(turns, envs, expected):
     config = resolve(env="tests.toys:Corridor", threads=512, envs_per_thread=envs, workers={"turns": turns})
     assert job_builder.takes_turns(config) is expected
+
+
+class Forgetful(gymnasium.Wrapper):
+    """CartPole that another process plays differently: its observations depend on the process."""
+
+    def __init__(self):
+        super().__init__(gymnasium.make("CartPole-v1"))
+
+    def reset(self, **options):
+        observation, info = self.env.reset(**options)
+        return observation + os.getpid() % 1000 * 1e-4, info
+
+
+def test_simulated_run_whose_environments_cannot_be_restored_notes_where_it_stops_to_repeat(tmp_path):
+    env = f"{__name__}:Forgetful"
+    config = resolve(**TABLE | {"env": env, "evaluation": {"episodes": 0}})
+    run = experiment.train(config, tmp_path, "one")
+    for later in (path for path in (run / "checkpoints").iterdir() if path.name.isdigit() and int(path.name) > 300):
+        shutil.rmtree(later)
+    step = checkpoints.load(run).step
+    experiment.resume(run)
+    document = read_document(run)
+    assert (document["status"], document["exact_until"]) == ("finished", step)
+    assert "start anew" in read_rows(run, "failures")[0]["reason"]
