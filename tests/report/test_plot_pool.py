@@ -56,3 +56,14 @@ def test_draw_all_without_any_process_draws_in_the_parent(monkeypatch):
     monkeypatch.setattr(SpawnProcess, "start", start)
     panels = [panel(1), panel(2)]
     assert list(plot_pool.draw_all(panels, 2)) == list(map(plot.draw, panels))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["2 threads", "4 threads", "16 threads"],
+        ["a3c, lr 7e-5", "a3c, lr 0.0002", "a3c, lr 0.01", "n-step-q, 2 threads", "n-step-q, 16 threads"],
+    ],
+)
+def test_palette_sorts_series_by_their_numbers(names):
+    assert list(plot.palette(pd.DataFrame({"series": sorted(names)}))) == names
