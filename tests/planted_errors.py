@@ -17,7 +17,7 @@ class Error(NamedTuple):
 
 GRADIENTS, RUNS = "learners/test_pseudocode.py", "runtime/test_whole_runs.py"
 A3C, N_STEP, Q, SARSA = (f"learners/{name}.py" for name in ("a3c", "n_step_q", "one_step_q", "one_step_sarsa"))
-LOSSES = "learners/losses.py"
+LOSS, COMPILED = "learners/base.py", "learners/test_compiled.py"
 STREAM, WORKER, SHARED = "rollout.py", "runtime/worker.py", "runtime/parameters.py"
 EVALUATE = "runtime/evaluator.py"
 NATIVE, RMSPROP, TORSO = "kernels/native.c", "kernels/test_rmsprop.py", "kernels/test_torso.py"
@@ -25,17 +25,12 @@ EXPLORATION, POLICY, ATARI = "learners/exploration.py", "networks/distributions.
 
 ERRORS = [
     # A3C
-    Error(
-        "the advantage is not constant",
-        LOSSES,
-        {"value_weight) * advantage\n": "value_weight) * advantage + scale * log_p[taken]\n"},
-        GRADIENTS,
-    ),
-    Error("the entropy's sign is wrong", LOSSES, {"(scale * entropy)": "(-scale * entropy)"}, GRADIENTS),
-    Error("the policy gradient's sign is wrong", LOSSES, {"d_log_pi[taken] -=": "d_log_pi[taken] +="}, GRADIENTS),
-    Error("A3C's loss is a mean", LOSSES, {"scale = float(grad)": "scale = float(grad) / len(advantage)"}, GRADIENTS),
-    Error("the value's weight is 1", LOSSES, {"(-scale * value_weight)": "(-scale)"}, GRADIENTS),
-    Error("the value's loss lacks its ½", LOSSES, {"(-scale * value": "(-2 * scale * value"}, GRADIENTS),
+    Error("the advantage is not detached", A3C, {"advantage.detach()": "advantage"}, GRADIENTS),
+    Error("the entropy's sign is wrong", A3C, {"+ self.entropy * H": "- self.entropy * H"}, GRADIENTS),
+    Error("the policy gradient's sign is wrong", A3C, {"advantage**2 - gain": "advantage**2 + gain"}, GRADIENTS),
+    Error("A3C's loss is a mean", A3C, {"Loss(loss.sum()": "Loss(loss.mean()"}, GRADIENTS),
+    Error("the value's weight is 1", A3C, {"self.value_weight * 0.5 *": "0.5 *"}, GRADIENTS),
+    Error("the value's loss lacks its ½", A3C, {"self.value_weight * 0.5 *": "self.value_weight *"}, GRADIENTS),
     Error("A3C does not bootstrap", A3C, {", V_last[0])": ", 0 * V_last[0])"}, GRADIENTS),
     Error(
         "a gradient flows through the bootstrap",
@@ -50,10 +45,9 @@ ERRORS = [
         "the bootstrapped state's entropy counts",
         A3C,
         {
-            "        return actor_critic(outputs, rollout.action, R, self.entropy, self.value_weight)": (
-                "        loss = actor_critic(outputs, rollout.action, R, self.entropy, self.value_weight)\n"
+            "        return Loss(loss.sum(),": (
                 "        last = net(rollout.obs[-1:], carry, rollout.keep[-1:])[0].policy.entropy().sum()\n"
-                "        return loss._replace(total=loss.total - self.entropy * last)"
+                "        return Loss(loss.sum() - self.entropy * last,"
             )
         },
         GRADIENTS,
@@ -73,8 +67,9 @@ ERRORS = [
     # Q-learning and Sarsa
     Error("n-step Q's maximum is over θ′", N_STEP, {"target(rollout.obs[-1:]": "net(rollout.obs[-1:]"}, GRADIENTS),
     Error("one-step Q's maximum is over θ", Q, {"target(rollout.obs,": "net(rollout.obs,"}, GRADIENTS),
-    Error("½ on the Q loss", LOSSES, {"(-2 * float(grad))": "-float(grad)"}, GRADIENTS),
-    Error("the Q loss is a mean", LOSSES, {"(-2 * float(grad))": "(-2 * float(grad) / len(ctx.error))"}, GRADIENTS),
+    Error("½ on the Q loss", LOSS, {"Loss((error**2).sum()": "Loss(0.5 * (error**2).sum()"}, GRADIENTS),
+    Error("the Q loss is a mean", LOSS, {"(error**2).sum()": "(error**2).mean()"}, GRADIENTS),
+    Error("y is not a constant", Q, {"torch.no_grad()": "torch.enable_grad()", "target(rol": "net(rol"}, GRADIENTS),
     Error(
         "Sarsa bootstraps from the best action",
         SARSA,
@@ -185,7 +180,7 @@ ERRORS = [
     Error(
         "log of a softmax",
         "networks/heads.py",
-        {"F.log_softmax(logits, -1)": "F.softmax(logits, -1).log()"},
+        {"F.log_softmax(self.logits(features), -1)": "F.softmax(self.logits(features), -1).log()"},
         "networks/test_distributions.py",
     ),
     Error(
@@ -363,6 +358,24 @@ ERRORS = [
         "training/test_job_builder.py",
     ),
     # The compiled part
+    Error("the compiled entropy's sign is wrong", NATIVE, {"+ beta * pi *": "- beta * pi *"}, COMPILED),
+    Error(
+        "the compiled policy gradient's sign is wrong",
+        NATIVE,
+        {"(pi - (k ==": "((k ==", "at]))": "at]) - pi)"},
+        COMPILED,
+    ),
+    Error("the compiled value's weight is 1", NATIVE, {"= -value_weight * advantage": "= -advantage"}, COMPILED),
+    Error("A3C does not bootstrap on compiled networks", NATIVE, {"R = outputs[": "R = 0 * outputs["}, COMPILED),
+    Error("the compiled policy is greedy", NATIVE, {"/ race[(size_t)i * n + k]": ""}, COMPILED),
+    Error("½ on the compiled Q loss", NATIVE, {"= -2 * error": "= -error"}, COMPILED),
+    Error(
+        "the compiled rectifier passes all gradients",
+        NATIVE,
+        {"<= 0 ? 0 : net->grad": "<= -1 ? 0 : net->grad"},
+        COMPILED,
+    ),
+    Error("a compiled gradient replaces others", NATIVE, {"y[i] += a * x[i]": "y[i] = a * x[i]"}, COMPILED),
     Error("ε is outside the compiled root", NATIVE, {"sqrtf(g[i] + eps)": "(sqrtf(g[i]) + eps)"}, RMSPROP),
     Error(
         "the compiled g forgets to square",

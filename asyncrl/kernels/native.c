@@ -1,4 +1,4 @@
-/* The fast path of training on frames: the convolutional torso, forward and backward, and shared RMSProp.
+/* The fast path of training: the convolutional torso, forward and backward; small networks and their losses; RMSProp.
  *
  * native.py compiles this file for the machine that it runs on. Without a compiler, torch computes the same results up
  * to rounding. docs/kernels.md describes the design and the invariants. Arrays are dense float32. Activations are
@@ -74,7 +74,7 @@ INLINE int is_zero(const float *p, size_t length) {
 typedef struct {
   int planes; /* 1: [y][x][channel]; otherwise [channel][y][x] */
   int C, H, W, O, K, S, OH, OW;
-  float unit; /* of the first convolution: a pixel's value is its byte times this */
+  float unit; /* of the first convolution: a pixel's value is its byte times this; 0 in others */
 } Conv;
 
 enum { MAX_SIDE = 21, MAX_POSITIONS = 20 * 20 };
@@ -605,6 +605,169 @@ TORSO(minatar_4, minatar_4, minatar_4, minatar_4, 1, 128)
 TORSO(minatar_6, minatar_6, minatar_6, minatar_6, 1, 128)
 TORSO(minatar_7, minatar_7, minatar_7, minatar_7, 1, 128)
 TORSO(minatar_10, minatar_10, minatar_10, minatar_10, 1, 128)
+
+/* Whole networks for small states: a torso, and linear layers side by side that read its features. For these, calling
+ * torch's operations takes longer than computing. One call evaluates or differentiates a network, another a loss. */
+
+enum { MAX_LAYERS = 4 };
+
+typedef struct {
+  int torso;                            /* 0: a hidden layer for float32 vectors; otherwise MinAtar's number of planes */
+  int inputs, hidden;                   /* D of vectors; F */
+  int heads, outputs[2];                /* linear layers after the torso, and the outputs of each; a row has all */
+  const float *parameters[2 * MAX_LAYERS]; /* weight and bias of each layer, in torch's layouts */
+  float *gradients[2 * MAX_LAYERS];
+  float *activations, *flat, *features, *grad_features, *work; /* of the rows of the last call of network_forward */
+} Network;
+
+INLINE float dot(const float *a, const float *b, int length) {
+  vec sums = zero();
+  int i = 0;
+  for (; i + LANES <= length; i += LANES) sums += load(a + i) * load(b + i);
+  float sum = sum_lanes(sums);
+  for (; i < length; i++) sum += a[i] * b[i];
+  return sum;
+}
+
+/* y += a x */
+INLINE void add_scaled(float *restrict y, float a, const float *restrict x, int length) {
+  for (int i = 0; i < length; i++) y[i] += a * x[i];
+}
+
+/* Writes outputs [N][all outputs] for N states. */
+void network_forward(const Network *net, int N, const void *obs, float *outputs) {
+  const int F = net->hidden, D = net->inputs, first = net->torso ? 4 : 2;
+  const float *const *parameters = net->parameters;
+  switch (net->torso) {
+    case 4: minatar_4_forward(N, 0, obs, parameters, net->activations, net->flat, net->features); break;
+    case 6: minatar_6_forward(N, 0, obs, parameters, net->activations, net->flat, net->features); break;
+    case 7: minatar_7_forward(N, 0, obs, parameters, net->activations, net->flat, net->features); break;
+    case 10: minatar_10_forward(N, 0, obs, parameters, net->activations, net->flat, net->features); break;
+    default:
+      for (int f = 0; f < F; f++) {
+        for (int n = 0; n < N; n++) {
+          const float sum = parameters[1][f] + dot((const float *)obs + (size_t)n * D, parameters[0] + (size_t)f * D, D);
+          net->features[(size_t)n * F + f] = sum < 0 ? 0 : sum; /* keeps NaN */
+        }
+      }
+  }
+  const int row = net->outputs[0] + (net->heads > 1 ? net->outputs[1] : 0);
+  for (int h = 0, start = 0; h < net->heads; start += net->outputs[h++])
+    for (int j = 0; j < net->outputs[h]; j++)
+      for (int n = 0; n < N; n++)
+        outputs[(size_t)n * row + start + j] =
+            parameters[first + 2 * h + 1][j] +
+            dot(net->features + (size_t)n * F, parameters[first + 2 * h] + (size_t)j * F, F);
+}
+
+/* Adds to the gradients of all parameters, for the first N states of the last call of network_forward. */
+void network_backward(const Network *net, int N, const void *obs, const float *grad_outputs) {
+  const int F = net->hidden, D = net->inputs, first = net->torso ? 4 : 2;
+  const int row = net->outputs[0] + (net->heads > 1 ? net->outputs[1] : 0);
+  const float *const *parameters = net->parameters;
+  float *const *gradients = net->gradients;
+  memset(net->grad_features, 0, sizeof(float) * N * F);
+  for (int h = 0, start = 0; h < net->heads; start += net->outputs[h++]) {
+    for (int n = 0; n < N; n++) {
+      for (int j = 0; j < net->outputs[h]; j++) {
+        const float grad = grad_outputs[(size_t)n * row + start + j];
+        if (grad == 0) continue;
+        gradients[first + 2 * h + 1][j] += grad;
+        add_scaled(gradients[first + 2 * h] + (size_t)j * F, grad, net->features + (size_t)n * F, F);
+        add_scaled(net->grad_features + (size_t)n * F, grad, parameters[first + 2 * h] + (size_t)j * F, F);
+      }
+    }
+  }
+#define BACKWARD(planes)                                                                                      \
+  minatar_##planes##_backward(N, 0, obs, parameters, net->activations, net->flat, net->features, net->grad_features, \
+                              gradients, net->work)
+  switch (net->torso) {
+    case 4: BACKWARD(4); break;
+    case 6: BACKWARD(6); break;
+    case 7: BACKWARD(7); break;
+    case 10: BACKWARD(10); break;
+    default:
+      for (int n = 0; n < N; n++) {
+        for (int f = 0; f < F; f++) {
+          const float grad = net->features[(size_t)n * F + f] <= 0 ? 0 : net->grad_features[(size_t)n * F + f];
+          if (grad == 0) continue;
+          gradients[1][f] += grad;
+          add_scaled(gradients[0] + (size_t)f * D, grad, (const float *)obs + (size_t)n * D, D);
+        }
+      }
+  }
+}
+
+/* log π of n logits; returns the entropy */
+INLINE float log_softmax(int n, const float *logits, float *log_pi) {
+  float most = logits[0], sum = 0, entropy = 0;
+  for (int k = 1; k < n; k++) most = logits[k] > most ? logits[k] : most;
+  for (int k = 0; k < n; k++) sum += expf(logits[k] - most);
+  const float shift = most + logf(sum);
+  for (int k = 0; k < n; k++) {
+    log_pi[k] = logits[k] - shift;
+    entropy -= expf(log_pi[k]) * log_pi[k];
+  }
+  return entropy;
+}
+
+/* Draws actions from the policies of N rows whose first n numbers are logits: the largest π / race, where race is drawn
+ * from an exponential distribution. */
+void sample_actions(int N, int n, int row, const float *outputs, const float *race, int64_t *action) {
+  float log_pi[n];
+  for (int i = 0; i < N; i++) {
+    log_softmax(n, outputs + (size_t)i * row, log_pi);
+    float most = -1;
+    action[i] = 0;
+    for (int k = 0; k < n; k++) {
+      const float value = expf(log_pi[k]) / race[(size_t)i * n + k];
+      if (value > most) most = value, action[i] = k;
+    }
+  }
+}
+
+/* The loss of A3C (learners/a3c.py) over T steps of B environments, its gradient [T B][n + 1] with respect to outputs
+ * [(T + 1) B][n + 1], which are logits and a value; sums: the loss, the entropies, the values. */
+void a3c_loss(int T, int B, int n, const float *outputs, const int64_t *action, const float *reward,
+              const float *discount, float beta, float value_weight, float *grad, double *sums) {
+  const int row = n + 1;
+  float log_pi[n];
+  sums[0] = sums[1] = sums[2] = 0;
+  for (int b = 0; b < B; b++) {
+    float R = outputs[((size_t)T * B + b) * row + n];
+    for (int i = T - 1; i >= 0; i--) {
+      const size_t at = (size_t)i * B + b;
+      const float *output = outputs + at * row;
+      float *to = grad + at * row;
+      R = reward[at] + discount[at] * R;
+      const float V = output[n], advantage = R - V, H = log_softmax(n, output, log_pi);
+      for (int k = 0; k < n; k++) {
+        const float pi = expf(log_pi[k]);
+        /* of −log π(a|s) A, where A is constant, and of −β H */
+        to[k] = advantage * (pi - (k == action[at])) + beta * pi * (log_pi[k] + H);
+      }
+      to[n] = -value_weight * advantage;
+      sums[0] += value_weight * 0.5f * advantage * advantage - log_pi[action[at]] * advantage - beta * H;
+      sums[1] += H;
+      sums[2] += V;
+    }
+  }
+}
+
+/* The sum of (target − Q(s, a))² over N states, its gradient [N][n]; sums: the loss, |target − Q(s, a)|, all of Q. */
+void squared_error(int N, int n, const float *q, const int64_t *action, const float *target, float *grad,
+                   double *sums) {
+  sums[0] = sums[1] = sums[2] = 0;
+  memset(grad, 0, sizeof(float) * N * n);
+  for (int i = 0; i < N; i++) {
+    const size_t at = (size_t)i * n + action[i];
+    const float error = target[i] - q[at];
+    grad[at] = -2 * error;
+    sums[0] += error * error;
+    sums[1] += fabsf(error);
+    for (int k = 0; k < n; k++) sums[2] += q[(size_t)i * n + k];
+  }
+}
 
 enum { CACHE_LINE = 16, PREFETCH = 32 * CACHE_LINE }; /* floats in a cache line; distance of prefetches in floats */
 

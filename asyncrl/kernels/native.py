@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 SOURCE = Path(__file__).with_suffix(".c")
 FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fPIC", "-shared", "-w")
 TORSOS = ("nips", "nature", "minatar_4", "minatar_6", "minatar_7", "minatar_10")
-FUNCTIONS = ("rmsprop", *(f"{name}_{function}" for name in TORSOS for function in ("forward", "backward")))
+FUNCTIONS = (
+    *("rmsprop", "network_forward", "network_backward", "sample_actions", "a3c_loss", "squared_error"),
+    *(f"{name}_{function}" for name in TORSOS for function in ("forward", "backward")),
+)
 COMPILE_SECONDS = 60  # a build takes one or two
 MAX_OUTPUT = 1 << 16  # bytes of a compiler's messages that are kept
 MAX_REASON = 200  # characters

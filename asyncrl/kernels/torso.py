@@ -1,7 +1,7 @@
 """The compiled torsos: the same results as the layers of ``networks.torsos.Frames`` up to rounding, and faster.
 
 docs/kernels.md describes the design and the invariants. Other packages use ``Kernels``, ``find``, ``load_kernels``,
-``ActivationCache``, ``forward`` and ``backward`` only.
+``ActivationCache`` and ``compute_features`` only.
 """
 
 import ctypes
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from asyncrl.kernels import native
 
@@ -130,49 +131,16 @@ class ActivationCache:
         return view
 
 
-class Evaluated(NamedTuple):
-    """What backward needs of a call of forward."""
+def compute_features(kernels: Kernels, cached: ActivationCache | None, obs: Tensor, weights: Weights) -> Tensor:
+    """Map ``[N, C, H, W]`` bytes to ``[N, F]``, differentiable in the weights, with torch's number of threads.
 
-    kernels: Kernels
-    obs: Tensor  # [N, C, H, W]
-    results: ForwardPass
-
-
-def forward(
-    kernels: Kernels, cached: ActivationCache | None, obs: Tensor, weights: Weights, is_acting: bool
-) -> Evaluated:
-    """Evaluate ``[N, C, H, W]`` contiguous bytes with torch's number of threads.
-
-    Args:
-        kernels: of the architecture.
-        cached: results of acting that may be reused; they are added to while acting.
-        obs: the states.
-        weights: of all layers.
-        is_acting: whether the results are for acting; otherwise backward may follow.
+    If all weights have a ``.grad``, backward adds to it in place, which saves a pass over the gradient;
+    ``torch.autograd.grad`` then has nothing to return.
     """
-    known = cached.lookup(obs) if cached and not is_acting else None
-    reserved = cached.reserve(obs) if cached and is_acting else None
-    return Evaluated(kernels, obs, known or _forward(kernels, obs, weights, reserved))
-
-
-def backward(evaluated: Evaluated, weights: Weights, grad: Tensor, gradients: Sequence[Tensor]) -> None:
-    """Add the gradients of all weights to ``gradients``, from that of the features ``[N, F]``; all contiguous."""
-    kernels, obs, (activations, flat, features, rows_per_step) = evaluated
-    parameters, size = native.pointers(weights), ctypes.c_size_t(rows_per_step)
-    work = flat.new_empty(len(obs), flat.shape[1] + features.shape[1])
-    starts, counts = _parts(len(obs))
-    # each further thread sums into gradients of its own
-    others = [[torch.zeros_like(weight) for weight in weights] for _ in starts[1:]]
-
-    def compute(start: int, count: int, total: Sequence[Tensor]) -> None:
-        tensors = (obs, activations, flat, features, grad, work)
-        frames, *inputs, buffer = (native.pointer(tensor, start) for tensor in tensors)
-        kernels.backward(count, size, frames, parameters, *inputs, native.pointers(total), buffer)
-
-    _in_parallel(compute, starts, counts, [gradients, *others])
-    for part in others:
-        for gradient, more in zip(gradients, part, strict=True):
-            gradient += more
+    if torch.is_grad_enabled():
+        result: Tensor = _Features.apply(kernels, cached, obs, *weights)  # type: ignore[no-untyped-call]
+        return result
+    return _forward(kernels, obs, weights, cached.reserve(obs) if cached else None).features
 
 
 def _allocate(kernels: Kernels, count: int) -> ForwardPass:
@@ -190,6 +158,42 @@ def _forward(kernels: Kernels, obs: Tensor, weights: Weights, reserved: ForwardP
 
     _in_parallel(compute, *_parts(len(obs)))
     return results
+
+
+class _Features(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, kernels: Kernels, cached: ActivationCache | None, obs: Tensor, *weights: Tensor) -> Tensor:
+        known = cached.lookup(obs) if cached else None
+        results = known or _forward(kernels, obs, weights, None)
+        ctx.kernels, ctx.rows_per_step = kernels, ctypes.c_size_t(results.rows_per_step)
+        ctx.save_for_backward(obs, *results.tensors, *weights)
+        # autograd must own the tensor that forward returns
+        return results.features.clone() if known else results.features
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        obs, activations, flat, features, *weights = ctx.saved_tensors
+        kernels, parameters = ctx.kernels, native.pointers(weights)
+        # this reference keeps a copy alive until the kernels end
+        grad = grad.contiguous()
+        work = flat.new_empty(len(obs), flat.shape[1] + features.shape[1])
+        in_place = all(weight.grad is not None and weight.grad.is_contiguous() for weight in weights)
+        total = [weight.grad if in_place else torch.zeros_like(weight) for weight in weights]
+        starts, counts = _parts(len(obs))
+        # each further thread sums into gradients of its own
+        others = [[torch.zeros_like(weight) for weight in weights] for _ in starts[1:]]
+
+        def compute(start: int, count: int, gradients: list[Tensor]) -> None:
+            tensors = (obs, activations, flat, features, grad, work)
+            frames, *inputs, buffer = (native.pointer(tensor, start) for tensor in tensors)
+            kernels.backward(count, ctx.rows_per_step, frames, parameters, *inputs, native.pointers(gradients), buffer)
+
+        _in_parallel(compute, starts, counts, [total, *others])
+        for part in others:
+            for gradient, more in zip(total, part, strict=True):
+                gradient += more
+        return (None, None, None, *([None] * len(weights) if in_place else total))
 
 
 def _parts(count: int) -> tuple[list[int], list[int]]:

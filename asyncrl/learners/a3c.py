@@ -7,7 +7,6 @@ import torch
 from torch import Generator, Tensor
 
 from asyncrl.learners.base import Loss
-from asyncrl.learners.losses import actor_critic
 from asyncrl.networks.heads import ActorCritic
 from asyncrl.rollout import Act, Carry, Rollout, n_step_returns
 
@@ -29,8 +28,12 @@ class A3C:
 
     def loss(self, net: ActorCritic, target: ActorCritic, rollout: Rollout) -> Loss:
         """Sum the policy's, the value's and the entropy's losses over the rollout."""
-        outputs, carry = net(rollout.obs[:-1], rollout.carry, rollout.keep[:-1])  # [T, B, …]
+        (policy, V), carry = net(rollout.obs[:-1], rollout.carry, rollout.keep[:-1])  # [T, B, …]
         with torch.no_grad():
             (_, V_last), _ = net(rollout.obs[-1:], carry, rollout.keep[-1:])  # [1, B]
             R = n_step_returns(rollout.reward, rollout.discount, V_last[0])  # [T, B]
-        return actor_critic(outputs, rollout.action, R, self.entropy, self.value_weight)
+        advantage = R - V
+        H = policy.entropy()  # [T, B]
+        gain = policy.log_prob(rollout.action) * advantage.detach() + self.entropy * H  # [T, B]
+        loss = self.value_weight * 0.5 * advantage**2 - gain  # [T, B]
+        return Loss(loss.sum(), {"entropy": H.detach().mean(), "value": V.detach().mean()})

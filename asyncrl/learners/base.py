@@ -15,6 +15,27 @@ class Loss(NamedTuple):
     total: Tensor  # []  summed over the rollout, never averaged
     statistics: dict[str, Tensor]  # [] each, detached; means over the rollout
 
+    @property
+    def value(self) -> float:
+        """Return the number."""
+        return float(self.total.detach())
+
+    def backward(self) -> None:
+        """Add dθ to the gradients of the network's parameters."""
+        self.total.backward()  # type: ignore[no-untyped-call]
+
+
+def squared_error(q: Tensor, action: Tensor, target: Tensor) -> Loss:
+    """Return the sum of ``(target − Q(s, a))²``.
+
+    Args:
+        q: ``[T, B, n]``, with a gradient.
+        action: ``[T, B]`` int64.
+        target: ``[T, B]``, constant.
+    """
+    error = target - q.gather(-1, action[..., None]).squeeze(-1)  # [T, B]
+    return Loss((error**2).sum(), {"td_error": error.detach().abs().mean(), "q": q.detach().mean()})
+
 
 class Learner(Protocol[Net]):
     """A frozen set of hyper-parameters. It keeps no state, and none inherits from another."""

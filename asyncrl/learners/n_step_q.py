@@ -6,9 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from asyncrl.learners.base import Loss
+from asyncrl.learners.base import Loss, squared_error
 from asyncrl.learners.exploration import EpsilonGreedy
-from asyncrl.learners.losses import squared_error
 from asyncrl.networks.heads import Network
 from asyncrl.rollout import Act, Carry, Rollout, n_step_returns
 
@@ -32,6 +31,10 @@ class NStepQ:
         """Sum ``(R − Q(s_i, a_i; θ′))²`` over the rollout, R constant."""
         q, carry = net(rollout.obs[:-1], rollout.carry, rollout.keep[:-1])  # [T, B, n]
         with torch.no_grad():
-            q_last, _ = target(rollout.obs[-1:], carry, rollout.keep[-1:])  # [1, B, n]
-            R = n_step_returns(rollout.reward, rollout.discount, q_last[0].max(-1).values)  # [T, B]
+            R = self.targets(target, rollout, carry)
         return squared_error(q, rollout.action, R)
+
+    def targets(self, target: Network[Tensor], rollout: Rollout, carry: Carry) -> Tensor:
+        """Return R, ``[T, B]``; ``carry`` is θ′'s after the rollout."""
+        q_last, _ = target(rollout.obs[-1:], carry, rollout.keep[-1:])  # [1, B, n]
+        return n_step_returns(rollout.reward, rollout.discount, q_last[0].max(-1).values)

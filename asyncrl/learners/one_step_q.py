@@ -6,9 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from asyncrl.learners.base import Loss
+from asyncrl.learners.base import Loss, squared_error
 from asyncrl.learners.exploration import EpsilonGreedy
-from asyncrl.learners.losses import squared_error
 from asyncrl.networks.heads import Network
 from asyncrl.rollout import Act, Carry, Rollout
 
@@ -30,8 +29,12 @@ class OneStepQ:
 
     def loss(self, net: Network[Tensor], target: Network[Tensor], rollout: Rollout) -> Loss:
         """Sum ``(y − Q(s, a; θ))²`` over the rollout, y constant."""
-        q, _ = net(rollout.obs[:-1], rollout.carry, rollout.keep[:-1])  # [T, B, n]
+        q, carry = net(rollout.obs[:-1], rollout.carry, rollout.keep[:-1])  # [T, B, n]
         with torch.no_grad():
-            q_next = target(rollout.obs, rollout.carry, rollout.keep)[0][1:]  # [T, B, n]
-            y = rollout.reward + rollout.discount * q_next.max(-1).values  # [T, B]
+            y = self.targets(target, rollout, carry)
         return squared_error(q, rollout.action, y)
+
+    def targets(self, target: Network[Tensor], rollout: Rollout, carry: Carry) -> Tensor:
+        """Return y, ``[T, B]``."""
+        q_next = target(rollout.obs, rollout.carry, rollout.keep)[0][1:]  # [T, B, n]
+        return rollout.reward + rollout.discount * q_next.max(-1).values

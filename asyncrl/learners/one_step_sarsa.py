@@ -6,9 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from asyncrl.learners.base import Loss
+from asyncrl.learners.base import Loss, squared_error
 from asyncrl.learners.exploration import EpsilonGreedy
-from asyncrl.learners.losses import squared_error
 from asyncrl.networks.heads import Network
 from asyncrl.rollout import Act, Carry, Rollout
 
@@ -30,10 +29,14 @@ class OneStepSarsa:
 
     def loss(self, net: Network[Tensor], target: Network[Tensor], rollout: Rollout) -> Loss:
         """Sum ``(y − Q(s, a; θ))²`` over the rollout, y constant."""
-        q, _ = net(rollout.obs[:-1], rollout.carry, rollout.keep[:-1])  # [T, B, n]
+        q, carry = net(rollout.obs[:-1], rollout.carry, rollout.keep[:-1])  # [T, B, n]
         with torch.no_grad():
-            q_next = target(rollout.obs, rollout.carry, rollout.keep)[0][1:]  # [T, B, n]
-            assert rollout.next_action is not None
-            a_next = torch.cat([rollout.action[1:], rollout.next_action[None]])  # [T, B]
-            y = rollout.reward + rollout.discount * q_next.gather(-1, a_next[..., None]).squeeze(-1)  # [T, B]
+            y = self.targets(target, rollout, carry)
         return squared_error(q, rollout.action, y)
+
+    def targets(self, target: Network[Tensor], rollout: Rollout, carry: Carry) -> Tensor:
+        """Return y, ``[T, B]``."""
+        q_next = target(rollout.obs, rollout.carry, rollout.keep)[0][1:]  # [T, B, n]
+        assert rollout.next_action is not None
+        a_next = torch.cat([rollout.action[1:], rollout.next_action[None]])  # [T, B]
+        return rollout.reward + rollout.discount * q_next.gather(-1, a_next[..., None]).squeeze(-1)

@@ -53,8 +53,8 @@ class ActionValues(nn.Module):
 
     def forward(self, obs: Tensor, carry: Carry, keep: Tensor | None = None) -> tuple[Tensor, Carry]:
         """See Network."""
-        (q,), carry = self.body.evaluate([self.q], obs, carry, keep)
-        return q, carry
+        features, carry = self.body(obs, carry, keep)
+        return self.q(features), carry
 
 
 class SoftmaxHead(nn.Module):
@@ -65,14 +65,9 @@ class SoftmaxHead(nn.Module):
         super().__init__()
         self.logits = nn.Linear(features, n)
 
-    @property
-    def layers(self) -> tuple[nn.Linear, ...]:
-        """The layers that read features."""
-        return (self.logits,)
-
-    def distribution(self, logits: Tensor) -> Softmax:
-        """Return the policy of the layers' outputs ``[T, B, n]``."""
-        return Softmax(F.log_softmax(logits, -1))
+    def forward(self, features: Tensor) -> Softmax:
+        """Map ``[T, B, F]`` to a policy."""
+        return Softmax(F.log_softmax(self.logits(features), -1))
 
 
 class GaussianHead(nn.Module):
@@ -83,14 +78,9 @@ class GaussianHead(nn.Module):
         super().__init__()
         self.mean, self.variance = nn.Linear(features, size), nn.Linear(features, 1)
 
-    @property
-    def layers(self) -> tuple[nn.Linear, ...]:
-        """The layers that read features."""
-        return self.mean, self.variance
-
-    def distribution(self, mean: Tensor, variance: Tensor) -> Gaussian:
-        """Return the policy of the layers' outputs, ``[T, B, size]`` and ``[T, B, 1]``."""
-        return Gaussian(mean, F.softplus(variance))
+    def forward(self, features: Tensor) -> Gaussian:
+        """Map ``[T, B, F]`` to a policy."""
+        return Gaussian(self.mean(features), F.softplus(self.variance(features)))
 
 
 class SharedActorCritic(nn.Module):
@@ -107,13 +97,13 @@ class SharedActorCritic(nn.Module):
 
     def decide(self, obs: Tensor, carry: Carry) -> tuple[Policy, Carry]:
         """See ActorCritic."""
-        outputs, carry = self.body.evaluate(self.policy.layers, obs, carry, None)
-        return self.policy.distribution(*outputs), carry
+        features, carry = self.body(obs, carry, None)
+        return self.policy(features), carry
 
     def forward(self, obs: Tensor, carry: Carry, keep: Tensor | None = None) -> tuple[PolicyValue, Carry]:
         """See Network."""
-        (*outputs, value), carry = self.body.evaluate((*self.policy.layers, self.value), obs, carry, keep)
-        return PolicyValue(self.policy.distribution(*outputs), value.squeeze(-1)), carry
+        features, carry = self.body(obs, carry, keep)
+        return PolicyValue(self.policy(features), self.value(features).squeeze(-1)), carry
 
 
 class SeparateActorCritic(nn.Module):
@@ -131,13 +121,14 @@ class SeparateActorCritic(nn.Module):
     def decide(self, obs: Tensor, carry: Carry) -> tuple[Policy, Carry]:
         """See ActorCritic; the critic is evaluated only if it has an LSTM, whose state must follow every step."""
         half = len(carry) // 2
-        outputs, actor_carry = self.actor.evaluate(self.policy.layers, obs, carry[:half], None)
+        actor_features, actor_carry = self.actor(obs, carry[:half], None)
         critic_carry = self.critic(obs, carry[half:], None)[1] if half else ()
-        return self.policy.distribution(*outputs), actor_carry + critic_carry
+        return self.policy(actor_features), actor_carry + critic_carry
 
     def forward(self, obs: Tensor, carry: Carry, keep: Tensor | None = None) -> tuple[PolicyValue, Carry]:
         """See Network."""
         half = len(carry) // 2
-        outputs, actor_carry = self.actor.evaluate(self.policy.layers, obs, carry[:half], keep)
-        (value,), critic_carry = self.critic.evaluate([self.value], obs, carry[half:], keep)
-        return PolicyValue(self.policy.distribution(*outputs), value.squeeze(-1)), actor_carry + critic_carry
+        actor_features, actor_carry = self.actor(obs, carry[:half], keep)
+        critic_features, critic_carry = self.critic(obs, carry[half:], keep)
+        outputs = PolicyValue(self.policy(actor_features), self.value(critic_features).squeeze(-1))
+        return outputs, actor_carry + critic_carry

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from asyncrl.kernels import torso
-from asyncrl.networks import fused
 from asyncrl.rollout import Carry
 
 N = TypeVar("N", bound=nn.Module)
@@ -41,7 +40,7 @@ class Frames(nn.Module):
             compiled: the name of this network; its compiled kernels are used if there are any for ``shape``.
         """
         super().__init__()
-        self._compiled = torso.find(compiled, shape)
+        self.architecture = torso.find(compiled, shape)  # of the compiled kernels; None: torch evaluates the layers
         channels, height, width = shape
         layers: list[nn.Module] = []
         for out, kernel, stride in convolutions:
@@ -49,39 +48,24 @@ class Frames(nn.Module):
             channels = out
         height, width = (convolved(size, convolutions) for size in (height, width))
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * height * width, hidden), nn.ReLU())
-        self.weights = tuple(self.layers.parameters())
+        self._weights = tuple(self.layers.parameters())
         self.cache: torso.ActivationCache | None = None
         self.features = hidden
 
     @property
     def kernels(self) -> torso.Kernels | None:
         """The compiled kernels that replace ``layers``; None if torch evaluates the layers."""
-        is_float32 = self.weights[0].dtype == torch.float32
-        return torso.load_kernels(self._compiled) if self._compiled and is_float32 else None
+        is_float32 = self._weights[0].dtype == torch.float32
+        return torso.load_kernels(self.architecture) if self.architecture and is_float32 else None
 
     def use_torch(self) -> None:
         """Never use the compiled kernels."""
-        self._compiled = None
-
-    def is_fused(self, obs: Tensor) -> bool:
-        """Return whether the compiled kernels evaluate these states."""
-        return (kernels := self.kernels) is not None and obs.dtype == kernels.dtype
-
-    def run(self, obs: Tensor, is_acting: bool) -> tuple[Tensor, Any]:
-        """See FusedTorso."""
-        kernels = self.kernels
-        assert kernels is not None
-        evaluated = torso.forward(kernels, self.cache, obs.contiguous(), self.weights, is_acting)
-        return evaluated.results.features, evaluated
-
-    def accumulate(self, saved: Any, grad: Tensor, gradients: Sequence[Tensor]) -> None:
-        """See FusedTorso."""
-        torso.backward(saved, self.weights, grad, gradients)
+        self.architecture = None
 
     def forward(self, obs: Tensor) -> Tensor:
         """Map ``[N, C, H, W]`` uint8, bool or float32 to ``[N, F]``."""
-        if self.is_fused(obs):
-            return fused.evaluate(self, [], obs)[0]
+        if (kernels := self.kernels) and obs.dtype == kernels.dtype:
+            return torso.compute_features(kernels, self.cache, obs.contiguous(), self._weights)
         numbers = obs.float()
         features: Tensor = self.layers(numbers.div_(255) if obs.dtype == torch.uint8 else numbers)
         return features
@@ -125,25 +109,7 @@ class Vectors(nn.Module):
         """Build for ``[n]`` vectors."""
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(shape[0], hidden), nn.ReLU())
-        self.weights = tuple(self.layers.parameters())
         self.features = hidden
-
-    def is_fused(self, obs: Tensor) -> bool:
-        """Return True: any vectors."""
-        return True
-
-    def run(self, obs: Tensor, is_acting: bool) -> tuple[Tensor, Any]:
-        """See FusedTorso."""
-        weight, bias = self.weights
-        features = torch.addmm(bias, obs, weight.t()).relu_()
-        return features, (obs, features)
-
-    def accumulate(self, saved: Any, grad: Tensor, gradients: Sequence[Tensor]) -> None:
-        """See FusedTorso."""
-        obs, features = saved
-        grad = grad.where(features > 0, 0.0)
-        gradients[0].addmm_(grad.t(), obs)
-        gradients[1].add_(grad.sum(0))
 
     def forward(self, obs: Tensor) -> Tensor:
         """Map ``[N, n]`` float32 to ``[N, F]``."""
@@ -164,16 +130,6 @@ class Body(nn.Module):
     def initial_carry(self, batch: int) -> Carry:
         """Return (h, c), each ``[B, cells]`` of zeros; ``()`` without an LSTM."""
         return (torch.zeros(batch, self.features), torch.zeros(batch, self.features)) if self.lstm else ()
-
-    def evaluate(
-        self, layers: Sequence[nn.Linear], obs: Tensor, carry: Carry, keep: Tensor | None
-    ) -> tuple[list[Tensor], Carry]:
-        """Map ``[T, B, *O]`` to the outputs ``[T, B, n]`` of layers that read the features; and the new carry."""
-        if self.lstm is None and isinstance(self.torso, (Frames, Vectors)) and self.torso.is_fused(obs):
-            outputs = fused.evaluate(self.torso, layers, obs.flatten(0, 1))
-            return [output.view(*obs.shape[:2], -1) for output in outputs], carry
-        features, carry = self(obs, carry, keep)
-        return [layer(features) for layer in layers], carry
 
     def forward(self, obs: Tensor, carry: Carry, keep: Tensor | None) -> tuple[Tensor, Carry]:
         """Map ``[T, B, *O]`` to ``[T, B, F]`` and the carry after the last step.

@@ -12,6 +12,11 @@ from asyncrl.optim import LearningRate, Optimizer
 from asyncrl.runtime.simulation import Simulation
 
 
+def use_torch(learner: Learner[Any], net: nn.Module, target: nn.Module, capacity: int) -> Learner[Any]:
+    """Return the learner itself: the simplest ``Job.accelerate``."""
+    return learner
+
+
 @dataclass(frozen=True)
 class Job:
     """A run's parts; time is in steps here."""
@@ -34,6 +39,8 @@ class Job:
     session: int = 0  # how often the run was resumed
     profile: bool = False  # whether workers report where their time goes
     simulation: Simulation | None = None  # how virtual time passes; None: each worker is a process
+    # returns a faster form of a learner for its networks and the most states of a rollout
+    accelerate: Callable[[Learner[Any], nn.Module, nn.Module, int], Any] = use_torch
 
     @property
     def workers(self) -> int:

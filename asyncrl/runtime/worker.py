@@ -7,12 +7,13 @@ phase's cost to a virtual time. Processes, files, the restoring of saved states 
 
 import math
 from collections.abc import Generator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from asyncrl.envs.base import Environments, Episode
+from asyncrl.learners.base import Learner
 from asyncrl.networks.flat import bind_gradients
 from asyncrl.networks.snapshot import Snapshot
 from asyncrl.optim import clip_
@@ -64,6 +65,9 @@ class ActorLearner:
         if self.learner.target_period is not None:
             self.target = job.make_network().requires_grad_(False)
             parameters.bind_target(self.target)
+        # it acts and computes losses: the same as the learner up to rounding
+        capacity = (job.t_max + 1) * environments.num_envs
+        self._compute: Learner[Any] = job.accelerate(self.learner, self.net, self.target, capacity)
         # Building the networks drew from torch's global generator; the worker's generator starts from that state.
         self.generator = torch.Generator()
         self.generator.set_state(torch.get_rng_state())
@@ -77,7 +81,7 @@ class ActorLearner:
         No shared value is read before a yield and used after it, except those of the rollout's start (θ′, its version,
         T) and, at the end, numbers that are only reported (``policy_lag``, the Update's T and updates).
         """
-        parameters, learner = self.parameters, self.learner
+        parameters, compute = self.parameters, self._compute
         if self.snapshot is not None:
             self.snapshot.pull(parameters)  # θ′ ← θ
         version, T = parameters.updates, parameters.T
@@ -87,11 +91,11 @@ class ActorLearner:
         def act(obs: Tensor, carry: Carry) -> Act:
             # Not around the generator: no_grad would then hold for other code between two phases.
             with torch.no_grad():
-                return learner.act(self.net, obs, carry, T, self.generator)
+                return compute.act(self.net, obs, carry, T, self.generator)
 
         rollout, episodes = yield from self.stream.collect(act)  # ≤ t_max steps
-        loss = learner.loss(self.net, self.target, rollout)
-        loss.total.backward()  # type: ignore[no-untyped-call]  # dθ ← dθ + ∂loss/∂θ′
+        loss = compute.loss(self.net, self.target, rollout)
+        loss.backward()  # dθ ← dθ + ∂loss/∂θ′
         yield "learn"
         steps = rollout.reward.numel()
         before, after = parameters.advance(self.worker, steps)  # T ← T + 1 for each step
@@ -106,5 +110,5 @@ class ActorLearner:
         statistics = {}
         if is_finite:
             statistics = {name: float(value) for name, value in loss.statistics.items()}
-            statistics |= {"loss": float(loss.total.detach()) / steps, "grad_norm": norm, "policy_lag": lag}
+            statistics |= {"loss": loss.value / steps, "grad_norm": norm, "policy_lag": lag}
         return Update(steps, is_finite, statistics, episodes, after, updates)

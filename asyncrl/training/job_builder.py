@@ -19,6 +19,7 @@ from asyncrl.envs import make as environments
 from asyncrl.envs.base import Box, Environments, Spec
 from asyncrl.envs.registry import canonical
 from asyncrl.errors import InputError
+from asyncrl.learners import compiled
 from asyncrl.learners.base import Learner
 from asyncrl.networks import factory as networks
 from asyncrl.optim import LearningRate
@@ -179,6 +180,7 @@ def make_job(config: RunConfig, spec: Spec, final: tuple[float, ...], session: i
         session=session,
         profile=config.profile and not config.is_simulated,
         simulation=None if costs is None else make_simulation(config, costs),
+        accelerate=compiled.accelerate,
     )
 
 

@@ -71,7 +71,7 @@ def test_extreme_logits_stay_finite():
     head = SoftmaxHead(1, 3)
     head.logits.weight.data = torch.tensor([[1.0], [-1.0], [0.0]])
     head.logits.bias.data.zero_()
-    policy = head.distribution(head.logits(torch.full((1, 1, 1), 150.0)))
+    policy = head(torch.full((1, 1, 1), 150.0))
     action = torch.tensor([[1]])
     assert policy.log_prob(action).item() == pytest.approx(-300)  # log of a softmax would be −∞
     assert policy.entropy().item() == pytest.approx(0)
@@ -82,6 +82,6 @@ def test_extreme_logits_stay_finite():
 def test_the_gaussian_head_gives_a_variance_not_a_deviation():
     head = GaussianHead(2, 3)
     x = torch.randn(T, B, 2)
-    policy = head.distribution(head.mean(x), head.variance(x))
+    policy = head(x)
     torch.testing.assert_close(policy.mean, head.mean(x))
     torch.testing.assert_close(policy.variance, (1 + head.variance(x).exp()).log())
