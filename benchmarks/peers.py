@@ -1,7 +1,7 @@
 """The programs that ``benchmarks.speed`` compares. Each prints lines ``steps seconds`` until it is stopped.
 
-``python -m benchmarks.peers emulator 2 8`` runs one of them. All step Pong through asyncrl's environment code, so that
-they differ only in what they do between two steps.
+``python -m benchmarks.peers emulator 2 8`` runs one of them. All step Pong, or another environment that is named,
+through asyncrl's environment code, so that they differ only in what they do between two steps.
 """
 
 import json
@@ -20,6 +20,8 @@ import numpy as np
 
 from asyncrl.config import Atari
 from asyncrl.envs.atari import AtariEnvironments
+from asyncrl.envs.base import Environments, Spec
+from asyncrl.envs.make import make
 
 GAME = "pong"
 INTERVAL = 0.5  # seconds between two lines
@@ -63,6 +65,24 @@ def emulator(processes: str, envs: str) -> None:
             report(sum(done), time.monotonic())
 
 
+def _one(game: str) -> Environments:
+    """Return one environment for training."""
+    return make(game, 1, training=True, atari=Atari(), channels="auto", num_threads=1)
+
+
+def _body(spec: Spec) -> list[Any]:
+    """Return layers like asyncrl's default network: the paper's for frames, MinAtar's for planes, 200 units for vectors."""
+    from torch import nn
+
+    if len(spec.obs_shape) == 1:
+        return [nn.Linear(spec.obs_shape[0], 200), nn.ReLU()]
+    planes = spec.obs_shape[0]
+    if spec.obs_dtype != "uint8":
+        return [nn.Conv2d(planes, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(1024, 128), nn.ReLU()]
+    convolutions = [nn.Conv2d(planes, 16, 8, stride=4), nn.ReLU(), nn.Conv2d(16, 32, 4, stride=2), nn.ReLU()]
+    return [*convolutions, nn.Flatten(), nn.Linear(2592, 256), nn.ReLU()]
+
+
 def _play(done: Any, i: int, envs: int) -> None:
     environments = AtariEnvironments(GAME, envs, training=True, atari=Atari())
     environments.reset(range(i * envs, (i + 1) * envs))
@@ -77,9 +97,9 @@ def _play(done: Any, i: int, envs: int) -> None:
 class OldGymEnvironment:
     """One environment with the interface of the old Gym, which PFRL expects."""
 
-    def __init__(self, seed: int) -> None:
-        """Open an emulator and start its first game."""
-        self.environments = AtariEnvironments(GAME, 1, training=True, atari=Atari())
+    def __init__(self, game: str, seed: int) -> None:
+        """Make an environment and start its first episode."""
+        self.environments = _one(game)
         self.start = self.environments.reset([seed])[0]
 
     def reset(self) -> Any:
@@ -97,8 +117,8 @@ class OldGymEnvironment:
         self.environments.close()
 
 
-def pfrl(processes: str) -> None:
-    """Run PFRL's A3C with its published network and settings for Atari."""
+def pfrl(processes: str, game: str = GAME) -> None:
+    """Run PFRL's A3C with its published settings for Atari, and its published network for frames."""
     import logging
 
     import torch
@@ -109,22 +129,19 @@ def pfrl(processes: str) -> None:
     from pfrl.policies import SoftmaxCategoricalHead
     from torch import nn
 
+    spec = _one(game).spec
+    divisor = 255 if spec.obs_dtype == "uint8" else 1
+
     def scale(obs: Any) -> Any:
-        return np.asarray(obs, dtype=np.float32) / 255
+        return np.asarray(obs, dtype=np.float32) / divisor
 
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     logging.disable(logging.CRITICAL)
-    model = nn.Sequential(
-        nn.Conv2d(4, 16, 8, stride=4),
-        nn.ReLU(),
-        nn.Conv2d(16, 32, 4, stride=2),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(2592, 256),
-        nn.ReLU(),
-        Branched(nn.Sequential(nn.Linear(256, 6), SoftmaxCategoricalHead()), nn.Linear(256, 1)),
-    )
+    body = _body(spec)
+    units, actions = body[-2].out_features, spec.actions.n
+    heads = Branched(nn.Sequential(nn.Linear(units, actions), SoftmaxCategoricalHead()), nn.Linear(units, 1))
+    model = nn.Sequential(*body, heads)
     optimizer = SharedRMSpropEpsInsideSqrt(model.parameters(), lr=7e-4, eps=1e-1, alpha=0.99)
     agent = A3C(model, optimizer, t_max=5, gamma=0.99, beta=1e-2, phi=scale, max_grad_norm=40.0)
     reported = [time.monotonic()]
@@ -139,7 +156,7 @@ def pfrl(processes: str) -> None:
     train_agent_async(
         outdir=tempfile.gettempdir(),
         processes=int(processes),
-        make_env=lambda i, test: OldGymEnvironment(i),
+        make_env=lambda i, test: OldGymEnvironment(game, i),
         agent=agent,
         eval_interval=None,
         global_step_hooks=[hook],
@@ -147,7 +164,7 @@ def pfrl(processes: str) -> None:
     )
 
 
-def sb3(envs: str) -> None:
+def sb3(envs: str, game: str = GAME) -> None:
     """Run Stable-Baselines3's A2C with the settings that its model zoo publishes for Atari."""
     import gymnasium
     import torch
@@ -155,16 +172,25 @@ def sb3(envs: str) -> None:
     from stable_baselines3 import A2C
     from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
+    from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
     from stable_baselines3.common.vec_env import DummyVecEnv
+    from torch import nn
+
+    spec = _one(game).spec
+    is_frames = spec.obs_dtype == "uint8"
 
     class Env(gymnasium.Env[Any, Any]):
         """One environment with Gymnasium's interface."""
 
-        observation_space = spaces.Box(0, 255, (4, 84, 84), np.uint8)
-        action_space = spaces.Discrete(6)
+        observation_space = (
+            spaces.Box(0, 255, spec.obs_shape, np.uint8)
+            if is_frames
+            else spaces.Box(-np.inf, np.inf, spec.obs_shape, np.float32)
+        )
+        action_space = spaces.Discrete(spec.actions.n)
 
         def __init__(self, seed: int) -> None:
-            self.environments = AtariEnvironments(GAME, 1, training=True, atari=Atari())
+            self.environments = _one(game)
             self.start = self.environments.reset([seed])[0]
 
         def reset(self, **_: Any) -> Any:
@@ -174,6 +200,17 @@ def sb3(envs: str) -> None:
             step = self.environments.step(np.array([action]))
             self.start = step.obs[0]
             return step.successor[0], float(step.reward[0]), bool(step.terminated[0]), bool(step.truncated[0]), {}
+
+    class Body(BaseFeaturesExtractor):
+        """The network of ``_body``, on which actor and critic have a linear layer each."""
+
+        def __init__(self, space: Any) -> None:
+            layers = _body(spec)
+            super().__init__(space, layers[-2].out_features)
+            self.layers = nn.Sequential(*layers)
+
+        def forward(self, obs: Any) -> Any:
+            return self.layers(obs)
 
     class Report(BaseCallback):
         """Prints a line every INTERVAL seconds."""
@@ -186,10 +223,19 @@ def sb3(envs: str) -> None:
                 report(self.num_timesteps, self.reported)
             return True
 
-    options = {"optimizer_class": RMSpropTFLike, "optimizer_kwargs": {"eps": 1e-5}}
+    options: dict[str, Any] = {"optimizer_class": RMSpropTFLike, "optimizer_kwargs": {"eps": 1e-5}}
+    if not is_frames:
+        options |= {"features_extractor_class": Body, "net_arch": []}
     torch.set_num_threads(os.cpu_count() or 1)
     games = DummyVecEnv([lambda i=i: Env(i) for i in range(int(envs))])
-    model = A2C("CnnPolicy", games, ent_coef=0.01, vf_coef=0.25, policy_kwargs=options, device="cpu")
+    model = A2C(
+        "CnnPolicy" if is_frames else "MlpPolicy",
+        games,
+        ent_coef=0.01,
+        vf_coef=0.25,
+        policy_kwargs=options,
+        device="cpu",
+    )
     model.learn(10**9, callback=Report())
 
 

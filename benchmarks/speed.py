@@ -61,6 +61,16 @@ def sections(workers: int) -> dict[str, list[Benchmark]]:
             Benchmark(f"PFRL A3C, {workers} processes", ("pfrl", str(workers))),
             Benchmark("Stable-Baselines3 A2C, 16 environments", ("sb3", "16")),
         ],
+        "small": [
+            benchmark
+            for game, name in (("MinAtar/Breakout-v0", "MinAtar Breakout"), ("CartPole-v1", "CartPole"))
+            for benchmark in (
+                asyncrl(f"asyncrl A3C, {name}, {workers} × 1", f"{a3c} 1 --env {game}"),
+                asyncrl(f"asyncrl A3C, {name}, {workers} × 8", f"{a3c} 8 --env {game}"),
+                Benchmark(f"PFRL A3C, {name}, {workers} processes", ("pfrl", str(workers), game)),
+                Benchmark(f"Stable-Baselines3 A2C, {name}, 16", ("sb3", "16", game)),
+            )
+        ],
         "threads": [asyncrl(f"{n} threads × 1", f"--threads {n} --envs-per-thread 1") for n in sizes],
         "envs": [asyncrl(f"{workers} threads × {n}", f"{a3c} {n}") for n in sizes],
         "networks": [asyncrl(f"{name}, {workers} × 8", f"{a3c} 8 --network {name}") for name in networks],
@@ -165,7 +175,7 @@ def machine() -> dict[str, Any]:
 
 
 def main(
-    section: Annotated[str, typer.Argument(help="peers, threads, envs, networks, algos, algos-1 or continuous")],
+    section: Annotated[str, typer.Argument(help="peers, small, threads, envs, networks, algos, algos-1 or continuous")],
     rounds: Annotated[int, typer.Option(help="runs of each benchmark", min=1)] = 5,
     seconds: Annotated[float, typer.Option(help="measured seconds of each run")] = 15.0,
     warm_up: Annotated[float, typer.Option(help="seconds of each run before the measurement")] = 3.0,
