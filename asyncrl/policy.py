@@ -140,9 +140,10 @@ class Policy:
         On Atari it is the game under the evaluation protocol, whose observations are four frames ``[4, 84, 84]``.
 
         Args:
-            options: of ``gymnasium.make`` or the factory, such as ``render_mode="human"``; Atari has none.
+            options: of ``gymnasium.make`` or the factory, such as ``render_mode="human"``, besides the run's
+                ``env_args``; Atari has none.
         """
-        return make_single(self.config.env, self.config.atari, **options)
+        return make_single(self.config, **options)
 
     def export(self, path: str | Path) -> Path:
         """Write ``module`` as an ONNX file, compare its outputs with onnxruntime's, and return the path.

@@ -19,6 +19,8 @@ def identity(config: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str
     package's are named by their digest.
     """
     setting = {name: value for name, value in config.items() if name not in IGNORED}
+    # Runs of earlier versions have no arguments of environments.
+    setting = {name: value for name, value in setting.items() if name != "env_args" or value}
     turns = _mapping(config, "workers").get("turns", AUTO)
     setting |= {} if turns == AUTO else {"workers": {"turns": turns}}
     if config.get("clock") != SIMULATED:

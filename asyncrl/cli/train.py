@@ -27,6 +27,14 @@ Env = Annotated[
         "pkg.module:Id-v0. \\[default: pong]"
     ),
 ]
+EnvArgs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--env-arg",
+        metavar="NAME=VALUE",
+        help="An argument of gymnasium.make or of your factory, such as map_name=8x8; repeatable.",
+    ),
+]
 Preset = Annotated[
     str | None,
     typer.Option(
@@ -90,6 +98,7 @@ def run(
     as_json: DryRunAsJson = False,
     seeds: Seeds = None,
     clock: Clock = None,
+    env_args: EnvArgs = None,
 ) -> None:
     """Train an agent, and show the progress.
 
@@ -108,6 +117,7 @@ def run(
         "seed": seed,
         "profile": profile or None,
         "clock": clock,
+        "env_args": configuration.parse_set(env_args, "--env-arg map_name=8x8") if env_args else None,
     }
     if name is not None:
         runs.check_name(name)

@@ -4,8 +4,9 @@ Nothing is built here.
 """
 
 import re
+from collections.abc import Mapping
 from functools import cache
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import ale_py
 import gymnasium
@@ -24,6 +25,9 @@ ATTRIBUTE = re.compile(r"[\w.-]+(/[\w.-]+)?")
 VARIANT = re.compile(r"^ALE/|(-?ram)?(NoFrameskip|Deterministic)?(-v\d+)?$", re.IGNORECASE)
 # ``minatar/breakout``, ``MinAtar/SpaceInvaders-v1``
 MINATAR = re.compile(r"minatar/(?P<title>.*?)(-v(?P<version>[01]))?", re.IGNORECASE)
+# why these take no arguments
+OF_ATARI = "Settings of Atari games are atari.protocol, atari.noops and atari.max_frames."
+OF_MINATAR = "Published scores of MinAtar are for sticky actions of 0.1 and for difficulty that rises."
 MINATAR_TITLES = ("Asterix", "Breakout", "Freeway", "Seaquest", "SpaceInvaders")
 
 
@@ -40,9 +44,10 @@ class MinAtarGame(NamedTuple):
 
 
 class Registered(NamedTuple):
-    """An environment in Gymnasium's registry, such as ``CartPole-v1``."""
+    """An environment in Gymnasium's registry, such as ``CartPole-v1``, and arguments of ``gymnasium.make``."""
 
     id: str
+    args: Mapping[str, Any] = {}
 
 
 class Factory(NamedTuple):
@@ -50,9 +55,24 @@ class Factory(NamedTuple):
 
     module: str
     attribute: str
+    args: Mapping[str, Any] = {}  # of the callable, or of gymnasium.make
 
 
 Named: TypeAlias = Rom | MinAtarGame | Registered | Factory
+
+
+def parse(env: str, args: Mapping[str, Any]) -> Named:
+    """Parse the name of an environment, and add its arguments.
+
+    Raise InputError as ``parse_name`` does, and where an environment of this package gets arguments.
+    """
+    named = parse_name(env)
+    if isinstance(named, Registered | Factory):
+        return named._replace(args=args)
+    if args:
+        argument = f"{env} takes no arguments, so leave out env_args.{next(iter(args))}."
+        raise InputError(f"{argument} {OF_ATARI if isinstance(named, Rom) else OF_MINATAR}")
+    return named
 
 
 def parse_name(env: str) -> Named:

@@ -31,7 +31,7 @@ from asyncrl.training import methods
 
 def resolve(
     table: Mapping[str, Any],
-    describe: Callable[[str, configuration.Atari, configuration.Channels], Spec] = environments.describe,
+    describe: Callable[[RunConfig], Spec] = environments.spec_of,
 ) -> tuple[RunConfig, Spec]:
     """Return the whole configuration from a user's settings, defaults < preset < table, and its environment's spaces.
 
@@ -39,13 +39,13 @@ def resolve(
 
     Args:
         table: the settings, nested.
-        describe: returns an environment's spaces; one that remembers them saves time for many runs.
+        describe: returns the spaces of a run's environment; one that remembers them saves time for many runs.
 
     Raises:
         InputError: a field, game, network or space that is not supported; nothing has been written.
     """
     asked = configuration.build(table)
-    spec = describe(asked.env, asked.atari, asked.channels)
+    spec = describe(asked)
     if isinstance(spec.actions, Box) and not methods.is_policy_method(asked):
         raise InputError(f"{asked.env} has continuous actions, which {asked.algo} cannot choose from; use a3c or a2c.")
     preset = presets.preset(asked.preset, environments.kind(asked.env, spec), asked.algo)
@@ -85,6 +85,7 @@ def make_environments(config: RunConfig, num_threads: int, training: bool, num_e
         training=training,
         atari=config.atari,
         channels=config.channels,
+        args=config.env_args,
         num_threads=min(num_threads, num_envs),
     )
     if made.spec != spec:

@@ -49,7 +49,7 @@ def new_session(
     tags: Mapping[str, Any] | None = None,
 ) -> tuple[Path, Session]:
     """Create a run's directory, and return it with its first session; arguments and errors as in experiment.train."""
-    spec = spec or environments.describe(config.env, config.atari, config.channels)
+    spec = spec or environments.spec_of(config)
     config = configuration.with_barriers(config)
     costs = _costs(config, spec) if config.is_simulated else None
     plan = job_builder.worker_layout(config)
