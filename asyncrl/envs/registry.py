@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, TypeAlias
 import ale_py
 import gymnasium
 
-from asyncrl.config import Channels
+from asyncrl.config import Atari, Channels
+from asyncrl.envs import atari_ids
 from asyncrl.envs.names import alphanumeric
 from asyncrl.errors import InputError, nearest, shown
 
@@ -21,8 +22,6 @@ gymnasium.register_envs(ale_py)
 
 # a Python name, or a Gymnasium id such as ``Maze-v0`` and ``mazes/Maze-v0``
 ATTRIBUTE = re.compile(r"[\w.-]+(/[\w.-]+)?")
-# what ids of Atari games have around the title: ``ALE/Pong-ram-v5``, ``PongDeterministic-v4``
-VARIANT = re.compile(r"^ALE/|(-?ram)?(NoFrameskip|Deterministic)?(-v\d+)?$", re.IGNORECASE)
 # ``minatar/breakout``, ``MinAtar/SpaceInvaders-v1``
 MINATAR = re.compile(r"minatar/(?P<title>.*?)(-v(?P<version>[01]))?", re.IGNORECASE)
 # why these take no arguments
@@ -79,9 +78,10 @@ def parse_name(env: str) -> Named:
     """Parse the name of an environment.
 
     A game has three kinds of names: its ROM (``ms_pacman``), any spelling of its title (``MsPacman``, ``Ms. Pac-Man``),
-    and every Gymnasium id of it (``ALE/MsPacman-v5``). All mean the game under this package's protocol; the protocol of
-    the id is ignored. A game of MinAtar is ``minatar/`` and any spelling of its title, or its id: ``minatar/breakout``,
-    ``MinAtar/Breakout-v1``; without a version it is ``-v0``, which was published.
+    and every id of it, also of an old Gym (``ALE/MsPacman-v5``, ``MsPacmanDeterministic-v4``). All mean the game under
+    this package's protocol; ``note`` tells what an id has otherwise. A game of MinAtar is ``minatar/`` and any spelling
+    of its title, or its id: ``minatar/breakout``, ``MinAtar/Breakout-v1``; without a version it is ``-v0``, which was
+    published.
 
     Raise InputError with the most similar known name if the name is unknown.
     """
@@ -108,13 +108,28 @@ def parse_name(env: str) -> Named:
             f"The games of MinAtar are {', '.join(map('MinAtar/{}'.format, MINATAR_TITLES))}, also with -v0 or -v1."
         )
     known = [*roms(), *(id for id in gymnasium.registry if id not in _ids()), *map("MinAtar/{}".format, MINATAR_TITLES)]
-    title = VARIANT.sub("", env)
-    rom = _titles().get(alphanumeric(title))
+    title, rom = env, None
+    if found_id := atari_ids.parse(env):
+        title, rom = found_id.title, _titles().get(alphanumeric(found_id.title))
+        if rom and found_id.is_known and not found_id.is_ram:
+            return Rom(rom)
+        if rom and found_id.is_ram:
+            raise InputError(
+                f"{env} shows 128 bytes of memory in place of pictures, which is not supported; use {rom!r}."
+            )
     raise InputError(
         f"There is no environment {env!r}.{f' Did you mean {rom!r}?' if rom else nearest(title, known)} "
         "A name is an Atari game (pong), a game of MinAtar (minatar/breakout), a Gymnasium id (CartPole-v1), or "
         "pkg.module:factory."
     )
+
+
+def note(env: str, atari: Atari) -> str | None:
+    """Return a sentence on what is different here from an id of an Atari game; None for all other names."""
+    named, found = parse_name(env), atari_ids.parse(env)
+    if not isinstance(named, Rom) or found is None or not found.is_known:
+        return None
+    return f"{env} is trained as {named.name!r}: {found.differences(atari)}."
 
 
 def _minatar_game(env: str) -> MinAtarGame | None:

@@ -4,6 +4,7 @@ The configuration counts in frames; ``steps`` converts them to agent steps. (tra
 and periods itself.) Callables for another process are partials of functions of this module, since these can be pickled.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from asyncrl.config import RunConfig
 from asyncrl.costs import Costs
 from asyncrl.envs import make as environments
 from asyncrl.envs.base import Box, Environments, Spec
-from asyncrl.envs.registry import canonical
+from asyncrl.envs.registry import canonical, note
 from asyncrl.errors import InputError
 from asyncrl.learners.base import Learner
 from asyncrl.networks import factory as networks
@@ -55,6 +56,8 @@ def resolve(
     resolved = {"network": networks.fit(merged.network, spec.obs_shape), "env": canonical(merged.env)}
     config = merged.model_copy(update=resolved)
     _check_own_parts(config, spec)
+    if told := note(merged.env, merged.atari):
+        warnings.warn(told, stacklevel=2)
     return config, spec
 
 
