@@ -34,3 +34,35 @@ class Walk(gymnasium.Env):
 
     def render(self):
         return np.full((16, 16, 3), self.size, np.uint8)
+
+
+class Locks(gymnasium.Env):
+    """Three numbers are shown, and are wanted, each as one part of the action; 1 for each right part, at best 30."""
+
+    observation_space = spaces.Box(0, 1, (9,), np.float32)
+    LENGTH, OPTIMUM = 10, 30.0
+    FIRST = (1, 0, 5)  # of the numbers of the parts
+
+    def __init__(self, sizes=(2, 3, 4), is_square=False):
+        # the parts may be a table
+        shape = (1, 3) if is_square else (3,)
+        self.sizes, self.shape = np.array(sizes), shape
+        self.action_space = spaces.MultiDiscrete(self.sizes.reshape(shape), start=np.reshape(self.FIRST, shape))
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return self.draw(), {}
+
+    def draw(self):
+        self.wanted = self.np_random.integers(self.sizes)
+        return np.concatenate([np.arange(n) == i for n, i in zip(self.sizes, self.wanted, strict=True)]).astype(
+            np.float32
+        )
+
+    def step(self, action):
+        if not self.action_space.contains(action):
+            raise ValueError(f"{action!r} is not in {self.action_space}")
+        right = int(np.sum(action.ravel() - self.FIRST == self.wanted))
+        self.t += 1
+        return self.draw(), float(right), self.t == self.LENGTH, False, {}

@@ -4,6 +4,7 @@ The configuration counts in frames; ``steps`` converts them to agent steps. (tra
 and periods itself.) Callables for another process are partials of functions of this module, since these can be pickled.
 """
 
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -17,8 +18,9 @@ from asyncrl import presets
 from asyncrl.config import RunConfig
 from asyncrl.costs import Costs
 from asyncrl.envs import make as environments
-from asyncrl.envs.base import Box, Environments, Spec
+from asyncrl.envs.base import Box, Discrete, Environments, MultiDiscrete, Spec
 from asyncrl.envs.registry import canonical, note
+from asyncrl.envs.spaces import MOST_ACTIONS
 from asyncrl.errors import InputError
 from asyncrl.learners.base import Learner
 from asyncrl.networks import factory as networks
@@ -49,6 +51,8 @@ def resolve(
     spec = describe(asked)
     if isinstance(spec.actions, Box) and not methods.is_policy_method(asked):
         raise InputError(f"{asked.env} has continuous actions, which {asked.algo} cannot choose from; use a3c or a2c.")
+    if isinstance(spec.actions, MultiDiscrete) and not methods.is_policy_method(asked):
+        raise InputError(_several_actions(asked, spec.actions))
     preset = presets.preset(asked.preset, environments.kind(asked.env, spec), asked.algo)
     merged = configuration.build(configuration.merge(preset, table))
     if merged.network.endswith("-separate") and not methods.is_policy_method(merged):
@@ -59,6 +63,19 @@ def resolve(
     if told := note(merged.env, merged.atari):
         warnings.warn(told, stacklevel=2)
     return config, spec
+
+
+def _several_actions(config: RunConfig, kind: MultiDiscrete) -> str:
+    """Return why a value method cannot choose several actions at once, and what helps."""
+    parts = f"actions of {len(kind.sizes)} parts (MultiDiscrete)"
+    text = f"{config.env} has {parts}, which {config.algo} cannot choose from; use a3c or a2c"
+    n = math.prod(kind.sizes)
+    if n > MOST_ACTIONS:
+        return f"{text}."
+    return (
+        f"{text}, or number the {n} combinations: gymnasium.wrappers.TransformAction(env, "
+        f"lambda i: numpy.array(numpy.unravel_index(i, {kind.sizes})), gymnasium.spaces.Discrete({n}))."
+    )
 
 
 def _check_own_parts(config: RunConfig, spec: Spec) -> None:
@@ -72,10 +89,13 @@ def _check_own_parts(config: RunConfig, spec: Spec) -> None:
 
 def make_network(config: RunConfig, spec: Spec) -> nn.Module:
     """Build the run's network, with weights from torch's generator."""
-    continuous = isinstance(spec.actions, Box)
-    actions = spec.actions.size if isinstance(spec.actions, Box) else spec.actions.n
+    kind = spec.actions
     net = networks.build(
-        config.network, spec.obs_shape, actions=actions, continuous=continuous, policy=methods.is_policy_method(config)
+        config.network,
+        spec.obs_shape,
+        actions=kind.n if isinstance(kind, Discrete) else kind.size if isinstance(kind, Box) else kind.sizes,
+        continuous=isinstance(kind, Box),
+        policy=methods.is_policy_method(config),
     )
     return networks.orthogonal(net) if config.initial_weights == "orthogonal" else net
 
