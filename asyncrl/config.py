@@ -28,6 +28,8 @@ ALGOS = ("one-step-q", "one-step-sarsa", "n-step-q", "a3c", "a2c")
 PRESETS: tuple[str, ...] = get_args(PresetName)
 CLOCKS: tuple[str, ...] = get_args(Clock)
 TORSOS = ("nips", "nature", "minatar", "conv", "mlp")
+TENSORBOARD = "tensorboard"
+TRACKERS = (TENSORBOARD,)
 ARGUMENT = "env_args."  # before the name of an argument of an environment
 NETWORKS = (*TORSOS, "mlp-separate", *(f"{name}-lstm" for name in TORSOS))
 
@@ -54,6 +56,8 @@ class RunConfig(Section):
     entropy: NotNegative = 0.01  # β, policy methods only
     value_weight: NotNegative = 0.5  # of ½(R−V)²: the gradient of V is halved
     averaging: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0  # updates in the average of θ that is evaluated; 0: θ
+    # of the rows of metrics, in the parent process: names of TRACKERS, or module:factory
+    trackers: Annotated[tuple[Annotated[str, named(TRACKERS)], ...], Field(strict=False, max_length=16)] = ()
     log_seconds: Seconds = 5.0  # between rows of metrics
     profile: bool = False  # whether metrics hold the time of each phase of the workers' loop
     optimizer: Optimizer = Optimizer()

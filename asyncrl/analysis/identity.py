@@ -8,7 +8,8 @@ from typing import Any
 from asyncrl.costs import DEFAULT
 from asyncrl.store.document import SIMULATED
 
-IGNORED = ("seed", "log_seconds", "profile", "checkpoints", "workers", "clock", "simulated")  # but see below
+# but see below
+IGNORED = ("seed", "log_seconds", "profile", "trackers", "checkpoints", "workers", "clock", "simulated")
 AUTO = "auto"  # of workers.turns, also in runs of earlier versions
 
 

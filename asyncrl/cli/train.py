@@ -73,6 +73,12 @@ Settings = Annotated[
     typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as optimizer.lr=1e-3; repeatable."),
 ]
 Name = Annotated[str | None, typer.Option(help="The run's id. \\[default: made from the settings]")]
+Trackers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tracker", metavar="NAME", help="Pass metrics on: tensorboard, or your own module:factory; repeatable."
+    ),
+]
 Profile = Annotated[bool, typer.Option("--profile", help="Measure the time of each phase; 'asyncrl show' prints it.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print all settings of the run, and stop.")]
 DryRunAsJson = Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON, for scripts.")]
@@ -99,6 +105,7 @@ def run(
     seeds: Seeds = None,
     clock: Clock = None,
     env_args: EnvArgs = None,
+    trackers: Trackers = None,
 ) -> None:
     """Train an agent, and show the progress.
 
@@ -116,17 +123,13 @@ def run(
         "envs_per_thread": envs_per_thread,
         "seed": seed,
         "profile": profile or None,
+        "trackers": trackers or None,
         "clock": clock,
         "env_args": configuration.parse_set(env_args, "--env-arg map_name=8x8") if env_args else None,
     }
     if name is not None:
         runs.check_name(name)
-    # A later source of settings replaces an earlier one.
-    table = configuration.merge(
-        configuration.read_toml(config) if config else {},
-        configuration.parse_set(settings or []),
-        {key: value for key, value in options.items() if value is not None},
-    )
+    table = _merged(config, settings, options)
     from asyncrl import experiment
     from asyncrl.training import job_builder
 
@@ -155,6 +158,15 @@ def resume(run: RunName = "last", frames: NewFrames = None, results: Results = D
 
     budget = config.frames if frames else None
     train(config, lambda show: experiment.resume(path, budget, show))
+
+
+def _merged(config: Path | None, settings: list[str] | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as a table; a later source of them replaces an earlier one."""
+    return configuration.merge(
+        configuration.read_toml(config) if config else {},
+        configuration.parse_set(settings or []),
+        {name: value for name, value in options.items() if value is not None},
+    )
 
 
 def _train_seeds(

@@ -19,7 +19,7 @@ from asyncrl.sweeping.declaration import Declaration, parse
 from asyncrl.sweeping.plan import normalised
 
 # settings that change no result; in simulated time checkpoints.every does
-MAY_DIFFER = ("log_seconds", "profile", "checkpoints.", "workers.restarts", "workers.hang_seconds")
+MAY_DIFFER = ("log_seconds", "profile", "trackers", "checkpoints.", "workers.restarts", "workers.hang_seconds")
 SHOWN_DIFFERENCES = 5
 
 

@@ -29,7 +29,7 @@ from asyncrl.runtime.evaluator import EvaluationSpec
 from asyncrl.runtime.job import Job
 from asyncrl.runtime.simulation import Simulation
 from asyncrl.system.machine import cores
-from asyncrl.training import methods
+from asyncrl.training import methods, tracking
 
 
 def resolve(
@@ -60,6 +60,7 @@ def resolve(
     resolved = {"network": networks.fit(merged.network, spec.obs_shape), "env": canonical(merged.env)}
     config = merged.model_copy(update=resolved)
     _check_own_parts(config, spec)
+    tracking.check(config)
     if told := note(merged.env, merged.atari):
         warnings.warn(told, stacklevel=2)
     return config, spec

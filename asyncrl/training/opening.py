@@ -89,7 +89,7 @@ def _costs(config: RunConfig, spec: Spec) -> Costs:
     """Return the costs of a new simulated run, which are measured first where that is asked for."""
     if config.simulated.costs != MEASURE:
         return simulated.chosen_costs(config)
-    alone = {"clock": "wall", "threads": 1, "profile": True, "log_seconds": MEASURE_SECONDS / 4}
+    alone = {"clock": "wall", "threads": 1, "trackers": (), "profile": True, "log_seconds": MEASURE_SECONDS / 4}
     alone |= {"evaluation": config.evaluation.model_copy(update={"episodes": 0})}
     short = config.model_copy(update=alone)
 

@@ -18,6 +18,7 @@ HARMLESS = (
     "frames",
     "log_seconds",
     "profile",
+    "trackers",
     "evaluation.",
     "checkpoints.",
     "workers.restarts",
