@@ -7,7 +7,7 @@ from typing import Any
 from asyncrl import config
 from asyncrl.config import Channels, RunConfig
 from asyncrl.envs.atari import AtariEnvironments
-from asyncrl.envs.base import Box, Environments, Spec
+from asyncrl.envs.base import Environments, Spec
 from asyncrl.envs.gym import GymEnvironments, build
 from asyncrl.envs.names import GYMNASIUM, MINATAR, atari_protocol
 from asyncrl.envs.probe import probe
@@ -70,16 +70,6 @@ def describe(env: str, atari: config.Atari, channels: Channels = "auto", args: M
     finally:
         environments.close()
     return environments.spec
-
-
-def kind(env: str, spec: Spec) -> str:
-    """Return the block of presets of an environment: atari, minatar, image, vector or continuous."""
-    if isinstance(spec.actions, Box):
-        return "continuous"
-    if len(spec.obs_shape) != 3:
-        return "vector"
-    named = parse_name(env)
-    return "atari" if isinstance(named, Rom) else "minatar" if isinstance(named, MinAtarGame) else "image"
 
 
 def protocol_name(env: str, atari: config.Atari) -> str:

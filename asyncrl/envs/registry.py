@@ -13,6 +13,7 @@ import gymnasium
 
 from asyncrl.config import Atari, Channels
 from asyncrl.envs import atari_ids
+from asyncrl.envs.base import Box, Spec
 from asyncrl.envs.names import alphanumeric
 from asyncrl.errors import InputError, nearest, shown
 
@@ -87,14 +88,14 @@ def parse_name(env: str) -> Named:
     """
     if ":" in env:
         module, _, attribute = env.partition(":")
-        if (rom := _ids().get(attribute)) is not None:
+        if (rom := registered_games().get(attribute)) is not None:
             return Rom(rom)
         if module and (game := _minatar_game(attribute)):
             return game
         if not module or not ATTRIBUTE.fullmatch(attribute):
             raise InputError(f"{env!r} is not of the form pkg.module:factory or pkg.module:Id-v0.")
         return Factory(module, attribute)
-    if (rom := _ids().get(env)) is not None:
+    if (rom := registered_games().get(env)) is not None:
         return Rom(rom)
     if (rom := _titles().get(alphanumeric(env))) is not None:
         return Rom(rom)
@@ -107,7 +108,11 @@ def parse_name(env: str) -> Named:
             f"There is no environment {shown(env)}.{nearest(found['title'], MINATAR_TITLES)} "
             f"The games of MinAtar are {', '.join(map('MinAtar/{}'.format, MINATAR_TITLES))}, also with -v0 or -v1."
         )
-    known = [*roms(), *(id for id in gymnasium.registry if id not in _ids()), *map("MinAtar/{}".format, MINATAR_TITLES)]
+    known = [
+        *roms(),
+        *(id for id in gymnasium.registry if id not in registered_games()),
+        *map("MinAtar/{}".format, MINATAR_TITLES),
+    ]
     title, rom = env, None
     if found_id := atari_ids.parse(env):
         title, rom = found_id.title, _titles().get(alphanumeric(found_id.title))
@@ -145,6 +150,16 @@ def channel_axis(named: Named, asked: Channels) -> Channels:
     return "last" if isinstance(named, MinAtarGame) else asked
 
 
+def kind(env: str, spec: Spec) -> str:
+    """Return the block of presets of an environment: atari, minatar, image, vector or continuous."""
+    if isinstance(spec.actions, Box):
+        return "continuous"
+    if len(spec.obs_shape) != 3:
+        return "vector"
+    named = parse_name(env)
+    return "atari" if isinstance(named, Rom) else "minatar" if isinstance(named, MinAtarGame) else "image"
+
+
 def canonical(env: str) -> str:
     """Return the one name under which an environment is recorded; raise InputError as ``resolve`` does.
 
@@ -160,11 +175,11 @@ def canonical(env: str) -> str:
 @cache
 def roms() -> tuple[str, ...]:
     """Return the ROM names of all one-player games, sorted."""
-    return tuple(sorted(set(_ids().values())))
+    return tuple(sorted(set(registered_games().values())))
 
 
 @cache
-def _ids() -> dict[str, str]:
+def registered_games() -> dict[str, str]:
     """Return the ROM of every Gymnasium id that is an Atari game: ``ALE/Pong-v5``, ``PongNoFrameskip-v4``."""
     games = (spec for spec in gymnasium.registry.values() if spec.entry_point == "ale_py.env:AtariEnv")
     return {spec.id: spec.kwargs["game"] for spec in games}

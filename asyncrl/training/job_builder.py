@@ -19,7 +19,7 @@ from asyncrl.config import RunConfig
 from asyncrl.costs import Costs
 from asyncrl.envs import make as environments
 from asyncrl.envs.base import Box, Discrete, Environments, MultiDiscrete, Spec
-from asyncrl.envs.registry import canonical, note
+from asyncrl.envs.registry import canonical, kind, note
 from asyncrl.envs.spaces import MOST_ACTIONS
 from asyncrl.errors import InputError
 from asyncrl.learners.base import Learner
@@ -53,7 +53,7 @@ def resolve(
         raise InputError(f"{asked.env} has continuous actions, which {asked.algo} cannot choose from; use a3c or a2c.")
     if isinstance(spec.actions, MultiDiscrete) and not methods.is_policy_method(asked):
         raise InputError(_several_actions(asked, spec.actions))
-    preset = presets.preset(asked.preset, environments.kind(asked.env, spec), asked.algo)
+    preset = presets.preset(asked.preset, kind(asked.env, spec), asked.algo)
     merged = configuration.build(configuration.merge(preset, table))
     if merged.network.endswith("-separate") and not methods.is_policy_method(merged):
         raise InputError(f"Network {merged.network!r} has an actor and a critic: use it with a3c or a2c, or use mlp.")
@@ -66,16 +66,16 @@ def resolve(
     return config, spec
 
 
-def _several_actions(config: RunConfig, kind: MultiDiscrete) -> str:
+def _several_actions(config: RunConfig, several: MultiDiscrete) -> str:
     """Return why a value method cannot choose several actions at once, and what helps."""
-    parts = f"actions of {len(kind.sizes)} parts (MultiDiscrete)"
+    parts = f"actions of {len(several.sizes)} parts (MultiDiscrete)"
     text = f"{config.env} has {parts}, which {config.algo} cannot choose from; use a3c or a2c"
-    n = math.prod(kind.sizes)
+    n = math.prod(several.sizes)
     if n > MOST_ACTIONS:
         return f"{text}."
     return (
         f"{text}, or number the {n} combinations: gymnasium.wrappers.TransformAction(env, "
-        f"lambda i: numpy.array(numpy.unravel_index(i, {kind.sizes})), gymnasium.spaces.Discrete({n}))."
+        f"lambda i: numpy.array(numpy.unravel_index(i, {several.sizes})), gymnasium.spaces.Discrete({n}))."
     )
 
 
@@ -90,12 +90,12 @@ def _check_own_parts(config: RunConfig, spec: Spec) -> None:
 
 def make_network(config: RunConfig, spec: Spec) -> nn.Module:
     """Build the run's network, with weights from torch's generator."""
-    kind = spec.actions
+    chosen = spec.actions
     net = networks.build(
         config.network,
         spec.obs_shape,
-        actions=kind.n if isinstance(kind, Discrete) else kind.size if isinstance(kind, Box) else kind.sizes,
-        continuous=isinstance(kind, Box),
+        actions=chosen.n if isinstance(chosen, Discrete) else chosen.size if isinstance(chosen, Box) else chosen.sizes,
+        continuous=isinstance(chosen, Box),
         policy=methods.is_policy_method(config),
     )
     return networks.orthogonal(net) if config.initial_weights == "orthogonal" else net
