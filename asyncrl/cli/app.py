@@ -28,7 +28,6 @@ app = typer.Typer(
     "directory in results/, which the other commands read.",
     epilog="RUN is a run's id, the beginning of an id, a path, or [bold]last[/bold] for the run started last.",
     rich_markup_mode="rich",
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

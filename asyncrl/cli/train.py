@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from asyncrl import config as configuration
+from asyncrl.cli.completion import environments, of
 from asyncrl.cli.options import DEFAULT_RESULTS, Results, RunName, print_error, print_json
-from asyncrl.config import ALGOS, CLOCKS, NETWORKS, PRESETS, RunConfig
+from asyncrl.config import ALGOS, CLOCKS, NETWORKS, PRESETS, TRACKERS, RunConfig
 from asyncrl.errors import InputError, RunFailed, Stopped
 from asyncrl.store import runs, summary
 from asyncrl.store.settings import config_of
@@ -19,12 +20,16 @@ from asyncrl.training.progress import ShowProgress
 
 commands = typer.Typer()
 
-Algo = Annotated[str | None, typer.Option(help=f"The algorithm: {', '.join(ALGOS)}. \\[default: a3c]")]
+Algo = Annotated[
+    str | None,
+    typer.Option(autocompletion=of(ALGOS), help=f"The algorithm: {', '.join(ALGOS)}. \\[default: a3c]"),
+]
 Env = Annotated[
     str | None,
     typer.Option(
+        autocompletion=environments,
         help="An Atari game (pong, breakout …), a Gymnasium id (CartPole-v1), or your own pkg.module:factory or "
-        "pkg.module:Id-v0. \\[default: pong]"
+        "pkg.module:Id-v0. \\[default: pong]",
     ),
 ]
 EnvArgs = Annotated[
@@ -38,19 +43,24 @@ EnvArgs = Annotated[
 Preset = Annotated[
     str | None,
     typer.Option(
+        autocompletion=of(PRESETS),
         help=f"The values that replace the defaults: {', '.join(PRESETS)}; 'fast' learns sooner on few cores. "
-        "\\[default: paper]"
+        "\\[default: paper]",
     ),
 ]
 Network = Annotated[
-    str | None, typer.Option(help=f"{', '.join(NETWORKS)}. \\[default: chosen by the shape of observations]")
+    str | None,
+    typer.Option(
+        autocompletion=of(NETWORKS), help=f"{', '.join(NETWORKS)}. \\[default: chosen by the shape of observations]"
+    ),
 ]
 Threads = Annotated[int | None, typer.Option(help="Actor-learners, each a process by the wall clock. \\[default: 16]")]
 Clock = Annotated[
     str | None,
     typer.Option(
+        autocompletion=of(CLOCKS),
         help=f"{', '.join(CLOCKS)}: 'simulated' runs all actor-learners in one process by virtual time, and repeats "
-        "bit for bit. \\[default: wall]"
+        "bit for bit. \\[default: wall]",
     ),
 ]
 Frames = Annotated[
@@ -76,7 +86,10 @@ Name = Annotated[str | None, typer.Option(help="The run's id. \\[default: made f
 Trackers = Annotated[
     list[str] | None,
     typer.Option(
-        "--tracker", metavar="NAME", help="Pass metrics on: tensorboard, or your own module:factory; repeatable."
+        "--tracker",
+        metavar="NAME",
+        autocompletion=of(TRACKERS),
+        help="Pass metrics on: tensorboard, or your own module:factory; repeatable.",
     ),
 ]
 Profile = Annotated[bool, typer.Option("--profile", help="Measure the time of each phase; 'asyncrl show' prints it.")]
