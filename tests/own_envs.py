@@ -66,3 +66,29 @@ class Locks(gymnasium.Env):
         right = int(np.sum(action.ravel() - self.FIRST == self.wanted))
         self.t += 1
         return self.draw(), float(right), self.t == self.LENGTH, False, {}
+
+
+class Spot(gymnasium.Env):
+    """A bright spot is in one of three parts of a picture of floats, which is wanted: 1 for each right answer."""
+
+    LENGTH, OPTIMUM = 10, 10.0
+    HEIGHT, WIDTH = 17, 23
+    observation_space = spaces.Box(0, 1, (HEIGHT, WIDTH, 1), np.float64)
+    action_space = spaces.Discrete(3)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return self.draw(), {}
+
+    def draw(self):
+        self.wanted = int(self.np_random.integers(3))
+        picture = self.np_random.uniform(0, 0.2, (self.HEIGHT, self.WIDTH, 1))
+        row, column = self.np_random.integers(self.HEIGHT - 3), 8 * self.wanted + self.np_random.integers(4)
+        picture[row : row + 3, column : column + 3] = 1
+        return picture
+
+    def step(self, action):
+        is_right = action == self.wanted
+        self.t += 1
+        return self.draw(), float(is_right), self.t == self.LENGTH, False, {}

@@ -16,7 +16,6 @@ from asyncrl.errors import InputError
 from asyncrl.networks.distributions import Softmax, Softmaxes
 from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store.manifest import CheckpointError
-from tests.learning.runs import final_mean
 from tests.own_envs import Locks
 
 LOCKS = "tests.own_envs:Locks"
@@ -138,12 +137,3 @@ def test_too_many_actions_at_once_are_refused(sizes, message, tmp_path, monkeypa
     monkeypatch.delitem(sys.modules, "crowd", raising=False)
     with pytest.raises(InputError, match=message):
         describe("crowd:Crowd", Atari())
-
-
-@pytest.mark.learning
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize(("algo", "network"), [("a3c", "mlp"), ("a3c", "mlp-lstm"), ("a2c", "mlp-separate")])
-def test_all_locks_are_opened(tmp_path, algo, network):
-    """Acting at random scores 10 × (1/2 + 1/3 + 1/4) = 10.8 a game."""
-    settings = {"gamma": 0.5, "envs_per_thread": 4, "optimizer": {"lr": 5e-3}, "evaluation": {"episodes": 20}}
-    assert final_mean(tmp_path, env=LOCKS, algo=algo, network=network, frames=40_000, **settings) >= 0.9 * Locks.OPTIMUM
