@@ -92,3 +92,35 @@ class Spot(gymnasium.Env):
         is_right = action == self.wanted
         self.t += 1
         return self.draw(), float(is_right), self.t == self.LENGTH, False, {}
+
+
+class Compass(gymnasium.Env):
+    """The right action needs the picture and a number beside it: whether the side of a spot is the one named."""
+
+    LENGTH, OPTIMUM = 10, 10.0
+    action_space = spaces.Discrete(2)
+    observation_space = spaces.Dict(
+        {
+            "side": spaces.Discrete(2),
+            "map": spaces.Box(0, 255, (9, 13, 1), np.uint8),
+            "noise": spaces.Box(-1, 1, (2,), np.float32),
+        }
+    )
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return self.draw(), {}
+
+    def draw(self):
+        side, where = self.np_random.integers(2, size=2)
+        self.wanted = int(side == where)
+        picture = np.zeros((9, 13, 1), np.uint8)
+        row, column = self.np_random.integers(6), 7 * where + self.np_random.integers(3)
+        picture[row : row + 3, column : column + 3] = 255
+        return {"map": picture, "noise": self.np_random.uniform(-1, 1, 2).astype(np.float32), "side": int(side)}
+
+    def step(self, action):
+        is_right = action == self.wanted
+        self.t += 1
+        return self.draw(), float(is_right), self.t == self.LENGTH, False, {}

@@ -10,6 +10,7 @@ from asyncrl.config import Channels
 from asyncrl.envs.base import Array, Box, Discrete, Kind, MultiDiscrete
 from asyncrl.envs.encoding import NotInSpace, Observations, brief, check_size, floats, numbers
 from asyncrl.envs.images import image
+from asyncrl.envs.mixed import mixed
 from asyncrl.errors import InputError
 
 # sizes that a network of this package can have: the first layer alone has 200 weights for each number of a vector
@@ -26,6 +27,8 @@ class Actions(NamedTuple):
 
 def observations(space: Any, env: str, channels: Channels = "auto") -> Observations:
     """Encode a Discrete space as one-hot, a Box of rank 1 as a vector, a Box of rank 3 as an image ``[C, H, W]``.
+
+    A Dict of one image and vectors is an image, too.
 
     ``channels`` is the axis of an image's channels. Raise InputError for another space, and for one that is too large.
     """
@@ -44,9 +47,11 @@ def observations(space: Any, env: str, channels: Channels = "auto") -> Observati
         return Observations(space.shape, "float32", lambda vector: floats(vector, space.shape))
     if isinstance(space, spaces.Box) and len(space.shape) in (2, 3):
         return image(space, env, channels)
+    if isinstance(space, spaces.Dict):
+        return mixed(space, env, channels, observations)
     raise InputError(
         f"{env} has the observation space {brief(space)}. Supported spaces: Discrete, Box with one dimension, "
-        "Box with three dimensions (images). Convert most other spaces with "
+        "Box with three dimensions (images), Dict of one image and vectors. Convert most other spaces with "
         "gymnasium.wrappers.FlattenObservation."
     )
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.learning.runs import final_mean
-from tests.own_envs import Locks, Spot, Walk
+from tests.own_envs import Compass, Locks, Spot, Walk
 
 pytestmark = [pytest.mark.learning, pytest.mark.timeout(240)]
 
@@ -30,3 +30,10 @@ def test_the_spot_is_found_in_a_picture_of_an_odd_size(tmp_path, algo):
     """Acting at random scores 3.3 a game."""
     settings = TOY | VALUES | {"gamma": 0.5, "algo": algo, "frames": 20_000, "optimizer": {"lr": 1e-3}}
     assert final_mean(tmp_path, env="tests.own_envs:Spot", **settings) >= 0.9 * Spot.OPTIMUM
+
+
+@pytest.mark.parametrize("algo", ["n-step-q", "a3c"])
+def test_a_picture_and_a_number_beside_it_are_used_together(tmp_path, algo):
+    """With one of the two alone the best score is 5 a game."""
+    settings = TOY | VALUES | {"gamma": 0.5, "algo": algo, "frames": 40_000, "optimizer": {"lr": 1e-3}}
+    assert final_mean(tmp_path, env="tests.own_envs:Compass", **settings) >= 0.9 * Compass.OPTIMUM
