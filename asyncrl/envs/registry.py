@@ -108,6 +108,11 @@ def parse_name(env: str) -> Named:
             f"There is no environment {shown(env)}.{nearest(found['title'], MINATAR_TITLES)} "
             f"The games of MinAtar are {', '.join(map('MinAtar/{}'.format, MINATAR_TITLES))}, also with -v0 or -v1."
         )
+    return _game_of_old_id(env)
+
+
+def _game_of_old_id(env: str) -> Rom:
+    """Return the game of an id of an old Gym; raise InputError for every other name."""
     known = [
         *roms(),
         *(id for id in gymnasium.registry if id not in registered_games()),

@@ -62,6 +62,7 @@ def test_other_dicts_are_refused_with_a_wrapper(entries, message):
         observations(spaces.Dict(entries), "it")
 
 
+@pytest.mark.learning
 @pytest.mark.timeout(100)
 def test_run_trains_and_its_policy_takes_the_dict(tmp_path):
     settings = {"threads": 1, "frames": 60, "progress": False, "evaluation": {"episodes": 0}}

@@ -83,6 +83,7 @@ def test_best_action_has_the_greatest_score_of_each_part(trained):
     assert (policy.act(observation, deterministic=True).ravel() - Locks.FIRST).tolist() == best
 
 
+@pytest.mark.learning
 def test_export_of_several_actions_has_the_scores_of_all(trained, tmp_path):
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
