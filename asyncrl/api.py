@@ -38,7 +38,7 @@ def train(
             checkpoint, and the run's status is then ``interrupted``.
         progress: whether to print the progress to standard output.
         settings: all others by name, as in a file for ``asyncrl run --config``: ``threads=2``, ``frames="100k"``,
-            ``optimizer={"lr": 1e-3}``.
+            ``optimizer={"lr": 1e-3}``, ``env_args={"size": 9}``.
 
     Raises:
         InputError: a setting is wrong; nothing was written.

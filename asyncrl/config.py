@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 from asyncrl.errors import InputError, nearest, shown
 from asyncrl.setting_sections import Atari as Atari
 from asyncrl.setting_sections import Checkpoints, Evaluation, Exploration, Optimizer, Simulated, Workers
-from asyncrl.setting_types import MAX_COUNT, MAX_SEED, Frames, NotNegative, Seconds, Section, named, reworded
+from asyncrl.setting_types import MAX_COUNT, MAX_SEED, Arguments, Frames, NotNegative, Seconds, Section, named, reworded
 from asyncrl.system.files import read_regular
 
 PresetName = Literal["paper", "fast"]
@@ -28,6 +28,9 @@ ALGOS = ("one-step-q", "one-step-sarsa", "n-step-q", "a3c", "a2c")
 PRESETS: tuple[str, ...] = get_args(PresetName)
 CLOCKS: tuple[str, ...] = get_args(Clock)
 TORSOS = ("nips", "nature", "minatar", "conv", "mlp")
+TENSORBOARD = "tensorboard"
+TRACKERS = (TENSORBOARD,)
+ARGUMENT = "env_args."  # before the name of an argument of an environment
 NETWORKS = (*TORSOS, "mlp-separate", *(f"{name}-lstm" for name in TORSOS))
 
 
@@ -38,6 +41,7 @@ class RunConfig(Section):
     clock: Clock = "wall"  # simulated: all actor-learners in one process, ordered by virtual time
     preset: PresetName = "paper"  # the values that replace the defaults; see presets.toml
     env: str = "pong"  # an Atari game, minatar/GAME, a Gymnasium id, or pkg.module:factory
+    env_args: Arguments = Field(default={})  # keyword arguments of gymnasium.make, or of a user's factory
     channels: Channels = "auto"  # the axis of channels in an own environment's images; auto: by their sizes
     threads: Annotated[int, Field(ge=1, le=1024)] = 16  # actor-learners, by the wall clock one process each
     envs_per_thread: Annotated[int, Field(ge=1, le=1024)] = 1  # B; the paper's 1
@@ -52,6 +56,8 @@ class RunConfig(Section):
     entropy: NotNegative = 0.01  # β, policy methods only
     value_weight: NotNegative = 0.5  # of ½(R−V)²: the gradient of V is halved
     averaging: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0  # updates in the average of θ that is evaluated; 0: θ
+    # of the rows of metrics, in the parent process: names of TRACKERS, or module:factory
+    trackers: Annotated[tuple[Annotated[str, named(TRACKERS)], ...], Field(strict=False, max_length=16)] = ()
     log_seconds: Seconds = 5.0  # between rows of metrics
     profile: bool = False  # whether metrics hold the time of each phase of the workers' loop
     optimizer: Optimizer = Optimizer()
@@ -111,13 +117,16 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
     return table
 
 
-def parse_set(assignments: Iterable[str]) -> dict[str, Any]:
-    """Convert assignments such as ``optimizer.lr=1e-3`` to a nested table; a value is TOML, or text without quotes."""
+def parse_set(assignments: Iterable[str], option: str = "--set optimizer.lr=1e-3") -> dict[str, Any]:
+    """Convert assignments such as ``optimizer.lr=1e-3`` to a nested table; a value is TOML, or text without quotes.
+
+    ``option`` is an example of the option that takes them, for messages.
+    """
     table: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals or not name.strip():
-            raise InputError(f"--set takes NAME=VALUE, as in --set optimizer.lr=1e-3; got {assignment!r}.")
+            raise InputError(f"{option.split()[0]} takes NAME=VALUE, as in {option}; got {shown(assignment)}.")
         table = merge(table, nested({name.strip(): _toml_value(text)}))
     return table
 
@@ -180,13 +189,18 @@ def _explain(error: ValidationError) -> str:
     return f"{name or 'A name'} {reworded(first['msg'])}; got {shown(got)}."
 
 
+def is_setting(name: str) -> bool:
+    """Return whether there is a setting of this dotted name; each argument of an environment is one."""
+    return name in field_names() or name.startswith(ARGUMENT)
+
+
 def field_names() -> list[str]:
-    """Return every setting's dotted name, such as ``optimizer.lr``."""
+    """Return every setting's dotted name, such as ``optimizer.lr``; ``env_args.NAME`` stands for all arguments."""
     names = []
     for name, field in RunConfig.model_fields.items():
         section = field.annotation
         if isinstance(section, type) and issubclass(section, Section):
             names += [f"{name}.{inner}" for inner in section.model_fields]
         else:
-            names.append(name)
+            names.append(f"{ARGUMENT}NAME" if f"{name}." == ARGUMENT else name)
     return names

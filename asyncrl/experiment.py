@@ -127,7 +127,7 @@ def play(run: Path, which: str = "last", seed: int = 1) -> Iterator[tuple[NDArra
     """Play one episode with a checkpoint's weights, yielding each picture ``[H, W, 3]`` and the score so far."""
     config, spec = reopen(run, runs.open_document(run))
     saved = checkpoints.load(run, which, checkpointing.fits(config, spec))
-    rendered = make_rendered(config.env, config.atari, config.channels)
+    rendered = make_rendered(config.env, config.atari, config.channels, config.env_args)
     evaluation = job_builder.make_evaluation(config, spec, 1, seed, LATER_EPISODES)
     score = 0.0
     try:

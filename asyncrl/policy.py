@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asyncrl.envs.base import Array, Box
+from asyncrl.envs.base import Array, Box, MultiDiscrete
 from asyncrl.envs.encoding import NotInSpace
 from asyncrl.envs.gym import AnyEnv
 from asyncrl.envs.single import codec, make_single
 from asyncrl.errors import InputError
+from asyncrl.networks.distributions import best_of
 from asyncrl.networks.flat import bind
 from asyncrl.networks.torsos import without_kernels
 from asyncrl.rollout import Carry
@@ -31,7 +32,8 @@ class Decisions(nn.Module):
 
     ``forward(obs, *carry)`` maps ``[N, *O]`` to ``[N, n]``: the action values of a value method, the logarithms of the
     probabilities of a policy, or the mean of a Gaussian policy, ``[N, A]``. The best action is the greatest; a mean is
-    an action itself. A network with an LSTM also takes its state and returns the new one: ``(scores, *carry)``.
+    an action itself. The logarithms of several actions at once are one after the other, and each has its greatest. A
+    network with an LSTM also takes its state and returns the new one: ``(scores, *carry)``.
     """
 
     def __init__(self, net: nn.Module, is_policy: bool) -> None:
@@ -132,7 +134,10 @@ class Policy:
         if self._carry:
             scores, *after = outputs
             self._carry = tuple(after)
-        return scores if isinstance(self._spec.actions, Box) else scores.argmax(-1)
+        kind = self._spec.actions
+        if isinstance(kind, MultiDiscrete):
+            return best_of(scores, kind.sizes)
+        return scores if isinstance(kind, Box) else scores.argmax(-1)
 
     def make_env(self, **options: Any) -> AnyEnv:
         """Build the environment of the run as Gymnasium has it.
@@ -140,9 +145,10 @@ class Policy:
         On Atari it is the game under the evaluation protocol, whose observations are four frames ``[4, 84, 84]``.
 
         Args:
-            options: of ``gymnasium.make`` or the factory, such as ``render_mode="human"``; Atari has none.
+            options: of ``gymnasium.make`` or the factory, such as ``render_mode="human"``, besides the run's
+                ``env_args``; Atari has none.
         """
-        return make_single(self.config.env, self.config.atari, **options)
+        return make_single(self.config, **options)
 
     def export(self, path: str | Path) -> Path:
         """Write ``module`` as an ONNX file, compare its outputs with onnxruntime's, and return the path.

@@ -6,13 +6,18 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from asyncrl.config import ALGOS, merge
+from asyncrl.config import ALGOS, PRESETS, merge
 
 
 @cache
 def read_presets() -> dict[str, Any]:
     """Return the contents of presets.toml."""
     return tomllib.loads(files("asyncrl").joinpath("presets.toml").read_text(encoding="utf-8"))
+
+
+def names(kind: str) -> tuple[str, ...]:
+    """Return the presets that have a block for a kind of environment."""
+    return tuple(name for name in PRESETS if kind in read_presets()[name])
 
 
 def preset(name: str, kind: str, algo: str, presets: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from asyncrl.envs.base import Box, Environments, Episode
+from asyncrl.envs.base import Environments, Episode
 
 Carry: TypeAlias = tuple[Tensor, ...]
 """Recurrent state, each ``[B, H]``; ``()`` for a feed-forward network."""
@@ -17,7 +17,7 @@ Carry: TypeAlias = tuple[Tensor, ...]
 class Act(NamedTuple):
     """A decision for B environments."""
 
-    action: Tensor  # [B] int64, or [B, A] float32
+    action: Tensor  # [B] or [B, K] int64, or [B, A] float32
     carry: Carry  # after this observation; the caller keeps it for the next call
     epsilon: Tensor | None = None  # [B]  exploration; None for a policy
 
@@ -30,7 +30,7 @@ class Rollout(NamedTuple):
     """
 
     obs: Tensor  # [T+1, B, *O]  uint8 frames or float32 vectors; the last one is only bootstrapped from
-    action: Tensor  # [T, B] int64, or [T, B, A] float32
+    action: Tensor  # [T, B] or [T, B, K] int64, or [T, B, A] float32
     reward: Tensor  # [T, B] float32  r_i, earned by action i
     discount: Tensor  # [T, B] float32  γ, and 0 where s_{i+1} is terminal; truncation is not termination
     keep: Tensor  # [T+1, B] bool: False where the previous step of this rollout was terminal: the carry is reset there
@@ -76,8 +76,8 @@ class Stream:
         spec, batch = environments.spec, environments.num_envs
         self._environments, self._t_max, self._gamma, self._look_ahead = environments, t_max, gamma, look_ahead
         self._obs = torch.empty(t_max + 1, batch, *spec.obs_shape, dtype=getattr(torch, spec.obs_dtype))
-        actions = torch.empty(batch, spec.actions.size) if isinstance(spec.actions, Box) else torch.empty(batch).long()
-        self._action = actions.expand(t_max, *actions.shape).clone()
+        chosen = torch.int64 if spec.actions.choices else None  # None: torch's default, as rewards have
+        self._action = torch.empty(t_max, batch, *spec.actions.shape, dtype=chosen)
         self._reward = torch.empty(t_max, batch)
         self._discount = torch.empty(t_max, batch)
         self._keep = torch.ones(t_max + 1, batch, dtype=torch.bool)

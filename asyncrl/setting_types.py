@@ -7,7 +7,7 @@ has an upper bound, beyond which no run would ever make a step.
 import math
 import re
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -15,6 +15,9 @@ from pydantic_core import PydanticCustomError
 MAX_COUNT = 10**15  # frames, steps, updates: sums of a few still fit into 64 bits
 MAX_SEED = 2**63 - 1
 MAX_SECONDS = 1e9
+# of the arguments of an environment: how many, characters of a name, values and characters of one, lists in lists
+MAX_ARGUMENTS, MAX_NAME, MAX_LIST, MAX_DEPTH = 100, 100, 1_000, 8
+MAX_ARGUMENT = 10**18
 UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9}
 # beginnings of pydantic's messages, and what replaces the message
 WORDINGS = {
@@ -71,6 +74,40 @@ Fractions = Annotated[tuple[Annotated[Fraction, Field(strict=True)], ...], Field
 Speeds = Annotated[
     tuple[Annotated[float, Field(ge=0.01, le=100)], ...], Field(strict=False, min_length=1, max_length=1024)
 ]
+
+
+def _argument(value: object) -> object:
+    """Return an argument of an environment; raise ValueError where JSON and TOML could not both hold it."""
+    leaves = _leaves(value)
+    if any(isinstance(leaf, float) and not math.isfinite(leaf) for leaf in leaves):
+        raise ValueError("should hold finite numbers")
+    is_large = any(isinstance(leaf, int | float) and abs(leaf) >= MAX_ARGUMENT for leaf in leaves)
+    is_long = len(leaves) > MAX_LIST or any(isinstance(leaf, str) and len(leaf) > MAX_LIST for leaf in leaves)
+    if is_large or is_long:
+        raise ValueError(f"should be shorter than {MAX_LIST:,} values and characters, and smaller than 1e18")
+    return value
+
+
+def _leaves(value: object, depth: int = 0) -> list[object]:
+    """Return the scalars of a value and of the lists in it."""
+    if isinstance(value, list | tuple) and depth < MAX_DEPTH:
+        return [leaf for inner in value for leaf in _leaves(inner, depth + 1)]
+    if isinstance(value, bool | int | float | str):
+        return [value]
+    raise ValueError("should be a number, a text, true or false, or a list of these")
+
+
+def _argument_names(arguments: dict[str, object]) -> dict[str, object]:
+    for name in arguments:
+        if not name.isidentifier() or len(name) > MAX_NAME:
+            raise PydanticCustomError("argument_name", "has a name that is none of a Python argument")
+    if len(arguments) > MAX_ARGUMENTS:
+        raise ValueError(f"should have at most {MAX_ARGUMENTS} arguments")
+    return arguments
+
+
+# keyword arguments of an environment, which run.json, TOML and the command line can all hold
+Arguments = Annotated[dict[str, Annotated[Any, AfterValidator(_argument)]], AfterValidator(_argument_names)]
 
 
 def named(choices: Sequence[str]) -> AfterValidator:

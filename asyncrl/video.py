@@ -56,7 +56,7 @@ def _pictures(run: Path, which: str, episodes: int, scores: list[float]) -> Iter
 def frames_per_second(run: Path) -> float:
     """Return the rate at which the environment of a run is shown: its ``render_fps``; on Atari 60 / frame skip."""
     config = config_of(run)
-    rendered = make_rendered(config.env, config.atari, config.channels)
+    rendered = make_rendered(config.env, config.atari, config.channels, config.env_args)
     rendered.close()
     return rendered.frames_per_second
 

@@ -20,7 +20,7 @@ from asyncrl.store.manifest import NoCheckpointError
 from asyncrl.training import job_builder
 from tests.past import make_run
 
-COMMANDS = ("run", "resume", "sweep", "eval", "record", "ls", "show", "report", "export", "doctor")
+COMMANDS = ("run", "resume", "sweep", "eval", "record", "ls", "show", "report", "export", "envs", "doctor")
 ROW = {"mean": 1.0, "median": 1.0, "std": 0.0, "episodes": 3, "frames": 400_000, "protocol": "atari-paper-noop"}
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from asyncrl.costs import DEFAULT
 from asyncrl.store.document import SIMULATED
 
-IGNORED = ("seed", "log_seconds", "profile", "checkpoints", "workers", "clock", "simulated")  # but see below
+# but see below
+IGNORED = ("seed", "log_seconds", "profile", "trackers", "checkpoints", "workers", "clock", "simulated")
 AUTO = "auto"  # of workers.turns, also in runs of earlier versions
 
 
@@ -19,6 +20,8 @@ def identity(config: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str
     package's are named by their digest.
     """
     setting = {name: value for name, value in config.items() if name not in IGNORED}
+    # Runs of earlier versions have no arguments of environments.
+    setting = {name: value for name, value in setting.items() if name != "env_args" or value}
     turns = _mapping(config, "workers").get("turns", AUTO)
     setting |= {} if turns == AUTO else {"workers": {"turns": turns}}
     if config.get("clock") != SIMULATED:

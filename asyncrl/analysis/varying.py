@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from asyncrl.config import RunConfig, field_names, flatten
+from asyncrl.config import ARGUMENT, RunConfig, field_names, flatten, is_setting
 from asyncrl.store.columns import is_number
 
 LEARNING_RATE = "optimizer.lr"
@@ -38,8 +38,10 @@ class Varying(NamedTuple):
     @property
     def numeric(self) -> list[str]:
         """Return the settings that vary and whose values are all numbers."""
-        names = set(self.labels) | set(self.axes)
-        return [name for name in field_names() if name in names and self.values[name].map(is_number).all()]
+        names = [name for name in (*self.labels, *self.axes) if is_setting(name)]
+        known = field_names()
+        names.sort(key=lambda name: (known.index(name) if name in known else len(known), name))
+        return [name for name in names if self.values[name].map(is_number).all()]
 
 
 def varying_settings(runs: pd.DataFrame) -> Varying:
@@ -76,7 +78,8 @@ def _axes(keys: pd.DataFrame, numeric: Sequence[str], varying: Sequence[str]) ->
     Of the candidates, the one with the fewest values per run becomes a label until all others are axes among runs that
     are equal in their labels.
     """
-    candidates = [name for name in numeric if name not in SHARED]
+    # arguments of an environment change the task, over which there is no mean
+    candidates = [name for name in numeric if not (name in SHARED or name.startswith(ARGUMENT))]
     while candidates:
         same = [GROUP, *(name for name in varying if name not in candidates)]
         points = len(keys.drop_duplicates([*same, *candidates]))

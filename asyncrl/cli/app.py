@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from asyncrl.cli import doctor, mistakes, play, report, runs, sweep, train
+from asyncrl.cli import doctor, envs, mistakes, play, report, runs, sweep, train
 from asyncrl.cli.options import print_error
 from asyncrl.errors import UNWRITABLE, Exit, InputError
 from asyncrl.store import provenance
@@ -28,12 +28,11 @@ app = typer.Typer(
     "directory in results/, which the other commands read.",
     epilog="RUN is a run's id, the beginning of an id, a path, or [bold]last[/bold] for the run started last.",
     rich_markup_mode="rich",
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (train.commands, sweep.commands, play.commands, runs.commands, report.commands, doctor.commands):
-    app.add_typer(group)
+for group in (train, sweep, play, runs, report, envs, doctor):
+    app.add_typer(group.commands)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -8,17 +8,22 @@ from typing import Annotated, Any
 
 import typer
 
+from asyncrl.cli.completion import run_names
 from asyncrl.errors import InputError
 from asyncrl.store.atomic import plain
 from asyncrl.terminal.console import write_error, write_lines
 
 RunName = Annotated[
-    str, typer.Argument(metavar="RUN", help="An id, the beginning of an id, a path, SWEEP/CELL, or 'last'.")
+    str,
+    typer.Argument(
+        metavar="RUN", autocompletion=run_names, help="An id, the beginning of an id, a path, SWEEP/CELL, or 'last'."
+    ),
 ]
 SelectedNames = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[RUN]...",
+        autocompletion=run_names,
         help="Ids, beginnings of ids, paths, or sweep:NAME. \\[default: all runs that are in no sweep]",
     ),
 ]

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from asyncrl import config as configuration
+from asyncrl.cli.completion import environments, of
 from asyncrl.cli.options import DEFAULT_RESULTS, Results, RunName, print_error, print_json
-from asyncrl.config import ALGOS, CLOCKS, NETWORKS, PRESETS, RunConfig
+from asyncrl.config import ALGOS, CLOCKS, NETWORKS, PRESETS, TRACKERS, RunConfig
 from asyncrl.errors import InputError, RunFailed, Stopped
 from asyncrl.store import runs, summary
 from asyncrl.store.settings import config_of
@@ -19,30 +20,47 @@ from asyncrl.training.progress import ShowProgress
 
 commands = typer.Typer()
 
-Algo = Annotated[str | None, typer.Option(help=f"The algorithm: {', '.join(ALGOS)}. \\[default: a3c]")]
+Algo = Annotated[
+    str | None,
+    typer.Option(autocompletion=of(ALGOS), help=f"The algorithm: {', '.join(ALGOS)}. \\[default: a3c]"),
+]
 Env = Annotated[
     str | None,
     typer.Option(
+        autocompletion=environments,
         help="An Atari game (pong, breakout …), a Gymnasium id (CartPole-v1), or your own pkg.module:factory or "
-        "pkg.module:Id-v0. \\[default: pong]"
+        "pkg.module:Id-v0. \\[default: pong]",
+    ),
+]
+EnvArgs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--env-arg",
+        metavar="NAME=VALUE",
+        help="An argument of gymnasium.make or of your factory, such as map_name=8x8; repeatable.",
     ),
 ]
 Preset = Annotated[
     str | None,
     typer.Option(
+        autocompletion=of(PRESETS),
         help=f"The values that replace the defaults: {', '.join(PRESETS)}; 'fast' learns sooner on few cores. "
-        "\\[default: paper]"
+        "\\[default: paper]",
     ),
 ]
 Network = Annotated[
-    str | None, typer.Option(help=f"{', '.join(NETWORKS)}. \\[default: chosen by the shape of observations]")
+    str | None,
+    typer.Option(
+        autocompletion=of(NETWORKS), help=f"{', '.join(NETWORKS)}. \\[default: chosen by the shape of observations]"
+    ),
 ]
 Threads = Annotated[int | None, typer.Option(help="Actor-learners, each a process by the wall clock. \\[default: 16]")]
 Clock = Annotated[
     str | None,
     typer.Option(
+        autocompletion=of(CLOCKS),
         help=f"{', '.join(CLOCKS)}: 'simulated' runs all actor-learners in one process by virtual time, and repeats "
-        "bit for bit. \\[default: wall]"
+        "bit for bit. \\[default: wall]",
     ),
 ]
 Frames = Annotated[
@@ -65,6 +83,15 @@ Settings = Annotated[
     typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as optimizer.lr=1e-3; repeatable."),
 ]
 Name = Annotated[str | None, typer.Option(help="The run's id. \\[default: made from the settings]")]
+Trackers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tracker",
+        metavar="NAME",
+        autocompletion=of(TRACKERS),
+        help="Pass metrics on: tensorboard, or your own module:factory; repeatable.",
+    ),
+]
 Profile = Annotated[bool, typer.Option("--profile", help="Measure the time of each phase; 'asyncrl show' prints it.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print all settings of the run, and stop.")]
 DryRunAsJson = Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON, for scripts.")]
@@ -90,6 +117,8 @@ def run(
     as_json: DryRunAsJson = False,
     seeds: Seeds = None,
     clock: Clock = None,
+    env_args: EnvArgs = None,
+    trackers: Trackers = None,
 ) -> None:
     """Train an agent, and show the progress.
 
@@ -107,16 +136,13 @@ def run(
         "envs_per_thread": envs_per_thread,
         "seed": seed,
         "profile": profile or None,
+        "trackers": trackers or None,
         "clock": clock,
+        "env_args": configuration.parse_set(env_args, "--env-arg map_name=8x8") if env_args else None,
     }
     if name is not None:
         runs.check_name(name)
-    # A later source of settings replaces an earlier one.
-    table = configuration.merge(
-        configuration.read_toml(config) if config else {},
-        configuration.parse_set(settings or []),
-        {key: value for key, value in options.items() if value is not None},
-    )
+    table = _merged(config, settings, options)
     from asyncrl import experiment
     from asyncrl.training import job_builder
 
@@ -145,6 +171,15 @@ def resume(run: RunName = "last", frames: NewFrames = None, results: Results = D
 
     budget = config.frames if frames else None
     train(config, lambda show: experiment.resume(path, budget, show))
+
+
+def _merged(config: Path | None, settings: list[str] | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as a table; a later source of them replaces an earlier one."""
+    return configuration.merge(
+        configuration.read_toml(config) if config else {},
+        configuration.parse_set(settings or []),
+        {name: value for name, value in options.items() if value is not None},
+    )
 
 
 def _train_seeds(

@@ -14,11 +14,65 @@ class Discrete(NamedTuple):
 
     n: int
 
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """Return of how many actions each of the numbers of an action is one; empty where these are real."""
+        return (self.n,)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the shape of one action."""
+        return ()
+
+    @property
+    def dtype(self) -> str:
+        """Return the type of its numbers."""
+        return "int64"
+
+
+class MultiDiscrete(NamedTuple):
+    """Several actions at once: 0 … n−1 each, with an n of its own."""
+
+    sizes: tuple[int, ...]  # K of them
+
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """See Discrete."""
+        return self.sizes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """See Discrete."""
+        return (len(self.sizes),)
+
+    @property
+    def dtype(self) -> str:
+        """See Discrete."""
+        return "int64"
+
 
 class Box(NamedTuple):
     """Actions in ``R^size``; the environment clips them to its bounds."""
 
     size: int
+
+    @property
+    def choices(self) -> tuple[int, ...]:
+        """See Discrete."""
+        return ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """See Discrete."""
+        return (self.size,)
+
+    @property
+    def dtype(self) -> str:
+        """See Discrete."""
+        return "float32"
+
+
+Kind: TypeAlias = Discrete | MultiDiscrete | Box
 
 
 class Spec(NamedTuple):
@@ -26,13 +80,18 @@ class Spec(NamedTuple):
 
     obs_shape: tuple[int, ...]  # (4, 84, 84) on Atari; (n,) for vectors
     obs_dtype: str  # "uint8": bytes that a network divides by 255; "bool" or "float32": numbers as they are
-    actions: Discrete | Box
+    actions: Kind
     frames_per_step: int  # 4 on Atari, 1 elsewhere
 
     def summary(self) -> str:
         """Return the spaces as a short text, as run.json keeps it: ``observations float32 [4], 2 actions``."""
         kind = self.actions
-        chosen = f"actions of {kind.size} numbers" if isinstance(kind, Box) else f"{kind.n} actions"
+        if isinstance(kind, Discrete):
+            chosen = f"{kind.n} actions"
+        elif isinstance(kind, Box):
+            chosen = f"actions of {kind.size} numbers"
+        else:
+            chosen = f"actions of {len(kind.sizes)} parts: {', '.join(map(str, kind.sizes))}"
         return f"observations {self.obs_dtype} {list(self.obs_shape)}, {chosen}"
 
 
@@ -73,7 +132,7 @@ class Environments(Protocol):
         ...
 
     def step(self, action: Array) -> Step:
-        """Take ``[B]`` int64 or ``[B, A]`` float32 actions. The returned arrays are valid until the next step."""
+        """Take ``[B]`` or ``[B, K]`` int64, or ``[B, A]`` float32 actions; the arrays are valid until the next step."""
         ...
 
     def close(self) -> None:

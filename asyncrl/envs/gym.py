@@ -27,7 +27,7 @@ AnyEnv: TypeAlias = gymnasium.Env[Any, Any]
 
 
 def build(named: MinAtarGame | Registered | Factory, **options: Any) -> AnyEnv:
-    """Build one environment; raise InputError with the reason if that fails."""
+    """Build one environment with its arguments and these options; raise InputError with the reason if that fails."""
     if not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
         # SDL, which environments draw with, would print that it finds no screen
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
@@ -36,7 +36,7 @@ def build(named: MinAtarGame | Registered | Factory, **options: Any) -> AnyEnv:
     name = named.id if isinstance(named, Registered) else f"{named.module}:{named.attribute}"
     factory = _maker(named.id) if isinstance(named, Registered) else load(named)
     with user_code(f"Cannot make {name}"):
-        env = factory(**options)
+        env = factory(**{**named.args, **options})
     if not isinstance(env, gymnasium.Env):
         raise InputError(f"{name} returned {described(env)}, not a gymnasium.Env.")
     return env

@@ -12,7 +12,7 @@ import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from asyncrl.envs.base import Box
+from asyncrl.envs.base import Array, Box
 from asyncrl.envs.contract import unwrapped, user_code
 from asyncrl.envs.gym import GymEnvironments
 from asyncrl.errors import InputError
@@ -36,7 +36,9 @@ def probe(environments: GymEnvironments) -> None:
         with user_code(f"reset() of {environments.owner} failed"):
             observed = [environments.reset([SEED])]
         for _ in range(STEPS):
-            action = rng.standard_normal(kind.size, np.float32) if isinstance(kind, Box) else rng.integers(kind.n)
+            action: Array = rng.standard_normal(kind.shape, np.float32)
+            if not isinstance(kind, Box):
+                action = rng.integers(kind.choices).reshape(kind.shape)
             with user_code(f"step() of {environments.owner} failed"):
                 step = environments.step(np.asarray(action)[None])
             if not np.isfinite(step.reward).all():

@@ -3,7 +3,7 @@
 import colorsys
 import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -14,7 +14,7 @@ from asyncrl.envs.atari import SEEDS, SKIP, AtariEnvironments, open_emulators
 from asyncrl.envs.base import Array, Environments, Spec, Step
 from asyncrl.envs.gym import AnyEnv, GymEnvironments, build, load
 from asyncrl.envs.pictures import Picture, PictureConverter, frames_per_second
-from asyncrl.envs.registry import Factory, MinAtarGame, Registered, Rom, parse_name
+from asyncrl.envs.registry import Factory, MinAtarGame, Registered, Rom, parse
 from asyncrl.errors import InputError
 
 MAX_REASON = 200  # characters of an error's text in a message
@@ -31,12 +31,14 @@ class RenderedEnvironments(Environments, Protocol):
         ...
 
 
-def make_rendered(env: str, atari: config.Atari, channels: Channels = "auto") -> RenderedEnvironments:
+def make_rendered(
+    env: str, atari: config.Atari, channels: Channels = "auto", args: Mapping[str, Any] = {}
+) -> RenderedEnvironments:
     """Build one environment that renders; raise InputError if it cannot render, or as ``make`` does."""
     # pictures are drawn in memory: a search for a screen and a sound card would print warnings
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
-    named = parse_name(env)
+    named = parse(env, args)
     if isinstance(named, Rom):
         return RenderedAtari(named.name, atari)
     if isinstance(named, MinAtarGame):

@@ -12,7 +12,7 @@ from asyncrl.envs.atari import SIZE, STACK, AtariEnvironments
 from asyncrl.envs.base import Array, Discrete, Spec
 from asyncrl.envs.encoding import NotInSpace
 from asyncrl.envs.gym import AnyEnv, build
-from asyncrl.envs.registry import Rom, channel_axis, parse_name
+from asyncrl.envs.registry import Rom, channel_axis, parse
 from asyncrl.envs.spaces import actions, observations
 
 
@@ -52,21 +52,20 @@ class AtariGame(gymnasium.Env[Array, int]):
         self._game.close()
 
 
-def make_single(env: str, atari: Atari, **options: Any) -> AnyEnv:
-    """Build one environment as Gymnasium has it; raise InputError if that fails.
+def make_single(config: RunConfig, **options: Any) -> AnyEnv:
+    """Build the environment of a run as Gymnasium has it; raise InputError if that fails.
 
     Args:
-        env: the name of an environment, in any form that ``registry.parse_name`` accepts.
-        atari: the Atari protocol; Atari only.
-        options: of ``gymnasium.make`` or the factory, such as ``render_mode``; Atari has none.
+        config: the run's settings.
+        options: of ``gymnasium.make`` or the factory, such as ``render_mode``, besides the run's; Atari has none.
     """
-    named = parse_name(env)
-    return AtariGame(named.name, atari) if isinstance(named, Rom) else build(named, **options)
+    named = parse(config.env, config.env_args)
+    return AtariGame(named.name, config.atari) if isinstance(named, Rom) else build(named, **options)
 
 
 def codec(config: RunConfig, spec: Spec) -> Codec:
     """Return the conversions of a run's environment with these spaces; one is built, and closed."""
-    named = parse_name(config.env)
+    named = parse(config.env, config.env_args)
     if isinstance(named, Rom):
         return Codec(_frames, int)
     single = build(named)

@@ -7,24 +7,28 @@ import numpy as np
 from gymnasium import spaces
 
 from asyncrl.config import Channels
-from asyncrl.envs.base import Array, Box, Discrete
+from asyncrl.envs.base import Array, Box, Discrete, Kind, MultiDiscrete
 from asyncrl.envs.encoding import NotInSpace, Observations, brief, check_size, floats, numbers
 from asyncrl.envs.images import image
+from asyncrl.envs.mixed import mixed
 from asyncrl.errors import InputError
 
 # sizes that a network of this package can have: the first layer alone has 200 weights for each number of a vector
 MOST_STATES, MOST_ACTIONS = 2**16, 2**16
+MOST_PARTS = 1_000  # of an action of MultiDiscrete
 
 
 class Actions(NamedTuple):
     """The kind of actions, and the function that converts one to the environment's space."""
 
-    kind: Discrete | Box
+    kind: Kind
     decode: Callable[[Any], Any]
 
 
 def observations(space: Any, env: str, channels: Channels = "auto") -> Observations:
     """Encode a Discrete space as one-hot, a Box of rank 1 as a vector, a Box of rank 3 as an image ``[C, H, W]``.
+
+    A Dict of one image and vectors is an image, too.
 
     ``channels`` is the axis of an image's channels. Raise InputError for another space, and for one that is too large.
     """
@@ -43,9 +47,11 @@ def observations(space: Any, env: str, channels: Channels = "auto") -> Observati
         return Observations(space.shape, "float32", lambda vector: floats(vector, space.shape))
     if isinstance(space, spaces.Box) and len(space.shape) in (2, 3):
         return image(space, env, channels)
+    if isinstance(space, spaces.Dict):
+        return mixed(space, env, channels, observations)
     raise InputError(
         f"{env} has the observation space {brief(space)}. Supported spaces: Discrete, Box with one dimension, "
-        "Box with three dimensions (images). Convert most other spaces with "
+        "Box with three dimensions (images), Dict of one image and vectors. Convert most other spaces with "
         "gymnasium.wrappers.FlattenObservation."
     )
 
@@ -66,13 +72,24 @@ def _one_hot(n: int, start: int) -> Callable[[Any], Array]:
 def actions(space: Any, env: str) -> Actions:
     """Shift 0 … n−1 to the start of a Discrete space; clip real numbers to the bounds of a Box of rank 1.
 
-    Raise InputError for any other space, and for one that is too large.
+    The numbers of an action of MultiDiscrete are shifted, too. Raise InputError for any other space, and for one that
+    is too large.
     """
     if not isinstance(space, spaces.Space):
         raise InputError(f"{env} has no action_space of gymnasium.spaces, but {brief(space)}.")
     if isinstance(space, spaces.Discrete) and space.n <= MOST_ACTIONS:
         start = int(space.start)
         return Actions(Discrete(int(space.n)), lambda action: int(action) + start)
+    if (
+        isinstance(space, spaces.MultiDiscrete)
+        and 0 < space.nvec.size <= MOST_PARTS
+        and space.nvec.sum() <= MOST_ACTIONS
+    ):
+        first, kind = space.start, space.dtype
+        sizes = tuple(int(n) for n in space.nvec.ravel())
+        return Actions(
+            MultiDiscrete(sizes), lambda action: (np.reshape(action, first.shape) + first).astype(kind, copy=False)
+        )
     is_vector = isinstance(space, spaces.Box) and len(space.shape) == 1 and 0 < space.shape[0] <= MOST_ACTIONS
     if isinstance(space, spaces.Box) and is_vector and np.issubdtype(space.dtype, np.floating):
         low, high, dtype = space.low, space.high, space.dtype
@@ -84,6 +101,6 @@ def actions(space: Any, env: str) -> Actions:
             )
         return Actions(Box(space.shape[0]), lambda action: np.clip(action, low, high).astype(dtype, copy=False))
     raise InputError(
-        f"{env} has the action space {brief(space)}. Supported spaces: Discrete, Box of floats with one dimension; "
-        f"at most {MOST_ACTIONS:,} actions."
+        f"{env} has the action space {brief(space)}. Supported spaces: Discrete, MultiDiscrete, Box of floats with "
+        f"one dimension; at most {MOST_ACTIONS:,} actions, and {MOST_PARTS:,} parts of one."
     )

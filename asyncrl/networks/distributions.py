@@ -1,6 +1,7 @@
-"""The two policies of the paper: softmax over actions, and a spherical Gaussian."""
+"""The two policies of the paper, softmax over actions and a spherical Gaussian, and several softmaxes at once."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import torch
@@ -41,6 +42,32 @@ class Softmax(NamedTuple):
     def entropy(self) -> Tensor:
         """Return ``[...]``."""
         return -(self.log_pi.exp() * self.log_pi).sum(-1)
+
+
+class Softmaxes(NamedTuple):
+    """K discrete actions at once, independent of each other in a state."""
+
+    log_pi: Tensor  # [..., Σn]  those of each action one after the other, normalised
+    sizes: tuple[int, ...]  # K of them
+
+    def sample(self, generator: Generator) -> Tensor:
+        """Draw ``[..., K]`` int64."""
+        race = torch.empty_like(self.log_pi).exponential_(generator=generator)
+        return best_of(self.log_pi.exp() / race, self.sizes)
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        """Return ``[...]``, the sum over the actions."""
+        first = torch.tensor((0, *self.sizes[:-1])).cumsum(0)  # [K]
+        return self.log_pi.gather(-1, action + first).sum(-1)
+
+    def entropy(self) -> Tensor:
+        """Return ``[...]``, the sum over the actions."""
+        return -(self.log_pi.exp() * self.log_pi).sum(-1)
+
+
+def best_of(scores: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Return ``[..., K]``: of each action the choice with the greatest of ``[..., Σn]`` scores."""
+    return torch.stack([each.argmax(-1) for each in torch.split(scores, list(sizes), -1)], -1)
 
 
 class Gaussian(NamedTuple):

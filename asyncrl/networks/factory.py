@@ -11,7 +11,15 @@ from asyncrl import own_parts
 from asyncrl.config import NETWORKS
 from asyncrl.envs.contract import user_code
 from asyncrl.errors import InputError, nearest, shown
-from asyncrl.networks.heads import ActionValues, GaussianHead, SeparateActorCritic, SharedActorCritic, SoftmaxHead
+from asyncrl.networks.heads import (
+    ActionValues,
+    GaussianHead,
+    PolicyHead,
+    SeparateActorCritic,
+    SharedActorCritic,
+    SoftmaxesHead,
+    SoftmaxHead,
+)
 from asyncrl.networks.torsos import LSTM_CELLS, Body, Convolution, Frames, Vectors, convolved
 
 LSTM = "-lstm"  # after the name of a network: with LSTM cells
@@ -79,25 +87,33 @@ def _convolutions(name: str, obs_shape: Sequence[int]) -> tuple[list[Convolution
     return [*halving, LAST], ADAPTED_HIDDEN
 
 
-def build(network: str, obs_shape: Sequence[int], *, actions: int, continuous: bool, policy: bool) -> nn.Module:
+def build(
+    network: str, obs_shape: Sequence[int], *, actions: int | tuple[int, ...], continuous: bool, policy: bool
+) -> nn.Module:
     """Build a network with initial weights from torch's generator.
 
     Args:
         network: a name out of ``config.NETWORKS``, as ``fit`` returns it.
         obs_shape: ``[C, H, W]`` or ``[n]``.
-        actions: how many actions there are, or the size of a continuous one.
+        actions: how many actions there are, the size of a continuous one, or the numbers of several at once.
         continuous: whether actions are vectors; the policy is then Gaussian, and shares no weights with the value,
             as in ``mlp-separate``.
         policy: True for an actor-critic, False for action values.
     """
     if not policy:
+        assert isinstance(actions, int)
         return ActionValues(_body(network, obs_shape), actions)
     if continuous or network.endswith("-separate"):
         actor, critic = _body(network, obs_shape), _body(network, obs_shape)
-        head = GaussianHead if continuous else SoftmaxHead
-        return SeparateActorCritic(actor, critic, head(actor.features, actions))
+        return SeparateActorCritic(actor, critic, _policy_head(actor.features, actions, continuous))
     body = _body(network, obs_shape)
-    return SharedActorCritic(body, SoftmaxHead(body.features, actions))
+    return SharedActorCritic(body, _policy_head(body.features, actions, continuous))
+
+
+def _policy_head(features: int, actions: int | tuple[int, ...], continuous: bool) -> PolicyHead:
+    if isinstance(actions, tuple):
+        return SoftmaxesHead(features, actions)
+    return GaussianHead(features, actions) if continuous else SoftmaxHead(features, actions)
 
 
 def orthogonal(net: nn.Module) -> nn.Module:

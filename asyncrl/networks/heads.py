@@ -1,11 +1,13 @@
 """Networks with heads, as learners use them: action values, or a policy and a value."""
 
-from typing import NamedTuple, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from asyncrl.networks.distributions import Gaussian, Policy, Softmax
+from asyncrl.networks.distributions import Gaussian, Policy, Softmax, Softmaxes
 from asyncrl.networks.torsos import Body
 from asyncrl.rollout import Carry
 
@@ -70,6 +72,20 @@ class SoftmaxHead(nn.Module):
         return Softmax(F.log_softmax(self.logits(features), -1))
 
 
+class SoftmaxesHead(nn.Module):
+    """A linear layer to the logits of several actions at once."""
+
+    def __init__(self, features: int, sizes: Sequence[int]) -> None:
+        """Build for K actions, each with its number of choices."""
+        super().__init__()
+        self.sizes, self.logits = tuple(sizes), nn.Linear(features, sum(sizes))
+
+    def forward(self, features: Tensor) -> Softmaxes:
+        """Map ``[T, B, F]`` to a policy."""
+        each = torch.split(self.logits(features), list(self.sizes), -1)
+        return Softmaxes(torch.cat([F.log_softmax(logits, -1) for logits in each], -1), self.sizes)
+
+
 class GaussianHead(nn.Module):
     """Linear layers to a mean and to one variance, through softplus (Supplement 9)."""
 
@@ -83,10 +99,13 @@ class GaussianHead(nn.Module):
         return Gaussian(self.mean(features), F.softplus(self.variance(features)))
 
 
+PolicyHead: TypeAlias = SoftmaxHead | SoftmaxesHead | GaussianHead
+
+
 class SharedActorCritic(nn.Module):
     """π and V on one body (Atari: they share all layers except the heads)."""
 
-    def __init__(self, body: Body, head: SoftmaxHead | GaussianHead) -> None:
+    def __init__(self, body: Body, head: PolicyHead) -> None:
         """Add a policy head and a linear value head to a body."""
         super().__init__()
         self.body, self.policy, self.value = body, head, nn.Linear(body.features, 1)
@@ -109,7 +128,7 @@ class SharedActorCritic(nn.Module):
 class SeparateActorCritic(nn.Module):
     """π and V on separate bodies (continuous control: they share no weights)."""
 
-    def __init__(self, actor: Body, critic: Body, head: SoftmaxHead | GaussianHead) -> None:
+    def __init__(self, actor: Body, critic: Body, head: PolicyHead) -> None:
         """Add a policy head to one body and a linear value head to the other."""
         super().__init__()
         self.actor, self.critic, self.policy, self.value = actor, critic, head, nn.Linear(critic.features, 1)

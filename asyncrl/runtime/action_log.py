@@ -10,12 +10,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from asyncrl.envs.base import Array, Box, Environments, Step
+from asyncrl.envs.base import Array, Environments, Kind, Step
 
 SEED_EVERY = 20_000  # steps of an environment, after which its next episode has a new seed: seconds to replay
 MOST_BYTES = 16 * 2**20  # of actions; environments whose episodes never end are not logged beyond that
 BEAT_EVERY = 100  # rows replayed between two heartbeats
 FIRST_ROWS = 1024
+
+
+def logged_type(actions: Kind) -> "np.dtype[np.generic]":
+    """Return the type of logged actions, which is as small as they allow."""
+    return np.min_scalar_type(max(actions.choices) - 1) if actions.choices else np.dtype(actions.dtype)
 
 
 class ActionLog(NamedTuple):
@@ -40,11 +45,8 @@ class LoggedEnvironments:
         self.spec, self.num_envs = environments.spec, environments.num_envs
         self._environments, self.draw_seed = environments, draw_seed
         actions = self.spec.actions
-        self._actions: Array  # [rows, B] or [rows, B, A]
-        if isinstance(actions, Box):
-            self._actions = np.empty((FIRST_ROWS, self.num_envs, actions.size), np.float32)
-        else:
-            self._actions = np.empty((FIRST_ROWS, self.num_envs), np.min_scalar_type(actions.n - 1))
+        # [rows, B] or [rows, B, A]
+        self._actions: Array = np.empty((FIRST_ROWS, self.num_envs, *actions.shape), logged_type(actions))
         self._length = 0
         self._start = np.zeros(self.num_envs, np.int64)
         self._seeds = [0] * self.num_envs
@@ -109,7 +111,7 @@ class LoggedEnvironments:
             log: seeds and actions.
             beat: called with the row now and then.
         """
-        wide = np.float32 if isinstance(self.spec.actions, Box) else np.int64
+        wide = self.spec.actions.dtype
         obs = self._begin(log, 0)
         for row, action in enumerate(log.actions):
             # An environment that was seeded in a later row plays another episode until then.

@@ -99,7 +99,7 @@ class Layout(NamedTuple):
     current: Kind  # [B, *O]  observations
     logged: Kind  # [n, B] or [n, B, A]  actions of the log
     planned: Kind  # [B] or [B, A]
-    actions: int | None  # how many discrete ones; None: they are continuous
+    choices: tuple[int, ...]  # of how many actions each number of one is; empty: actions are continuous
     carry: tuple[Kind, ...]
     is_simulated: bool = False
 
@@ -168,9 +168,9 @@ class Layout(NamedTuple):
                 raise ValueError(f"{name} is missing")
             kind.check(name, arrays[name])
         _refuse_others({name: array for name, array in arrays.items() if name not in kinds})
-        for name in ("actions", "planned.action") if self.actions is not None else ():
-            taken = arrays[name].numpy().ravel() if name in arrays else np.empty(0)
-            if len(taken) and not 0 <= taken.min() <= taken.max() < (self.actions or 0):
+        for name in ("actions", "planned.action") if self.choices else ():
+            taken = arrays[name].numpy().reshape(-1, len(self.choices)) if name in arrays else np.empty((0, 1))
+            if (taken < 0).any() or (taken >= self.choices).any():
                 raise ValueError(f"{name} has actions that this run's environment does not have")
 
     def _check_record(self, record: Record, rows: int) -> None:

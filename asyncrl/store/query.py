@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from asyncrl.config import field_names, flatten
+from asyncrl.config import field_names, flatten, is_setting
 from asyncrl.envs.names import game_key
 from asyncrl.errors import InputError, nearest
 from asyncrl.setting_types import parse_frames
@@ -76,7 +76,7 @@ def _parse_condition(text: str) -> Callable[[Mapping[str, Any]], bool]:
         raise InputError(f"--where takes conditions such as 'algo=a3c and threads>=4'; got {text!r}.")
     name, symbol, wanted = match.groups()
     known = [*field_names(), "id", "status"]
-    if name not in known:
+    if not (name in known or is_setting(name)):
         raise InputError(f"There is no setting {name!r}.{nearest(name, known)}")
     number = _number(wanted)
     if number is None and symbol not in EQUALITIES:

@@ -19,7 +19,7 @@ from asyncrl.sweeping.declaration import Declaration, parse
 from asyncrl.sweeping.plan import normalised
 
 # settings that change no result; in simulated time checkpoints.every does
-MAY_DIFFER = ("log_seconds", "profile", "checkpoints.", "workers.restarts", "workers.hang_seconds")
+MAY_DIFFER = ("log_seconds", "profile", "trackers", "checkpoints.", "workers.restarts", "workers.hang_seconds")
 SHOWN_DIFFERENCES = 5
 
 
@@ -102,10 +102,11 @@ def _difference(document: dict[str, Any], cell: Cell) -> str:
     except InputError as error:
         return f"its settings cannot be read: {error}"
     new = config.flatten(config.with_barriers(cell.config).model_dump(mode="json"))
-    compared = [name for name in new if not name.startswith(MAY_DIFFER)]
+    # arguments of an environment may be missing in one of them
+    compared = [name for name in dict.fromkeys((*new, *old)) if not name.startswith(MAY_DIFFER)]
     compared += ["checkpoints.every"] if cell.config.is_simulated else []
-    differing = [name for name in compared if old.get(name) != new[name]]
-    return ", ".join(f"{name} (it was {old.get(name)}, now {new[name]})" for name in differing[:SHOWN_DIFFERENCES])
+    differing = [name for name in compared if old.get(name) != new.get(name)]
+    return ", ".join(f"{name} (it was {old.get(name)}, now {new.get(name)})" for name in differing[:SHOWN_DIFFERENCES])
 
 
 def compare_declaration(root: Path, declaration: Declaration) -> None:

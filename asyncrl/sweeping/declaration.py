@@ -146,6 +146,8 @@ def parse(table: Mapping[str, Any]) -> Declaration:
     searched = [name for names in choices for name in names if name != "env"] + list(ranges)
     if settings.kind == "optuna" and not searched:
         raise InputError("A search needs a setting in [vary] to search.")
+    if settings.kind == "optuna" and (tasks := [name for name in searched if name.startswith(config.ARGUMENT)]):
+        raise InputError(f"A search cannot vary {tasks[0]}, which changes the task; vary it in a grid.")
     exclude = tuple(config.flatten(row) for row in table.get("exclude", []))
     for row in exclude:
         _check_names(row, "[[exclude]]")
@@ -215,7 +217,6 @@ def _row(names: tuple[str, ...], value: Any) -> tuple[Any, ...]:
 
 
 def _check_names(names: Any, place: str) -> None:
-    known = config.field_names()
     for name in names:
-        if name not in known:
-            raise InputError(f"There is no setting {name!r}, in {place}.{nearest(name, known)}")
+        if not config.is_setting(name):
+            raise InputError(f"There is no setting {name!r}, in {place}.{nearest(name, config.field_names())}")

@@ -48,10 +48,10 @@ class Resolver:
         shown = {name: normal[name] for name in varied}
         return Cell(f"{_label(shown)}s{seed}-{identity[:8]}", identity, shown, seed, table, resolved)
 
-    def _describe(self, env: str, atari: config.Atari, channels: config.Channels) -> Spec:
-        key = f"{env} {channels} {atari.model_dump_json()}"
+    def _describe(self, asked: config.RunConfig) -> Spec:
+        key = asked.model_dump_json(include={"env", "env_args", "channels", "atari"})
         if key not in self._specs:
-            self._specs[key] = environments.describe(env, atari, channels)
+            self._specs[key] = environments.spec_of(asked)
         return self._specs[key]
 
 

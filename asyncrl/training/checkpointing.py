@@ -8,10 +8,11 @@ import torch
 
 from asyncrl import config as configuration
 from asyncrl.config import RunConfig
-from asyncrl.envs.base import Box, Spec
+from asyncrl.envs.base import Spec
 from asyncrl.errors import InputError
 from asyncrl.events import WorkerState
 from asyncrl.networks.flat import flatten
+from asyncrl.runtime.action_log import logged_type
 from asyncrl.runtime.protocols import SessionParameters
 from asyncrl.store.checkpoint import Check, Checkpoint
 from asyncrl.store.layout import Kind, Layout
@@ -53,18 +54,16 @@ def layout(config: RunConfig, spec: Spec) -> Layout:
         "target": vector if job.target_period is not None else Kind(torch.float32, (0,)),
         "optimizer_state": Kind(torch.float32, (states, job.optimizer.slots, size)),
     }
-    is_box = isinstance(spec.actions, Box)
-    action = (B, spec.actions.size) if isinstance(spec.actions, Box) else (B,)
-    n = None if isinstance(spec.actions, Box) else spec.actions.n
-    logged = torch.float32 if n is None else torch.from_numpy(np.empty(0, np.min_scalar_type(n - 1))).dtype
+    action = (B, *spec.actions.shape)
+    logged = torch.from_numpy(np.empty(0, logged_type(spec.actions))).dtype
     return Layout(
         vectors=vectors | ({"average": vector} if job.averaging else {}),
         workers=plan.workers,
         envs=B,
         current=Kind(getattr(torch, spec.obs_dtype), (B, *spec.obs_shape)),
         logged=Kind(logged, (None, *action)),
-        planned=Kind(torch.float32 if is_box else torch.int64, action),
-        actions=n,
+        planned=Kind(getattr(torch, spec.actions.dtype), action),
+        choices=spec.actions.choices,
         carry=tuple(Kind(part.dtype, tuple(part.shape)) for part in net.initial_carry(B)),  # type: ignore[operator]
         is_simulated=config.is_simulated,
     )

@@ -4,6 +4,8 @@ The configuration counts in frames; ``steps`` converts them to agent steps. (tra
 and periods itself.) Callables for another process are partials of functions of this module, since these can be pickled.
 """
 
+import math
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,8 +18,9 @@ from asyncrl import presets
 from asyncrl.config import RunConfig
 from asyncrl.costs import Costs
 from asyncrl.envs import make as environments
-from asyncrl.envs.base import Box, Environments, Spec
-from asyncrl.envs.registry import canonical
+from asyncrl.envs.base import Box, Discrete, Environments, MultiDiscrete, Spec
+from asyncrl.envs.registry import canonical, kind, note
+from asyncrl.envs.spaces import MOST_ACTIONS
 from asyncrl.errors import InputError
 from asyncrl.learners import compiled
 from asyncrl.learners.base import Learner
@@ -27,12 +30,12 @@ from asyncrl.runtime.evaluator import EvaluationSpec
 from asyncrl.runtime.job import Job
 from asyncrl.runtime.simulation import Simulation
 from asyncrl.system.machine import cores
-from asyncrl.training import methods
+from asyncrl.training import methods, tracking
 
 
 def resolve(
     table: Mapping[str, Any],
-    describe: Callable[[str, configuration.Atari, configuration.Channels], Spec] = environments.describe,
+    describe: Callable[[RunConfig], Spec] = environments.spec_of,
 ) -> tuple[RunConfig, Spec]:
     """Return the whole configuration from a user's settings, defaults < preset < table, and its environment's spaces.
 
@@ -40,23 +43,41 @@ def resolve(
 
     Args:
         table: the settings, nested.
-        describe: returns an environment's spaces; one that remembers them saves time for many runs.
+        describe: returns the spaces of a run's environment; one that remembers them saves time for many runs.
 
     Raises:
         InputError: a field, game, network or space that is not supported; nothing has been written.
     """
     asked = configuration.build(table)
-    spec = describe(asked.env, asked.atari, asked.channels)
+    spec = describe(asked)
     if isinstance(spec.actions, Box) and not methods.is_policy_method(asked):
         raise InputError(f"{asked.env} has continuous actions, which {asked.algo} cannot choose from; use a3c or a2c.")
-    preset = presets.preset(asked.preset, environments.kind(asked.env, spec), asked.algo)
+    if isinstance(spec.actions, MultiDiscrete) and not methods.is_policy_method(asked):
+        raise InputError(_several_actions(asked, spec.actions))
+    preset = presets.preset(asked.preset, kind(asked.env, spec), asked.algo)
     merged = configuration.build(configuration.merge(preset, table))
     if merged.network.endswith("-separate") and not methods.is_policy_method(merged):
         raise InputError(f"Network {merged.network!r} has an actor and a critic: use it with a3c or a2c, or use mlp.")
     resolved = {"network": networks.fit(merged.network, spec.obs_shape), "env": canonical(merged.env)}
     config = merged.model_copy(update=resolved)
     _check_own_parts(config, spec)
+    tracking.check(config)
+    if told := note(merged.env, merged.atari):
+        warnings.warn(told, stacklevel=2)
     return config, spec
+
+
+def _several_actions(config: RunConfig, several: MultiDiscrete) -> str:
+    """Return why a value method cannot choose several actions at once, and what helps."""
+    parts = f"actions of {len(several.sizes)} parts (MultiDiscrete)"
+    text = f"{config.env} has {parts}, which {config.algo} cannot choose from; use a3c or a2c"
+    n = math.prod(several.sizes)
+    if n > MOST_ACTIONS:
+        return f"{text}."
+    return (
+        f"{text}, or number the {n} combinations: gymnasium.wrappers.TransformAction(env, "
+        f"lambda i: numpy.array(numpy.unravel_index(i, {several.sizes})), gymnasium.spaces.Discrete({n}))."
+    )
 
 
 def _check_own_parts(config: RunConfig, spec: Spec) -> None:
@@ -70,10 +91,13 @@ def _check_own_parts(config: RunConfig, spec: Spec) -> None:
 
 def make_network(config: RunConfig, spec: Spec) -> nn.Module:
     """Build the run's network, with weights from torch's generator."""
-    continuous = isinstance(spec.actions, Box)
-    actions = spec.actions.size if isinstance(spec.actions, Box) else spec.actions.n
+    chosen = spec.actions
     net = networks.build(
-        config.network, spec.obs_shape, actions=actions, continuous=continuous, policy=methods.is_policy_method(config)
+        config.network,
+        spec.obs_shape,
+        actions=chosen.n if isinstance(chosen, Discrete) else chosen.size if isinstance(chosen, Box) else chosen.sizes,
+        continuous=isinstance(chosen, Box),
+        policy=methods.is_policy_method(config),
     )
     return networks.orthogonal(net) if config.initial_weights == "orthogonal" else net
 
@@ -86,6 +110,7 @@ def make_environments(config: RunConfig, num_threads: int, training: bool, num_e
         training=training,
         atari=config.atari,
         channels=config.channels,
+        args=config.env_args,
         num_threads=min(num_threads, num_envs),
     )
     if made.spec != spec:

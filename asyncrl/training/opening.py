@@ -49,7 +49,7 @@ def new_session(
     tags: Mapping[str, Any] | None = None,
 ) -> tuple[Path, Session]:
     """Create a run's directory, and return it with its first session; arguments and errors as in experiment.train."""
-    spec = spec or environments.describe(config.env, config.atari, config.channels)
+    spec = spec or environments.spec_of(config)
     config = configuration.with_barriers(config)
     costs = _costs(config, spec) if config.is_simulated else None
     plan = job_builder.worker_layout(config)
@@ -89,7 +89,7 @@ def _costs(config: RunConfig, spec: Spec) -> Costs:
     """Return the costs of a new simulated run, which are measured first where that is asked for."""
     if config.simulated.costs != MEASURE:
         return simulated.chosen_costs(config)
-    alone = {"clock": "wall", "threads": 1, "profile": True, "log_seconds": MEASURE_SECONDS / 4}
+    alone = {"clock": "wall", "threads": 1, "trackers": (), "profile": True, "log_seconds": MEASURE_SECONDS / 4}
     alone |= {"evaluation": config.evaluation.model_copy(update={"episodes": 0})}
     short = config.model_copy(update=alone)
 

@@ -18,6 +18,7 @@ HARMLESS = (
     "frames",
     "log_seconds",
     "profile",
+    "trackers",
     "evaluation.",
     "checkpoints.",
     "workers.restarts",
@@ -29,7 +30,7 @@ BARRIERS = "checkpoints.every"  # in simulated time a checkpoint changes what fo
 def reopen(run: Path, document: Mapping[str, Any]) -> tuple[RunConfig, Spec]:
     """Return a run's settings and the spaces of its environment; raise InputError where they do not belong together."""
     config = config_of(run)
-    spec = environments.describe(config.env, config.atari, config.channels)
+    spec = environments.spec_of(config)
     preflight.check_spaces(run, document, config, spec)
     try:
         network = networks.fit(config.network, spec.obs_shape)
@@ -41,10 +42,12 @@ def reopen(run: Path, document: Mapping[str, Any]) -> tuple[RunConfig, Spec]:
 def refuse_changes(run: Path, before: RunConfig, now: RunConfig) -> None:
     """Raise InputError if a run would continue with other settings than it was trained with, except harmless ones."""
     old, new = (configuration.flatten(settings.model_dump()) for settings in (before, now))
-    fixed = [name for name in old if not name.startswith(HARMLESS) or (before.is_simulated and name == BARRIERS)]
-    changed = [name for name in fixed if old[name] != new[name]]
+    # arguments of an environment may be missing in one of them
+    names = dict.fromkeys((*old, *new))
+    fixed = [name for name in names if not name.startswith(HARMLESS) or (before.is_simulated and name == BARRIERS)]
+    changed = [name for name in fixed if old.get(name) != new.get(name)]
     if changed:
-        told = ", ".join(f"{name} (it was {old[name]}, now {new[name]})" for name in changed)
+        told = ", ".join(f"{name} (it was {old.get(name)}, now {new.get(name)})" for name in changed)
         raise InputError(f"{run.name} was trained with other settings than its run.json has: {told}. Set them back.")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from asyncrl.errors import Exit, RunFailed
 from asyncrl.store.retrying_writer import RetryingWriter
+from asyncrl.training.tracking import TrackedWriter
 
 WAIT_SECONDS = 0.1
 
@@ -14,7 +15,8 @@ WAIT_SECONDS = 0.1
 def begin(run: Path, patience: float, document: Mapping[str, Any]) -> RetryingWriter:
     """Write run.json and return the writer of a session; raise RunFailed where that fails."""
     try:
-        writer = RetryingWriter(run, patience)
+        is_tracked = document["config"].get("trackers")
+        writer = TrackedWriter(run, patience) if is_tracked else RetryingWriter(run, patience)
         writer.begin(**document)
     except OSError as error:
         raise RunFailed(run, f"{run} cannot be written: {error.strerror or error}", Exit.DISK_FULL) from None

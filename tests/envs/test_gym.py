@@ -124,9 +124,8 @@ def test_images_stay_bytes_with_their_channels_first(shape, ours, axis):
 @pytest.mark.parametrize(
     ("observed", "acted", "message"),
     [
-        (spaces.Dict({"a": spaces.Discrete(2)}), spaces.Discrete(2), "observation space Dict"),
         (spaces.Tuple([spaces.Discrete(2)]), spaces.Discrete(2), "observation space Tuple"),
-        (spaces.Discrete(2), spaces.MultiDiscrete([2, 2]), "action space MultiDiscrete"),
+        (spaces.Discrete(2), spaces.MultiBinary(2), "action space MultiBinary"),
         (spaces.Discrete(2), spaces.Box(0, 1, (2, 2), np.float32), "action space Box"),
         (spaces.Discrete(2), spaces.Box(0, 9, (2,), np.int64), "action space Box"),
     ],

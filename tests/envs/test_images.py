@@ -8,7 +8,8 @@ from gymnasium import spaces
 from asyncrl.config import Atari
 from asyncrl.envs.base import Discrete, Spec
 from asyncrl.envs.gym import GymEnvironments
-from asyncrl.envs.make import describe, kind
+from asyncrl.envs.make import describe
+from asyncrl.envs.registry import kind
 from asyncrl.errors import InputError
 from asyncrl.networks import factory
 from asyncrl.training import job_builder

@@ -6,7 +6,8 @@ import pytest
 
 from asyncrl.config import Atari
 from asyncrl.envs.base import Box, Discrete, Spec
-from asyncrl.envs.make import describe, kind, make, protocol_name
+from asyncrl.envs.make import describe, make, protocol_name
+from asyncrl.envs.registry import kind
 from asyncrl.errors import InputError
 
 PONG = Spec((4, 84, 84), "uint8", Discrete(6), 4)

@@ -13,8 +13,8 @@ from asyncrl.config import Atari
 from asyncrl.envs import minatar
 from asyncrl.envs.base import Discrete, Spec
 from asyncrl.envs.gym import build
-from asyncrl.envs.make import describe, kind, make, protocol_name
-from asyncrl.envs.registry import MinAtarGame, Rom, canonical, parse_name
+from asyncrl.envs.make import describe, make, protocol_name
+from asyncrl.envs.registry import MinAtarGame, Rom, canonical, kind, parse_name
 from asyncrl.envs.render import make_rendered
 from asyncrl.errors import InputError
 from asyncrl.store.rows import read_rows
