@@ -71,7 +71,7 @@ def _one(game: str) -> Environments:
 
 
 def _body(spec: Spec) -> list[Any]:
-    """Return layers like asyncrl's default network: the paper's for frames, MinAtar's for planes, 200 units for vectors."""
+    """Return layers like those of asyncrl's default networks: for frames, MinAtar's planes, or vectors."""
     from torch import nn
 
     if len(spec.obs_shape) == 1:
