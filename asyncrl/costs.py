@@ -4,10 +4,8 @@ Defaults are constants of the package, so that a simulated run repeats on every 
 for each environment, network, method and number of environments.
 """
 
-import json
 import tomllib
 from functools import cache
-from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
@@ -54,11 +52,6 @@ class Costs(Section):
     learn: Cost  # n: the states of a rollout
     apply: Cost
 
-    @property
-    def digest(self) -> str:
-        """Return a short text that differs between different costs."""
-        return sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()[:8]
-
 
 def kind_of(protocol: str) -> str:
     """Return the kind of environment that has a default cost: ``atari`` or ``other``."""
@@ -71,8 +64,13 @@ def _defaults() -> dict[str, Any]:
 
 
 def default_costs(network: str, kind: str) -> Costs:
-    """Return the package's costs for a network and a kind of environment."""
+    """Return the package's costs for a network and a kind of environment; raise InputError where it has none."""
     table = _defaults()
+    if network not in table["networks"]:
+        raise InputError(
+            f"There are no default costs for network {shown(network)}; set simulated.costs to measure, or to a file "
+            "that asyncrl run --threads 1 --profile writes."
+        )
     return build(table["networks"][network] | table["environments"][kind], "costs.toml")
 
 
@@ -99,7 +97,7 @@ def read_costs(path: Path, config: RunConfig) -> Costs:
     for entry in entries:
         if [entry.get(name) for name in KEYS] == wanted:
             return build({name: value for name, value in entry.items() if name not in KEYS}, str(path))
-    raise InputError(f"{path} has no costs for {_told(wanted)}; measure them: asyncrl run --threads 1 --profile.")
+    raise InputError(f"{path} has no costs for {_describe(wanted)}; measure them: asyncrl run --threads 1 --profile.")
 
 
 def to_toml(costs: Costs, config: RunConfig) -> str:
@@ -114,5 +112,5 @@ def _key(config: RunConfig) -> list[object]:
     return [getattr(config, name) for name in KEYS]
 
 
-def _told(key: list[object]) -> str:
+def _describe(key: list[object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in zip(KEYS, key, strict=True))

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
-from asyncrl.costs import DEFAULT
 from asyncrl.store.document import SIMULATED
 
 # but see below
@@ -16,8 +15,8 @@ AUTO = "auto"  # of workers.turns, also in runs of earlier versions
 def identity(config: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings in which equal runs are equal.
 
-    Those of simulated time count in simulated runs only: there a checkpoint is a barrier, and costs that are not the
-    package's are named by their digest.
+    Those of simulated time count in simulated runs only: there a checkpoint is a barrier, and costs, which differ
+    between versions, are named by their digest.
     """
     setting = {name: value for name, value in config.items() if name not in IGNORED}
     # Runs of earlier versions have no arguments of environments.
@@ -27,7 +26,7 @@ def identity(config: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str
     if config.get("clock") != SIMULATED:
         return setting
     simulated, costs = _mapping(config, "simulated"), document.get("costs")
-    if isinstance(costs, Mapping) and simulated.get("costs", DEFAULT) != DEFAULT:
+    if isinstance(costs, Mapping):
         digest = sha256(json.dumps(costs, sort_keys=True, default=str).encode()).hexdigest()[:8]
         simulated = {**simulated, "costs": digest}
     every = _mapping(config, "checkpoints").get("every")

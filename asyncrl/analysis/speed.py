@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -46,7 +47,7 @@ def _speed(key: Key, groups: Mapping[Key, pd.DataFrame]) -> dict[str, Any]:
     for unit, ratio in (("frames", "data_efficiency"), ("hours", "speedup")):
         median, resampled = _times(group, unit)
         row |= {unit: median if np.isfinite(median) else np.nan, **_interval(unit, resampled)}
-        row[f"{unit}_limit"] = group.loc[~group["reached"], unit].min()
+        row[f"{unit}_limit"] = _limit(group, unit)
         if one is None or any(each["at_once"].sum() * 2 >= len(each) for each in (group, one)):
             continue
         first, of_first = _times(one, unit)
@@ -57,10 +58,21 @@ def _speed(key: Key, groups: Mapping[Key, pd.DataFrame]) -> dict[str, Any]:
     return row
 
 
+def _limit(group: pd.DataFrame, unit: str) -> float:
+    """Return a time that the median of runs is greater than, where it is infinite; NaN where all reached the score."""
+    last = group.loc[~group["reached"], unit].min()
+    if 2 * group["reached"].sum() != len(group):
+        return float(last)
+    # the median is between the last that reached it and the first that did not
+    return float(group.loc[group["reached"], unit].max() + last) / 2
+
+
 def _times(group: pd.DataFrame, unit: str) -> tuple[float, Array]:
     """Return the median time of runs to the score, and its resamples; infinite without it."""
     times = group[unit].where(group["reached"], np.inf).to_list()
-    return float(np.median(times)), bootstrap.resampled_medians(times, bootstrap.SEED + int(group["threads"].iloc[0]))
+    # runs of different games, and of different numbers of threads, are resampled independently
+    seed = crc32(f"{group['task'].iloc[0]} {group['threads'].iloc[0]}".encode())
+    return float(np.median(times)), bootstrap.resampled_medians(times, seed)
 
 
 def _quotient(one: Array, other: Array) -> Array:

@@ -23,6 +23,8 @@ from asyncrl.networks.heads import ActionValues, SharedActorCritic, SoftmaxHead
 from asyncrl.networks.torsos import Frames, Vectors
 from asyncrl.rollout import Act, Carry, Rollout
 
+MOST_INPUTS = 2**14  # numbers in the vectors of a rollout
+
 ValueLearner: TypeAlias = OneStepQ | OneStepSarsa | NStepQ
 
 
@@ -104,7 +106,7 @@ def accelerate(learner: Learner[Any], net: nn.Module, target: nn.Module, capacit
     library = native.load()
     if library is None:
         return learner
-    network = _compile(library, net, capacity)
+    network = _compile(library, net, capacity) if torch.get_num_threads() == 1 else None
     if network is not None and type(learner) is A3C and isinstance(net, SharedActorCritic):
         return CompiledA3C(learner, library, network)
     of_target = _compile(library, target, capacity)
@@ -125,6 +127,9 @@ def _compile(library: ctypes.CDLL, net: nn.Module, capacity: int) -> CompiledNet
     if body.lstm is not None or any(each.dtype != torch.float32 for each in net.parameters()):
         return None
     if (kernels := _kernels(body.torso)) is None:
+        return None
+    # torch computes large products faster
+    if not kernels and capacity * body.torso.layers[0].in_features > MOST_INPUTS:
         return None
     of_torso = [layer for layer in body.torso.layers if isinstance(layer, nn.Conv2d | nn.Linear)]
     layers: list[Any] = [(layer.weight, layer.bias) for layer in [*of_torso, *heads]]

@@ -14,7 +14,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
-from asyncrl.events import EpisodeEnd, Event, Interval, Message, Severity, WorkerState
+from asyncrl.events import EpisodeEnd, Event, Incident, Interval, Message, Severity, WorkerState
 from asyncrl.runtime import worker_state
 from asyncrl.runtime.control import Control
 from asyncrl.runtime.delayed_parameters import DelayedParameters
@@ -54,12 +54,26 @@ def main(
         simulated.run()
         pipe.close()
         os._exit(0)
+    except WorkerFailed as failed:
+        with suppress(OSError):  # the parent is gone
+            outbox.send(failed.incident)
+            outbox.flush()
+        os._exit(1)
     # an environment may raise anything; Ctrl-C does not reach this process
     except BaseException as error:
         with suppress(OSError):  # the parent is gone
             outbox.send(describe_failure(0, error, None)._replace(worker=None))
             outbox.flush()
         os._exit(1)
+
+
+class WorkerFailed(Exception):
+    """A worker failed, and cannot be replaced."""
+
+    def __init__(self, incident: Incident) -> None:
+        """Fail with a fatal incident."""
+        super().__init__(incident.message)
+        self.incident = incident
 
 
 class Outbox:
@@ -115,6 +129,7 @@ class SimulatedProcess:
         cores, turn = job.simulation.cores, TURN_ROLLOUTS if job.simulation.has_turns else 1
         self._cores = Cores(cores, turn) if cores and cores < job.workers else None
         self._reported = time.monotonic()
+        self._beats = 0
 
     def _draw_delay(self, worker: int) -> int:
         return self._workers[worker].durations.delay()
@@ -130,9 +145,11 @@ class SimulatedProcess:
             worker.restore(saved, self._delayed)
         return worker
 
-    def _host(self, i: int, saved: WorkerState | None = None, replaced: int = 0) -> HostedWorker:
+    def _host(
+        self, i: int, saved: WorkerState | None = None, replaced: int = 0, job: Job | None = None
+    ) -> HostedWorker:
         parameters = self._delayed or self._shared
-        return HostedWorker(i, self._job, parameters, self._control, self._outbox, saved, replaced)
+        return HostedWorker(i, job or self._job, parameters, self._control, self._outbox, saved, replaced)
 
     def run(self) -> None:
         """Repeat: all workers from one barrier to the next, until T > T_max or the parent asks for the end."""
@@ -174,6 +191,9 @@ class SimulatedProcess:
         """Run a worker's phases up to the next access to shared numbers."""
         try:
             update = worker.advance()
+            # T moves only after about a rollout of every worker
+            self._beats += 1
+            self._control.beat(0, self._beats)
             if update is not None:
                 self._add(worker, update)
         # an environment may raise anything
@@ -201,13 +221,15 @@ class SimulatedProcess:
         """Build a worker anew in place of one that raised; raise its error where that would not help."""
         incident, hosted = describe_failure(i, error, worker.hosted), worker.hosted
         if self._shared.T == 0:
-            raise error
+            raise WorkerFailed(incident) from error
         hosted.report()
         with suppress(Exception):  # of a broken environment
             hosted.environments.close()
         replaced = hosted.key[2] + 1 if len(hosted.key) == 3 else 1
-        if worker.abandon(self._host(i, replaced=replaced)) > self._job.restarts:
-            raise error
+        # the session in which its episodes began, so that a resumed run draws the same seeds
+        job = replace(self._job, session=hosted.key[0])
+        if worker.replace_after_failure(self._host(i, replaced=replaced, job=job)) > self._job.restarts:
+            raise WorkerFailed(incident) from error
         self._outbox.send(incident._replace(severity=Severity.RECOVERED, is_replaced=True))
 
     def _report(self, states: Sequence[WorkerState] = ()) -> None:

@@ -65,7 +65,7 @@ class SimulatedWorker:
             phase == "environment" and actor.stream.is_cut and actor.learner.target_period is not None
         )
 
-    def abandon(self, hosted: HostedWorker) -> int:
+    def replace_after_failure(self, hosted: HostedWorker) -> int:
         """Go on with another hosted worker after a failure; return how many failures there were recently."""
         self.hosted, self._phases = hosted, None
         self._failures.append(self.time)

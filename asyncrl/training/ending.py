@@ -1,6 +1,7 @@
 """How a training session ends: by its budget, by a signal, from Python, or by a failure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from asyncrl.errors import STOPS, Exit, RunFailed, Stopped
@@ -36,6 +37,14 @@ class Ending:
         """End on request."""
         self._stop_reason = self._stop_reason or reason
         self._stop_workers()
+
+    @contextmanager
+    def interrupted(self) -> Iterator[None]:
+        """End by a KeyboardInterrupt that is being handled; raise it again unless it is a second signal."""
+        self.stop("KeyboardInterrupt")
+        yield
+        if self.signals.received is None:
+            raise KeyboardInterrupt
 
     def fail(self, incident: Incident, code: Exit = Exit.WORKER_FAILED) -> None:
         """End with a failure and an exit code; only the first failure counts."""

@@ -77,7 +77,7 @@ class Session:
         with self._ending.signals if handle_signals else nullcontext():
             self._run()
         self._ending.raise_if_early(self._path, self._is_complete)
-        if not self._is_complete and not self._ending.must_end:
+        if self._config.is_simulated and not (self._is_complete or self._ending.must_end):
             raise WorkersLost
         return self._path
 
@@ -92,8 +92,9 @@ class Session:
                     self._train()
                     if self._is_complete or self._ending.must_end:
                         self._finish()
-                except KeyboardInterrupt:  # a second signal: end at once, without a new checkpoint
-                    self._end()
+                except KeyboardInterrupt:  # end at once, without a new checkpoint
+                    with self._ending.interrupted():
+                        self._end()
                 except Exception as error:
                     self._ending.fail_with(error)
                     with suppress(OSError):
@@ -211,8 +212,8 @@ class Session:
         """Save and evaluate the weights that training ended with, and record how it ended."""
         self._metrics.write()
         self._roll_back_if_nonfinite()
-        # A simulated run whose process has failed goes on from its last barrier.
-        is_lost = self._config.is_simulated and self._ending.failure is not None
+        # a simulated run whose process has failed goes on from its last barrier
+        is_lost = self._config.is_simulated and self._ending.failure
         can_save = not (is_lost or self._parameters.nonfinite())
         if can_save and not writing.save(self._writer, self._save, self._may_wait):
             self._give_up(f"the last checkpoint could not be saved: {self._writer.reason}")

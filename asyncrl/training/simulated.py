@@ -1,6 +1,7 @@
 """The costs of a simulated run: the package's, those of a file, those of run.json, or those that a run has measured."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def _defaults(config: RunConfig) -> Costs:
 def measured_costs(run: Path, config: RunConfig) -> Costs:
     """Return the costs that a profiled run has measured.
 
-    A profile has one mean for each phase: base and each have the ratio of the package's costs.
+    A profile has one mean for each phase: it is split into base and each as in the package's costs.
 
     Raises:
         InputError: the run was too short for a row of metrics.
@@ -57,11 +58,20 @@ def measured_costs(run: Path, config: RunConfig) -> Costs:
     steps, updates = rows[-1]["steps"] - first["steps"], (rows[-1]["updates"] or 0) - first["updates"]
     seconds["apply"] += seconds.pop("events")
     envs = config.envs_per_thread * (config.threads if config.algo == "a2c" else 1)
+    shape = _shape(config)
     costs = {}
     for phase, total in seconds.items():
         calls = max(1, updates) if phase in PER_UPDATE else steps / envs
-        costs[phase] = _scaled(getattr(_defaults(config), phase), steps / calls, total / calls)
+        costs[phase] = _scaled(getattr(shape, phase), steps / calls, total / calls)
     return Costs(**costs)
+
+
+def _shape(config: RunConfig) -> Costs:
+    """Return costs with the ratio of base and each; of a network without default costs, a plain one."""
+    with suppress(InputError):
+        return _defaults(config)
+    one = PhaseCost(base=1.0)
+    return Costs(pull=one, act=one, environment=PhaseCost(each=1.0), learn=PhaseCost(each=1.0), apply=one)
 
 
 def _scaled(cost: PhaseCost, n: float, microseconds: float) -> PhaseCost:
@@ -71,7 +81,9 @@ def _scaled(cost: PhaseCost, n: float, microseconds: float) -> PhaseCost:
 
 
 def write_costs(run: Path, config: RunConfig) -> None:
-    """Write the file of costs of a profiled run, if it was long enough."""
+    """Write the file of costs of a profiled run, if it was long enough, and its phases were those of one core."""
+    if config.algo == "a2c" and config.threads > 1:
+        return
     try:
         text = cost_model.to_toml(measured_costs(run, config), config)
     except InputError:
