@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from asyncrl import config as configuration
 from asyncrl.config import RunConfig
+from asyncrl.errors import requires_extra
 from asyncrl.store import runs as stored
 from asyncrl.store.document import RunDocument
 from asyncrl.store.settings import config_of
@@ -79,9 +80,9 @@ class Run:
         return self._table("metrics")
 
     def _table(self, name: str) -> "pd.DataFrame":
-        from asyncrl.analysis.load import load as load_tables
-        from asyncrl.analysis.selection import Selection
-
+        with requires_extra("analysis"):
+            from asyncrl.analysis.load import load as load_tables
+            from asyncrl.analysis.selection import Selection
         tables = load_tables(Selection(self.path.parent, (str(self.path),)), (name,))
         return getattr(tables, name)
 
