@@ -1,0 +1,59 @@
+"""The documentation site: ``sphinx-build -c docs . build/docs`` makes it from the Markdown files of this repository.
+
+The repository is the source directory, so that links between its files are those that GitHub shows.
+"""
+
+import inspect
+import re
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+project = "asyncrl"
+author = copyright = "the asyncrl authors"
+release = version("asyncrl")
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+root_doc = "docs/index"
+include_patterns = ["*.md", "docs/*.md", "docs/*.ipynb", "results/published/README.md"]
+exclude_patterns = ["**/.*"]
+
+# Links such as usage.md#exit-codes, as GitHub forms them.
+myst_heading_anchors = 4
+myst_enable_extensions = ["attrs_inline"]
+suppress_warnings = ["myst.header"]
+
+# Outputs of notebooks are not committed.
+nb_execution_mode = "force"
+nb_execution_timeout = 300
+nb_execution_raise_on_error = True
+nb_execution_in_temp = True
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_preserve_defaults = True
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+
+html_theme = "furo"
+html_title = f"asyncrl {release}"
+# index.html leads to docs/index.html
+html_extra_path = ["site"]
+html_copy_source = False
+
+
+def describe_field(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+    """Describe a field of a named tuple by the comment at the end of its line, which autodoc does not read."""
+    if not lines or not lines[0].startswith("Alias for field number"):
+        return
+    module, owner, field = name.rsplit(".", 2)
+    source = inspect.getsource(getattr(import_module(module), owner))
+    comment = re.search(rf"^    {field}: [^#]*  # (.*)$", source, flags=re.MULTILINE)
+    lines[:] = [re.sub(r"([*_`|])", r"\\\1", comment[1])] if comment else []
+
+
+def setup(app: Any) -> None:
+    """Connect the function above."""
+    app.connect("autodoc-process-docstring", describe_field)
