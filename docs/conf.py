@@ -5,13 +5,12 @@ The repository is the source directory, so that links between its files are thos
 
 import inspect
 import re
-from importlib import import_module
-from importlib.metadata import version
+from importlib import import_module, metadata
 from typing import Any
 
 project = "asyncrl"
 author = copyright = "the asyncrl authors"
-release = version("asyncrl")
+release = metadata.version("asyncrl")
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 root_doc = "docs/index"
@@ -20,14 +19,13 @@ exclude_patterns = ["**/.*"]
 
 # Links such as usage.md#exit-codes, as GitHub forms them.
 myst_heading_anchors = 4
-myst_enable_extensions = ["attrs_inline"]
-suppress_warnings = ["myst.header"]
 
 # Outputs of notebooks are not committed.
 nb_execution_mode = "force"
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_execution_in_temp = True
+nb_merge_streams = True
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"

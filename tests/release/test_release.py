@@ -128,7 +128,7 @@ def test_wheel_in_an_empty_environment_trains_sweeps_reports_and_records(install
     (user.folder / "rates.toml").write_text(RATES)
     user.run("asyncrl", "sweep", "rates.toml")
     assert len(list((user.folder / "results/rates").glob("*/run.json"))) == 2
-    assert "figure1" in user.run("asyncrl", "sweep", "small/figure1", "--dry-run")
+    assert "20 cells" in user.run("asyncrl", "sweep", "small/figure1", "--dry-run")
     install("[analysis,video]")
     user.run("asyncrl", "report", "pong", "cart", "sweep:rates")
     assert "CartPole" in (user.folder / "results/report/report.html").read_text()
