@@ -66,17 +66,17 @@ class Run:
 
     @property
     def evaluations(self) -> "pd.DataFrame":
-        """Return a table with a row for each evaluation: frames, mean, std and more."""
+        """Return a table with a row for each evaluation; its columns are frames, mean, std and more."""
         return self._table("evaluations")
 
     @property
     def episodes(self) -> "pd.DataFrame":
-        """Return a table with a row for each training episode: frames, score, length and more."""
+        """Return a table with a row for each training episode; its columns are frames, score, length and more."""
         return self._table("episodes")
 
     @property
     def metrics(self) -> "pd.DataFrame":
-        """Return a table with the rows of metrics: frames, frames_per_second, loss and more."""
+        """Return a table with the rows of metrics; its columns are frames, frames_per_second, loss and more."""
         return self._table("metrics")
 
     def _table(self, name: str) -> "pd.DataFrame":

@@ -28,9 +28,11 @@ nb_execution_in_temp = True
 nb_merge_streams = True
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "description"
-autodoc_typehints_description_target = "documented"
+autodoc_typehints = "signature"
+python_maximum_signature_line_length = 100
 autodoc_preserve_defaults = True
+# there are two classes of the name Policy
+suppress_warnings = ["ref.python"]
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
@@ -48,7 +50,7 @@ def describe_field(app: Any, what: str, name: str, value: Any, options: Any, lin
         return
     module, owner, field = name.rsplit(".", 2)
     source = inspect.getsource(getattr(import_module(module), owner))
-    comment = re.search(rf"^    {field}: [^#]*  # (.*)$", source, flags=re.MULTILINE)
+    comment = re.search(rf"^    {field}: [^#\n]*  # (.*)$", source, flags=re.MULTILINE)
     lines[:] = [re.sub(r"([*_`|])", r"\\\1", comment[1])] if comment else []
 
 
