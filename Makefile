@@ -16,7 +16,7 @@ INSTALLED := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint format type fast faults learn clean
+.PHONY: help install run test lint format type fast faults learn docs dist clean
 
 help:
 	@echo "make run     train on Pong until it wins: about twelve minutes on two cores;"
@@ -25,6 +25,7 @@ help:
 	@echo "make fast    the fast tests alone      make learn   the learning tests alone"
 	@echo "make faults  the fault tests: processes killed and stopped on purpose, a few times each"
 	@echo "make lint    style and imports         make type    mypy --strict"
+	@echo "make docs    the documentation site, in build/docs/    make dist    wheel and sdist, in dist/"
 	@echo "make format  mend what lint can mend   make clean   remove .venv and caches; results stay"
 
 install: $(INSTALLED)
@@ -61,6 +62,14 @@ faults: $(INSTALLED)
 
 learn: $(INSTALLED)
 	@$(PYTEST) -m learning
+
+docs: $(INSTALLED)
+	@$(BIN)/tox -q -e docs
+
+# From this tree the sdist, and from the sdist the wheel. tox -e release tests both.
+dist: $(INSTALLED)
+	@rm -rf dist
+	@$(BIN)/python -m build --outdir dist
 
 format: $(INSTALLED)
 	@$(BIN)/ruff check --quiet --fix .

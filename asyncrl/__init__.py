@@ -38,6 +38,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: torch takes seconds, and ``asyncrl --help`` does not need it."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("asyncrl")
     for home, names in _HOMES.items():
         if name in names:
             return getattr(import_module(home), name)

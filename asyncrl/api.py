@@ -1,11 +1,12 @@
 """The Python interface, whose names are at the top of the package: ``asyncrl.train`` and others."""
 
 import warnings
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asyncrl import config as configuration
-from asyncrl.errors import Exit
+from asyncrl.errors import Exit, requires_extra
 from asyncrl.run import Callback, Place, Run, find, is_main_thread, progress_view
 from asyncrl.store import runs as stored
 from asyncrl.terminal.console import console
@@ -82,11 +83,11 @@ def runs(results: Place = "results", where: str | None = None, names: tuple[str,
         names: ids, beginnings of ids, or ``sweep:NAME``; empty: all runs in ``results``, without those of sweeps.
 
     Raises:
-        InputError: a name or a condition is wrong.
+        InputError: a name or a condition is wrong, or the extra ``analysis`` is not installed.
     """
-    from asyncrl.analysis.load import load as load_tables
-    from asyncrl.analysis.selection import Selection
-
+    with requires_extra("analysis"):
+        from asyncrl.analysis.load import load as load_tables
+        from asyncrl.analysis.selection import Selection
     return load_tables(Selection(Path(results), tuple(names), where))
 
 
@@ -110,9 +111,13 @@ def sweep(
         progress: whether to print the progress to standard output.
 
     Raises:
-        InputError: the file is wrong, or another process trains the sweep.
+        InputError: the file is wrong, another process trains the sweep, or an extra is not installed: ``analysis``, and
+            for searches ``sweeps``.
         KeyboardInterrupt: a signal stopped it; the same call continues.
     """
+    with requires_extra("analysis"):
+        # the tables at the end need it
+        import_module("asyncrl.analysis.load")
     from asyncrl.sweeping import run as sweeping
     from asyncrl.terminal import sweeps as views
 

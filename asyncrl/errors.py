@@ -3,7 +3,8 @@
 import errno
 import re
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from enum import IntEnum
 from pathlib import Path
@@ -45,6 +46,15 @@ class InputError(Exception):
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.args))
+
+
+@contextmanager
+def requires_extra(name: str) -> Iterator[None]:
+    """Raise InputError that names the extra to install where an import finds no module."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise InputError(f"This needs {error.name}: pip install 'asyncrl[{name}]'.") from None
 
 
 class RunFailed(Exception):

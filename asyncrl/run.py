@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from asyncrl import config as configuration
 from asyncrl.config import RunConfig
+from asyncrl.errors import requires_extra
 from asyncrl.store import runs as stored
 from asyncrl.store.document import RunDocument
 from asyncrl.store.settings import config_of
@@ -65,23 +66,23 @@ class Run:
 
     @property
     def evaluations(self) -> "pd.DataFrame":
-        """Return a table with a row for each evaluation: frames, mean, std and more."""
+        """Return a table with a row for each evaluation; its columns are frames, mean, std and more."""
         return self._table("evaluations")
 
     @property
     def episodes(self) -> "pd.DataFrame":
-        """Return a table with a row for each training episode: frames, score, length and more."""
+        """Return a table with a row for each training episode; its columns are frames, score, length and more."""
         return self._table("episodes")
 
     @property
     def metrics(self) -> "pd.DataFrame":
-        """Return a table with the rows of metrics: frames, frames_per_second, loss and more."""
+        """Return a table with the rows of metrics; its columns are frames, frames_per_second, loss and more."""
         return self._table("metrics")
 
     def _table(self, name: str) -> "pd.DataFrame":
-        from asyncrl.analysis.load import load as load_tables
-        from asyncrl.analysis.selection import Selection
-
+        with requires_extra("analysis"):
+            from asyncrl.analysis.load import load as load_tables
+            from asyncrl.analysis.selection import Selection
         tables = load_tables(Selection(self.path.parent, (str(self.path),)), (name,))
         return getattr(tables, name)
 

@@ -1,4 +1,7 @@
-"""Measures the start time and the memory of a run: ``python -m benchmarks.startup``."""
+"""Measures the start times of Python, of imports, of the command and of a run, and a run's memory.
+
+``python -m benchmarks.startup``; ``--no-run`` measures interpreters, imports and ``asyncrl --help`` alone.
+"""
 
 import json
 import os
@@ -8,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -26,9 +29,18 @@ def seconds(do: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def import_torch() -> None:
-    """Start Python and import torch."""
-    subprocess.run([sys.executable, "-c", "import torch"], check=True)
+def python(*arguments: str) -> Callable[[], object]:
+    """Return a function that runs Python with arguments, and drops the output."""
+    return lambda: subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
+
+
+IMPORTS = {
+    "python -c pass": python("-c", "pass"),
+    "import asyncrl": python("-c", "import asyncrl"),
+    "asyncrl --help": python("-m", "asyncrl", "--help"),
+    "asyncrl ls": python("-m", "asyncrl", "ls", "--results", "/nonexistent"),
+    "import torch": python("-c", "import torch"),
+}
 
 
 def start_environment() -> None:
@@ -82,21 +94,41 @@ def _proportional_set_size(pid: int) -> float:
     return kilobytes * 1024 / 1e9
 
 
-def main(
-    rounds: Annotated[int, typer.Option(help="measurements of each time", min=1)] = 5,
-    threads: Annotated[int, typer.Option(help="threads of the run whose memory is measured")] = 16,
-    during: Annotated[float, typer.Option(help="seconds of training before memory is measured")] = 20.0,
-) -> None:
-    """Measure start times in several rounds, then memory, and print both."""
-    # the first call imports modules
-    start_environment()
-    kinds = {"import torch": import_torch, "one environment": start_environment, "to the end of one update": one_update}
+def measure(kinds: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Measure each kind once in every round, and print the seconds of the round."""
+    for do in kinds.values():
+        # the first call reads files from the disk
+        do()
     times: dict[str, list[float]] = {name: [] for name in kinds}
     for turn in range(rounds):
         for name, do in kinds.items():
             times[name].append(seconds(do))
         print(f"round {turn + 1}/{rounds}: " + ", ".join(f"{name} {own[-1]:.2f} s" for name, own in times.items()))
-    torch, environment, update = (statistics.median(own) for own in times.values())
+    return times
+
+
+def print_ratios(times: Mapping[str, Sequence[float]], *denominators: str) -> None:
+    """Print the median of each kind, and its ratios within a round to some of the kinds: median, lowest and highest."""
+    for name, own in times.items():
+        parts = [f"{name:26} {statistics.median(own):6.3f} s"]
+        for other in denominators:
+            ratios = sorted(mine / theirs for mine, theirs in zip(own, times[other], strict=True))
+            parts.append(f"{statistics.median(ratios):6.2f} × {other} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+        print("   ".join(parts))
+
+
+def main(
+    rounds: Annotated[int, typer.Option(help="measurements of each time", min=1)] = 5,
+    run: Annotated[bool, typer.Option(help="also measure a run: its start and its memory")] = True,
+    threads: Annotated[int, typer.Option(help="threads of the run whose memory is measured")] = 16,
+    during: Annotated[float, typer.Option(help="seconds of training before memory is measured")] = 20.0,
+) -> None:
+    """Measure start times in several rounds, then memory, and print both."""
+    print_ratios(measure(IMPORTS, rounds), "python -c pass", "import torch")
+    if not run:
+        return
+    kinds = {"import torch": IMPORTS["import torch"], "one environment": start_environment, "one update": one_update}
+    torch, environment, update = (statistics.median(own) for own in measure(kinds, rounds).values())
     ratio = update / (torch + environment)
     print(f"\nmedians: {torch:.2f} s + {environment:.2f} s; {update:.2f} s, {ratio:.2f} times their sum")
     total, own = memory(threads, during)

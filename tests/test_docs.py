@@ -1,6 +1,7 @@
 """The documents name every column of the files, every statistic of the learners, and only files that exist."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,12 @@ def test_architecture_page_names_only_existing_code():
 
 def unknown_spans(text):
     """Return the code spans with a word that is in no source file, in no file's name and in no setting."""
+    return [span for span in re.findall(r"`([^`]*)`", text) if not set(re.findall(r"\w+", span)) <= known_words()]
+
+
+@cache
+def known_words():
+    """Return all words of the source files and of their names."""
     files = [*ROOT.glob("asyncrl/**/*.py"), ROOT / "asyncrl/presets.toml", ROOT / "pyproject.toml", ROOT / "Makefile"]
     source = "\n".join(f"{file}\n{file.read_text()}" for file in files)
-    known = set(re.findall(r"\w+", source)) | {"diff"}
-    return [span for span in re.findall(r"`([^`]*)`", text) if not set(re.findall(r"\w+", span)) <= known]
+    return set(re.findall(r"\w+", source)) | {"diff"}

@@ -31,7 +31,7 @@ def folder(tmp_path, monkeypatch):
 
 def test_page_has_commands_and_files():
     assert len(COMMANDS) >= 5
-    assert {"double_q.py", "wide.py", "gru.py", "lion.py"} == set(FILES)
+    assert {"double_q.py", "huber.py", "wide.py", "gru.py", "lion.py"} == set(FILES)
 
 
 @pytest.mark.learning

@@ -2,10 +2,13 @@
 
 from functools import cache
 from importlib.resources import files
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from asyncrl.envs.names import MINATAR, alphanumeric, game_key
+from asyncrl.errors import requires_extra
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # kinds of episode start: up to 30 no-ops, states that a human had reached, or those of the games of MinAtar
 NO_OP, HUMAN, SUITE = "no-op", "human", "suite"
@@ -14,11 +17,14 @@ STARTS = {"atari-paper-noop": NO_OP, "atari-sticky-noop": NO_OP, MINATAR: SUITE}
 
 
 @cache
-def _table(name: str) -> pd.DataFrame:
+def _table(name: str) -> "pd.DataFrame":
+    # sweeps import this module, and only a normalised search needs pandas
+    with requires_extra("analysis"):
+        import pandas as pd
     return pd.read_csv(str(files("asyncrl").joinpath("analysis", "reference", f"{name}.csv")))
 
 
-def references() -> pd.DataFrame:
+def references() -> "pd.DataFrame":
     """Return the scores of 0 and 100 %: columns game, title, starts, random, human, published, source.
 
     On Atari 100 % is a human; on MinAtar it is ``published``, the mean of DQN after 5 million frames. It is missing for
@@ -27,17 +33,17 @@ def references() -> pd.DataFrame:
     return _table("references").copy()
 
 
-def scores() -> pd.DataFrame:
+def scores() -> "pd.DataFrame":
     """Return scores of published agents: columns game, starts, method, score, source."""
     return _table("scores").copy()
 
 
-def summary() -> pd.DataFrame:
+def summary() -> "pd.DataFrame":
     """Return Table 1 as printed: mean and median % over 57 games, human starts."""
     return _table("table1").copy()
 
 
-def speedup() -> pd.DataFrame:
+def speedup() -> "pd.DataFrame":
     """Return Table 2 as printed: columns algo, threads, speedup."""
     return _table("table2").copy()
 

@@ -1,15 +1,12 @@
 """Option types that several commands share, and how commands print errors and JSON."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from asyncrl.cli.completion import run_names
-from asyncrl.errors import InputError
 from asyncrl.store.atomic import plain
 from asyncrl.terminal.console import write_error, write_lines
 
@@ -55,12 +52,3 @@ def print_json(value: Any) -> None:
     """Print a value as strict JSON, with numbers that are not finite as in the rows of a run."""
     # In ASCII: no encoding lacks it, and control characters are escaped.
     write_lines(json.dumps(plain(value), indent=2, allow_nan=False))
-
-
-@contextmanager
-def requires_extra(name: str) -> Iterator[None]:
-    """Raise InputError that names the extra to install where an import finds no module."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise InputError(f"This needs {error.name}: pip install 'asyncrl[{name}]'.") from None

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from asyncrl.cli.options import DEFAULT_RESULTS, Compare, Results, SelectedNames, Where, requires_extra
-from asyncrl.errors import InputError
+from asyncrl.cli.options import DEFAULT_RESULTS, Compare, Results, SelectedNames, Where
+from asyncrl.errors import InputError, requires_extra
 from asyncrl.system import machine
 from asyncrl.terminal import rendering
 from asyncrl.terminal.console import console, waiting, write

@@ -14,7 +14,7 @@ import tomli_w
 from asyncrl import config as configuration
 from asyncrl.config import RunConfig
 from asyncrl.envs.names import short_name
-from asyncrl.errors import Exit, InputError
+from asyncrl.errors import Exit, InputError, requires_extra
 from asyncrl.store import atomic, runs, sweeps
 from asyncrl.sweeping import cells, confirmation, estimate, files
 from asyncrl.sweeping.cell import Cell
@@ -71,8 +71,8 @@ def preview(request: Request, cores: int | None = None) -> dict[str, Any]:
 def _cells_to_show(declaration: Declaration, resolver: Resolver) -> list[Cell]:
     if declaration.sweep.kind != "optuna":
         return expand(declaration, resolver)
-    from asyncrl.sweeping import study
-
+    with requires_extra("sweeps"):
+        from asyncrl.sweeping import study
     return study.cells_of(declaration, study.first_point(declaration), resolver)
 
 

@@ -21,7 +21,9 @@ class SafeConsole(Console):
 
     def __init__(self, **options: Any) -> None:
         """Take the options of a Console."""
-        super().__init__(**{"markup": False, "emoji": False, "highlight": False} | options)
+        # In a notebook Rich would make an HTML element of each line; plain lines are read everywhere.
+        plain = {"markup": False, "emoji": False, "highlight": False, "force_jupyter": False}
+        super().__init__(**plain | options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Render as a Console does, and escape the texts; Rich's own control sequences are kept."""

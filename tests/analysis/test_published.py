@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from asyncrl.analysis.load import load
+from asyncrl.analysis.published import publish
 from asyncrl.analysis.selection import Selection
 from asyncrl.report.gather import Request, gather
 from tests.analysis.stores import lines, stamp, straight, write
@@ -17,10 +19,11 @@ from tests.analysis.stores import lines, stamp, straight, write
 FILES = ("runs", "evaluations", "metrics", "episodes")
 
 
-@pytest.fixture
-def sweep(tmp_path):
-    """A sweep with runs of two methods, one with damage and numbers that are not finite, one that failed."""
-    root = tmp_path / "results" / "rates"
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A sweep with runs of two methods, one with damage and numbers that are not finite, one that failed; published."""
+    folder = tmp_path_factory.mktemp("made")
+    root = folder / "rates"
     for algo in ("a3c", "n-step-q"):
         for seed in (1, 2):
             write(root, f"{algo}-s{seed}", straight(-20, 5 + seed), algo=algo, seed=seed, fps=500.0, preset="fast")
@@ -32,20 +35,26 @@ def sweep(tmp_path):
         file.write("{damage\n")
     game = {"worker": 0, "length": 10, "epsilon": None, "completed": True}
     lines(root / "a3c-s1", "episodes", [stamp(4 * i) | game | {"score": float(i)} for i in range(1, 1001)])
-    return root
+    assert len(list(publish(Selection(root), folder / "published"))) == len(FILES)
+    return folder
+
+
+@pytest.fixture
+def sweep(made, tmp_path):
+    """Return a copy of the sweep."""
+    return shutil.copytree(made / "rates", tmp_path / "results" / "rates")
+
+
+@pytest.fixture
+def published(made, tmp_path):
+    """Return a copy of the published sweep."""
+    return shutil.copytree(made / "published", tmp_path / "published" / "rates")
 
 
 @pytest.fixture
 def asyncrl(tmp_path, monkeypatch, command_line):
     monkeypatch.chdir(tmp_path)
     return command_line
-
-
-@pytest.fixture
-def published(sweep, asyncrl, tmp_path):
-    place = tmp_path / "published" / "rates"
-    assert asyncrl("export", "--compact", "--results", str(sweep), "--out", str(place))[0] == 0
-    return place
 
 
 def test_published_sweep_has_the_tables_of_its_report(sweep, published, tmp_path):
@@ -98,6 +107,13 @@ def test_ls_of_published_sweeps_is_one_line_each_and_its_runs_by_name(published,
         "a3c-s1": (6, 6, "finished"),
         "a3c-s2": (7, 7, "finished"),
     }
+
+
+def test_export_compact_of_a_sweep_writes_four_files(sweep, asyncrl, tmp_path):
+    code, out, err = asyncrl("export", "--compact", "--results", str(sweep), "--out", str(tmp_path / "compact"))
+    assert (code, err) == (0, "")
+    assert {file.stem for file in (tmp_path / "compact").iterdir()} == set(FILES)
+    assert len(out.splitlines()) == len(FILES)
 
 
 def test_export_of_a_published_sweep_writes_its_tables(published, asyncrl, tmp_path):

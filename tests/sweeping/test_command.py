@@ -13,7 +13,7 @@ seeds = 2
 env = "CartPole-v1"
 frames = 600
 threads = 1
-evaluation.episodes = 1
+evaluation.episodes = 0
 """
 
 
@@ -45,6 +45,8 @@ def test_sweep_of_two_seeds_trains_reports_and_skips(asyncrl, tmp_path):
     assert times == {name: (tmp_path / "results/mine" / name / "run.json").stat().st_mtime_ns for name in found}
 
 
+# It starts many processes.
+@pytest.mark.faults
 def test_run_with_seeds_is_a_sweep_that_the_same_command_extends(asyncrl, tmp_path):
     options = ["run", "--env", "CartPole-v1", "--frames", "600", "--threads", "1", "--set", "evaluation.episodes=0"]
     assert asyncrl(*options, "--seeds", "1")[0] == 0
