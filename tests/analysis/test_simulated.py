@@ -47,8 +47,10 @@ def test_simulated_checkpoints_and_costs_are_part_of_the_setting(tmp_path):
     simulated(tmp_path, "barriers", seed=3, checkpoints={"every": 5})
     simulated(tmp_path, "costs", seed=4, simulated={"costs": "my.toml"})
     simulated(tmp_path, "others", seed=5, simulated={"costs": "my.toml"}, costs={"pull": {"base": 2.0}})
+    # another version's default costs
+    simulated(tmp_path, "older", seed=6, costs={"pull": {"base": 3.0}})
     settings = compared(tmp_path).runs["setting"]
-    assert settings["one"] == settings["same"]
+    assert settings["one"] == settings["same"] == settings["costs"]
     assert settings.nunique() == 4
 
 

@@ -130,6 +130,15 @@ def test_a_time_that_half_of_the_resamples_reach_has_an_infinite_end(scaling):
     assert row["data_efficiency_low"] == 0
 
 
+def test_the_limit_of_a_time_that_half_of_the_runs_reached_lies_between_both_halves(scaling):
+    for seed, last in enumerate((9.0, -9.0), start=1):
+        write(scaling, f"half-{seed}", [-10.0, last], threads=8, seed=seed, frames=400_000)
+    row = speed.by_game(comparison(scaling), {"pong, atari-paper-noop": 0.0}).set_index("threads").loc[8]
+    assert np.isnan(row["frames"])
+    reached = 200_000 + 10 / 19 * 200_000
+    assert row["frames_limit"] == pytest.approx((reached + 400_000) / 2)
+
+
 @pytest.mark.parametrize("early", [1, 4])
 def test_a_score_that_was_there_at_the_first_evaluation_has_no_speed_up(scaling, early):
     """Neither the time of one thread nor of four is known: it was some time before."""

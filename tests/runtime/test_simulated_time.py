@@ -10,7 +10,7 @@ from asyncrl.costs import Costs, default_costs
 from asyncrl.events import EpisodeEnd, Incident, Interval, WorkerState
 from asyncrl.runtime.control import NEVER, Control
 from asyncrl.runtime.hosted_worker import HostedWorker
-from asyncrl.runtime.simulated_process import Outbox, SimulatedProcess
+from asyncrl.runtime.simulated_process import Outbox, SimulatedProcess, WorkerFailed
 from asyncrl.runtime.simulated_worker import SimulatedWorker
 from asyncrl.runtime.simulation import Cores, Durations, Simulation
 from tests.runtime.setups import actor, prepare, steps_of
@@ -214,8 +214,33 @@ def test_simulated_worker_that_raises_is_built_anew_in_place():
 
 
 def test_simulated_worker_that_raises_too_often_ends_the_run():
-    with pytest.raises(RuntimeError, match="the floor gave way"):
+    with pytest.raises(WorkerFailed, match="the floor gave way") as failed:
         simulate(env="tests.toys:Crashing", algo="a3c", frames=10_000, workers={"restarts": 2})
+    incident = failed.value.incident
+    assert incident.is_fatal
+    assert incident.worker == 0
+    assert incident.seeds
+
+
+def test_simulated_worker_that_raises_after_a_resume_draws_the_seeds_of_a_run_that_was_never_stopped():
+    table = {"env": "tests.toys:Crashing", "network": "mlp", "algo": "a3c", "threads": 2, "frames": 60}
+    _, whole, _ = simulate((8, NEVER), **table)
+    first, parameters, job = simulate((8,), **table)
+    assert not first.events(Incident)
+    second, parameters, _ = simulate((NEVER,), replace(job, session=1), parameters, first.states)
+    assert second.events(Incident)
+    assert same(parameters, whole)
+
+
+def test_simulated_process_shows_that_it_lives_before_a_step_is_counted(monkeypatch):
+    """T moves after a rollout of each worker, which may take longer than a worker may hang."""
+    beats = []
+    monkeypatch.setattr(Control, "beat", lambda control, worker, number: beats.append((number, parameters.T)))
+    job, parameters = prepare(**CART, algo="a3c", threads=8, frames=200, clock="simulated")
+    simulate(job=replace(job, simulation=Simulation(COSTS)), parameters=parameters)
+    # a beat of 0 ends the building of workers
+    before = [number for number, T in beats[beats.index((0, 0)) + 1 :] if T == 0]
+    assert len(set(before)) >= 8
 
 
 def test_durations_of_a2c_wait_for_the_slowest_core():

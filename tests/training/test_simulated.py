@@ -233,3 +233,36 @@ def test_simulated_run_whose_environments_cannot_be_restored_notes_where_it_stop
     document = read_document(run)
     assert (document["status"], document["exact_until"]) == ("finished", step)
     assert "start anew" in read_rows(run, "failures")[0]["reason"]
+
+
+OWN_NETWORK = """
+from torch import nn
+
+class Net(nn.Linear):
+    features = 3
+
+    def __init__(self, obs_shape):
+        super().__init__(obs_shape[0], 3)
+"""
+
+
+def test_default_costs_of_an_own_network_are_refused_in_one_line(command_line, tmp_path, monkeypatch):
+    (tmp_path / "own_net_of_costs.py").write_text(OWN_NETWORK)
+    monkeypatch.chdir(tmp_path)
+    words = ["--env", "CartPole-v1", "--results", str(tmp_path / "results"), "--set", "clock=simulated"]
+    code, _, err = command_line("run", *words, "--network", "own_net_of_costs:Net")
+    assert code == 2
+    assert "There are no default costs for network 'own_net_of_costs:Net'" in " ".join(err.split())
+    assert not (tmp_path / "results").exists()
+
+
+def test_measured_costs_of_an_own_network_are_split_in_a_plain_way(tmp_path):
+    config = resolve(**TABLE | {"clock": "wall"}).model_copy(update={"network": "mine:Net"})
+    row = {f"{name}_us": 2.0 for name in ("pull", "act", "environment", "learn", "apply", "events")}
+    with Writer(tmp_path) as writer:
+        for steps in (40, 400, 840):
+            writer.append("metrics", {"frames": steps, "steps": steps, "updates": steps // 20, "seconds": 1.0} | row)
+    costs = measured_costs(tmp_path, config)
+    assert costs.learn.base == 0
+    assert costs.learn.of(20) == pytest.approx(2 * 20)
+    assert costs.act.each == 0
