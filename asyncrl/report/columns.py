@@ -132,7 +132,7 @@ SPEED = (
     Column("reference_score", "score to reach", score),
     Column("runs", "runs", integer),
     Column("reached", "runs that reached it", integer),
-    Column("at_once", "runs at first evaluation", integer),
+    Column("at_once", "runs that had it at the first evaluation", integer),
     Column("hours", "median time", hours, "hours_", missing=NOT_REACHED, limit="hours_limit"),
     Column("frames", "median frames", count, "frames_", missing=NOT_REACHED, limit="frames_limit"),
     Column("speedup", "speed-up", ratio, "speedup_", missing=NO_SPEEDUP),

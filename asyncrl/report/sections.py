@@ -83,6 +83,7 @@ def _build_tables(comparison: Comparison, data: ReportData, by_game: pd.DataFram
     # published rows alone are no section
     summary = data.summary if (data.summary["made"] == "here").any() else data.summary.iloc[:0]
     wide = wide.iloc[:0] if data.speedup["variant"].str.startswith("paper: ").all() else wide
+    reaching = _with_warning(REACHING, by_game) + clock_notes(comparison)
     found = [
         build_table("overview", "Overview", _with_warning(OVERVIEW, overview), overview, columns.OVERVIEW, RUN),
         build_table("games", "Scores by game, beside published ones", _with_warning(GAMES, games), games,
@@ -92,8 +93,8 @@ def _build_tables(comparison: Comparison, data: ReportData, by_game: pd.DataFram
                     "asyncrl run --algo n-step-q    # a second method on the same game"),
         build_table("speed-ups", "Speed-up by threads", SPEEDUP + clock_notes(comparison), wide, wide_columns,
                     MORE_THREADS)._replace(data=data.speedup),
-        build_table("reaching", "Time and frames to a score", _with_warning(REACHING, by_game),
-                    by_game.drop(columns="resampled"), columns.SPEED, RUN),
+        build_table("reaching", "Time and frames to a score", reaching, by_game.drop(columns="resampled"),
+                    columns.SPEED, RUN),
         build_table("best", "Best of many runs", BEST, best, columns.BEST,
                     f"for s in $(seq {series.MIN_RUNS_FOR_BEST}); do asyncrl run --env pong --seed $s; done"),
         build_table("runs", "Runs", INVENTORY, tables.inventory(comparison), columns.INVENTORY, RUN),
