@@ -23,7 +23,9 @@ class Pauses:
         self._is_simulated, self._evaluations = config.is_simulated, evaluations
         self._last = start
         self._inexact_at: int | None = None  # the T from which on the run does not repeat, before its end
-        self._checkpoint_at = next_multiple(start, self._period)
+        # a kill may have ended the evaluation at the barrier where the run goes on
+        is_due = self._is_simulated and 0 < start and evaluations.due_at <= start
+        self._checkpoint_at = start if is_due else next_multiple(start, self._period)
 
     @property
     def next(self) -> int:

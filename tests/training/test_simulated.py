@@ -6,6 +6,7 @@ import shutil
 
 import gymnasium
 import pytest
+import torch
 
 from asyncrl import experiment
 from asyncrl.config import with_barriers, with_periods
@@ -266,3 +267,17 @@ def test_measured_costs_of_an_own_network_are_split_in_a_plain_way(tmp_path):
     assert costs.learn.base == 0
     assert costs.learn.of(20) == pytest.approx(2 * 20)
     assert costs.act.each == 0
+
+
+def test_simulated_run_that_was_killed_in_an_evaluation_repeats_it(trained, tmp_path):
+    run = tmp_path / "one"
+    shutil.copytree(trained, run)
+    whole = [row["steps"] for row in read_rows(trained, "evaluations")]
+    for path in (run / "checkpoints").iterdir():
+        if path.name.isdigit() and int(path.name) > whole[0]:
+            shutil.rmtree(path)
+    (run / "evaluations.jsonl").unlink()
+    experiment.resume(run)
+    assert [row["steps"] for row in read_rows(run, "evaluations")] == whole
+    one, other = (checkpoints.load(path).tensors["theta"] for path in (trained, run))
+    assert torch.equal(one, other)
