@@ -3,16 +3,20 @@
 The directories of the runs are the only state of a sweep, so a driver may be killed at any instant.
 """
 
+import os
+import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from asyncrl import config
 from asyncrl.errors import InputError
-from asyncrl.store import atomic, checkpoint, rows
-from asyncrl.store.document import RunDocument, Status, read_document
+from asyncrl.store import atomic, checkpoint, rows, runs
+from asyncrl.store.document import NoDocumentError, RunDocument, Status, read_document
 from asyncrl.store.sweeps import DECLARATION
 from asyncrl.sweeping.cell import Cell
 from asyncrl.sweeping.declaration import Declaration, parse
@@ -21,6 +25,7 @@ from asyncrl.sweeping.plan import normalised
 # settings that change no result; in simulated time checkpoints.every does
 MAY_DIFFER = ("log_seconds", "profile", "checkpoints.", "workers.restarts", "workers.hang_seconds")
 SHOWN_DIFFERENCES = 5
+SET_ASIDE = "set-aside"  # a directory of the sweep: damaged runs that were in the place of its cells
 
 
 class CellState(StrEnum):
@@ -43,44 +48,79 @@ def state(run: Path) -> CellState:
     return CellState.FAILED if document.get("status") == Status.FAILED else CellState.BEGUN
 
 
+def document(run: Path) -> RunDocument | None:
+    """Return the document of a cell; None if it has none that can be read."""
+    try:
+        return RunDocument.model_validate(read_document(run))
+    except (InputError, ValidationError):
+        return None
+
+
 def frames(run: Path) -> int:
     """Return how many frames a run has made, by its last row of metrics or its document."""
     row = rows.last_row(run, "metrics")
     if row and isinstance(row.get("frames"), int):
         return int(row["frames"])
+    found = document(run)
+    return found.frames if found else 0
+
+
+def set_aside_damage(run: Path) -> Path | None:
+    """Move what has the place of a cell but cannot be resumed to ``set-aside/``; return its new path.
+
+    A directory without any checkpoint, of a run that was killed early, stays for ``prepare``.
+
+    Raises:
+        InputError: it cannot be moved, or its run.json cannot be read at present.
+    """
+    if not os.path.lexists(run) or runs.is_held(run):
+        return None
+    if atomic.is_directory(run):
+        if not checkpoint.count(run):
+            return None
+        try:
+            read_document(run)
+            return None
+        except NoDocumentError:
+            pass
+    kept = run.parent / SET_ASIDE / f"{run.name}-{secrets.token_hex(4)}"
     try:
-        return RunDocument.model_validate(read_document(run)).frames
-    except InputError:
-        return 0
+        kept.parent.mkdir(exist_ok=True)
+        run.rename(kept)
+    except OSError as error:
+        raise InputError(f"{run} cannot be resumed, nor moved to {kept.parent}: {error.strerror}.") from None
+    return kept
 
 
 def prepare(run: Path) -> bool:
-    """Make the directory of a cell ready for a process, and return whether to resume it.
+    """Make the directory of a cell ready for its process, and return whether to resume it.
 
     A directory without any checkpoint, of a run that was killed early, is removed: nothing can be resumed.
     """
-    if not run.exists():
+    if not os.path.lexists(run):
         return False
-    if checkpoint.count(run):
-        try:
-            read_document(run)
-            return True
-        except InputError:
-            pass
+    if not atomic.is_directory(run) or checkpoint.count(run):
+        # a resume raises the error where it is not possible
+        return True
     shutil.rmtree(run)
     return False
 
 
 def check_settings(root: Path, cells: Sequence[Cell]) -> list[Cell]:
-    """Return the finished cells; raise InputError where a begun or finished one was trained with other settings.
+    """Return the finished cells.
 
-    A setting that did not exist when the cell was trained counts as its default.
+    A setting that did not exist when a cell was trained counts as its default.
+
+    Raises:
+        InputError: a begun or finished cell was trained with other settings, or by a newer asyncrl, or cannot be read.
     """
     finished, changed = [], []
     for cell in cells:
+        if not atomic.is_directory(root / cell.name):
+            continue
         try:
             document = read_document(root / cell.name)
-        except InputError:
+        except NoDocumentError:
             continue
         if difference := _difference(document, cell):
             changed.append(f"{cell.name}: {difference}")

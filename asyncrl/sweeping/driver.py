@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from asyncrl.errors import STOPS, Exit, InputError
 from asyncrl.store import rows
-from asyncrl.store.document import RunDocument, read_document
 from asyncrl.sweeping import cells
 from asyncrl.sweeping.cell import Cell, describe
 from asyncrl.sweeping.cells import CellState
@@ -116,6 +115,9 @@ class Driver:
         if needed is None or not self._executor.has_room(needed):
             return False
         cell = self._queue.popleft() if self._queue else self._source.next()
+        kept = cells.set_aside_damage(self._root / cell.name)
+        if kept:
+            self._tell(f"damaged: {cell.name} cannot be resumed; it was moved to {kept}, and starts again")
         tags = {"sweep": self._root.name, "cell": cell.identity, "varied": cell.varied}
         task = Task(self._root, cell.name, cell.table, tags, cores_of(cell))
         self._frames_before[cell.name] = cells.frames(self._root / cell.name)
@@ -183,12 +185,9 @@ def _scores(run: Path) -> list[float]:
 
 def _reason(root: Path, cell: Cell, exit_code: int) -> str:
     """Return why a cell's process ended: from its run, or the last line that it printed."""
-    try:
-        reason = RunDocument.model_validate(read_document(root / cell.name)).reason
-    except InputError:
-        reason = None
-    if reason and exit_code > 0:
-        return reason
+    document = cells.document(root / cell.name)
+    if document and document.reason and exit_code > 0:
+        return document.reason
     if exit_code < 0:
         return f"its process was killed by signal {-exit_code}"
     try:

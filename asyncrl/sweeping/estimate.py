@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from asyncrl.config import RunConfig
-from asyncrl.errors import InputError
-from asyncrl.store.document import RunDocument, read_document
 from asyncrl.sweeping import cells
 from asyncrl.sweeping.cell import Cell
 from asyncrl.sweeping.cells import CellState
@@ -70,7 +68,7 @@ def _measured_rates(root: Path, finished: Sequence[Cell]) -> dict[tuple[str, str
     """Return frames a second and core of finished cells, by kind."""
     totals: dict[tuple[str, str, str, int], list[float]] = {}
     for cell in finished:
-        document = _document(root / cell.name)
+        document = cells.document(root / cell.name)
         if document is not None and document.seconds > 0 and not cell.config.is_simulated:
             total = totals.setdefault(_kind(cell.config), [0.0, 0.0])
             total[0] += document.frames
@@ -81,10 +79,3 @@ def _measured_rates(root: Path, finished: Sequence[Cell]) -> dict[tuple[str, str
 def _usual_rate(config: RunConfig) -> float:
     name = config.network.removesuffix("-lstm")
     return USUAL_RATES.get(name, USUAL_RATES["mlp"]) * (LSTM_FACTOR if config.network.endswith("-lstm") else 1.0)
-
-
-def _document(run: Path) -> RunDocument | None:
-    try:
-        return RunDocument.model_validate(read_document(run))
-    except InputError:
-        return None
