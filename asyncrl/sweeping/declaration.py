@@ -20,6 +20,7 @@ from asyncrl.sweeping.space import Range
 Kind = Literal["grid", "random", "sobol", "optuna"]
 Objective = Literal["final", "area"]
 Normalisation = Literal["none", "human", "reference"]
+ENVIRONMENTS = ("env",)  # the names of a list of environments: in a search every trial trains on all
 INDEX = "index"  # seeds: each point has one seed, its own number
 MAX_SEEDS = 10_000
 
@@ -102,7 +103,9 @@ class Declaration(BaseModel):
     def cell_count(self) -> int | None:
         """Return the number of cells; None where ``[[exclude]]`` removes some, which needs the settings of each."""
         settings = self.sweep
-        lists = {names: rows for names, rows in self.choices.items() if settings.kind != "optuna" or names == ("env",)}
+        lists = {
+            names: rows for names, rows in self.choices.items() if settings.kind != "optuna" or names == ENVIRONMENTS
+        }
         seeds = 1 if settings.seeds == INDEX else len(settings.seeds)
         return None if self.exclude else math.prod(map(len, lists.values())) * (settings.n or 1) * seeds
 
