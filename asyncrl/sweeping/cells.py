@@ -21,10 +21,12 @@ from asyncrl.store.sweeps import DECLARATION
 from asyncrl.sweeping.cell import Cell
 from asyncrl.sweeping.declaration import Declaration, parse
 from asyncrl.sweeping.plan import normalised
+from asyncrl.text import shorten
 
 # settings that change no result; in simulated time checkpoints.every does
 MAY_DIFFER = ("log_seconds", "profile", "checkpoints.", "workers.restarts", "workers.hang_seconds")
 SHOWN_DIFFERENCES = 5
+MAX_VALUE = 60  # characters of a value in a message
 SET_ASIDE = "set-aside"  # a directory of the sweep: damaged runs that were in the place of its cells
 
 
@@ -151,10 +153,10 @@ def _difference(document: dict[str, Any], cell: Cell) -> str:
 def compare_declaration(root: Path, declaration: Declaration) -> None:
     """Compare a sweep's file with the one in its directory.
 
-    More values in ``[vary]``, more seeds and a larger n extend a sweep.
+    More values in ``[vary]``, more seeds and a larger n extend a sweep; of a search, only a larger n does.
 
     Raises:
-        InputError: ``[base]`` or the draws differ, so that the cells there belong to another sweep.
+        InputError: ``[base]``, the draws or the space of a search differ, so the cells there are of another sweep.
     """
     file = root / DECLARATION
     if not file.exists():
@@ -162,9 +164,12 @@ def compare_declaration(root: Path, declaration: Declaration) -> None:
     try:
         old = parse(config.read_toml(file))
     except InputError as error:
-        raise InputError(f"{file} is damaged: {error} Remove it, or give this sweep a new name (--name).") from None
+        raise InputError(
+            f"{file} is damaged: {error} If the cells beside it are of this sweep, copy the sweep's file over it; "
+            "if not, give this sweep a new name (--name)."
+        ) from None
     if told := "; ".join(_changes(old, declaration)):
-        raise InputError(f"The sweep in {root} was declared otherwise: {told}. Give this one a new name (--name).")
+        raise InputError(f"The sweep in {root} has other settings: {told}. Give this one a new name (--name).")
 
 
 def keep_declaration(root: Path, declaration: Declaration, text: str) -> None:
@@ -181,15 +186,29 @@ def _changes(old: Declaration, new: Declaration) -> Iterator[str]:
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name):
             yield f"{name} was {before.get(name, 'not set')}, now {now.get(name, 'not set')}"
-    for name, value in old.sweep.model_dump(exclude={"n", "seeds"}).items():
+    is_search = new.sweep.kind == "optuna"
+    for name, value in old.sweep.model_dump(exclude={"n"} if is_search else {"n", "seeds"}).items():
         if value != getattr(new.sweep, name):
-            yield f"{name} in [sweep] was {value}, now {getattr(new.sweep, name)}"
+            yield f"{name} in [sweep] was {_text(value)}, now {_text(getattr(new.sweep, name))}"
     if new.sweep.kind == "grid":
         return
     # Draws of other ranges are other points, and a larger n extends those that there are.
     for name in sorted(old.ranges.keys() | new.ranges.keys()):
         if old.ranges.get(name) != new.ranges.get(name):
             yield f"the range of {name} was {_range(old, name)}, now {_range(new, name)}"
+    # A study has one set of values for each parameter, and its trials the same runs.
+    for names in sorted(old.choices.keys() | new.choices.keys()) if is_search else ():
+        if old.choices.get(names) != new.choices.get(names):
+            yield f"the values of {', '.join(names)} were {_values(old, names)}, now {_values(new, names)}"
+
+
+def _values(declaration: Declaration, names: tuple[str, ...]) -> str:
+    rows = declaration.choices.get(names, ())
+    return _text([row[0] if len(names) == 1 else list(row) for row in rows]) if rows else "not there"
+
+
+def _text(value: object) -> str:
+    return shorten(str(list(value) if isinstance(value, tuple) else value), MAX_VALUE)
 
 
 def _range(declaration: Declaration, name: str) -> str:

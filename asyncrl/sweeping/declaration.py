@@ -43,6 +43,8 @@ def parse_seeds(value: object) -> object:
         found = []
         for part in value.split(","):
             first, _, last = (text.strip() for text in part.partition("-"))
+            if last and int(last) < int(first):
+                raise ValueError(f"has a range that ends before it begins: {part.strip()}")
             found += range(int(first), min(int(last or first), int(first) + MAX_SEEDS) + 1)
     else:
         raise ValueError("takes a number of seeds (3), a list ([1, 2, 5]), a range ('1-5') or 'index'")
@@ -78,6 +80,9 @@ class SweepSettings(BaseModel):
             raise ValueError("n is for random, sobol and optuna sweeps; a grid has as many points as [vary] gives")
         if self.kind != "grid" and self.n is None:
             raise ValueError(f"a sweep of kind {self.kind} needs n, its number of points in all")
+        for name in ("objective", "normalisation", "sampler", "pruner"):
+            if self.kind != "optuna" and name in self.model_fields_set:
+                raise ValueError(f"{name} is for searches, of kind optuna")
         if self.seeds == INDEX and self.kind not in ("random", "sobol"):
             raise ValueError("seeds = 'index' is for random and sobol sweeps, whose points are numbered")
         return self
@@ -146,15 +151,27 @@ def parse(table: Mapping[str, Any]) -> Declaration:
         raise InputError(
             f"A sweep of kind {settings.kind} needs a range in [vary], such as {{low = 1e-4, high = 1e-2}}."
         )
-    searched = [name for names in choices for name in names if name != "env"] + list(ranges)
-    if settings.kind == "optuna" and not searched:
-        raise InputError("A search needs a setting in [vary] to search.")
     exclude = tuple(config.flatten(row) for row in table.get("exclude", []))
+    if settings.kind == "optuna":
+        _check_search(choices, ranges, bool(exclude))
     for row in exclude:
         _check_names(row, "[[exclude]]")
         if not row:
             raise InputError("[[exclude]] is empty, and would remove every cell.")
     return Declaration(sweep=settings, base=base, choices=choices, ranges=ranges, exclude=exclude)
+
+
+def _check_search(choices: Mapping[tuple[str, ...], object], ranges: Mapping[str, Range], has_exclude: bool) -> None:
+    if not ranges and not choices.keys() - {ENVIRONMENTS}:
+        raise InputError("A search needs a setting in [vary] to search.")
+    for names in choices:
+        if "env" in names and names != ENVIRONMENTS:
+            raise InputError(
+                f"[vary] links {', '.join(names)}, but each trial of a search is trained on every environment: "
+                "write env = […] alone."
+            )
+    if has_exclude:
+        raise InputError("[[exclude]] is for sweeps with a list of cells; a search has none.")
 
 
 def _settings(table: Mapping[str, Any]) -> SweepSettings:
@@ -221,4 +238,4 @@ def _check_names(names: Any, place: str) -> None:
     known = config.field_names()
     for name in names:
         if name not in known:
-            raise InputError(f"There is no setting {name!r}, in {place}.{nearest(name, known)}")
+            raise InputError(f"There is no setting {name!r} in {place}.{nearest(name, known)}")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -20,13 +21,19 @@ from asyncrl.sweeping import cells, estimate, files, fresh_seeds
 from asyncrl.sweeping.cell import Cell
 from asyncrl.sweeping.declaration import ENVIRONMENTS, Declaration, parse, read
 from asyncrl.sweeping.driver import Driver, Outcome
-from asyncrl.sweeping.executors import LocalProcesses
+from asyncrl.sweeping.executors import LOGS, LocalProcesses
+from asyncrl.sweeping.parameters import STUDY
 from asyncrl.sweeping.plan import Resolver, expand, normalised
 from asyncrl.sweeping.progress import Result, SweepProgress
 from asyncrl.sweeping.source import FixedCells, Source
 from asyncrl.text import escape
 
 BEST = "best.toml"  # in the directory of a search: the settings of its best trial
+# the names of what a sweep without its declaration may hold, cells among them
+OF_A_SWEEP = re.compile(
+    rf"{re.escape(runs.LOCK)}|\.tmp-.*|{LOGS}|{cells.SET_ASIDE}|{re.escape(STUDY)}(-journal)?|{re.escape(BEST)}|report"
+    r"|([\w.+=-]+-)?s\d+-[0-9a-f]{8}"
+)
 
 Show = Callable[[SweepProgress], None]
 
@@ -60,20 +67,26 @@ def preview(request: Request, cores: int | None = None) -> dict[str, Any]:
     declaration, root = request.declaration, request.root
     _check_place(root)
     resolver = Resolver()
-    found = _cells_to_show(declaration, resolver)
+    found = left = _cells_to_validate(declaration, resolver)
     cells.compare_declaration(root, declaration)
+    trials = None
+    if declaration.sweep.kind == "optuna":
+        from asyncrl.sweeping import study
+
+        example = found
+        found, left, proposed = study.cells_to_preview(root, declaration, resolver)
+        to_come = max(0, (declaration.sweep.n or 0) - proposed)
+        trials = estimate.Trials(declaration.sweep.n or 0, proposed, example, to_come)
     cells.check_settings(root, found)
-    states = [(cell, cells.state(root / cell.name)) for cell in found]
-    trials = declaration.sweep.n if declaration.sweep.kind == "optuna" else None
-    return estimate.preview(root, states, trials, cores)
+    return estimate.preview(root, found, left, trials, cores)
 
 
-def _cells_to_show(declaration: Declaration, resolver: Resolver) -> list[Cell]:
+def _cells_to_validate(declaration: Declaration, resolver: Resolver) -> list[Cell]:
     if declaration.sweep.kind != "optuna":
         return expand(declaration, resolver)
     from asyncrl.sweeping import study
 
-    return study.cells_of(declaration, study.first_point(declaration), resolver)
+    return study.validate(declaration, resolver)
 
 
 def run(request: Request, show: Show, options: Options = Options()) -> Result:  # noqa: B008  # it is immutable
@@ -88,7 +101,7 @@ def run(request: Request, show: Show, options: Options = Options()) -> Result:  
     is_search = declaration.sweep.kind == "optuna"
     if options.confirm and not is_search:
         raise InputError("--confirm trains the best settings of a search; this sweep is not of kind optuna.")
-    found = _cells_to_show(declaration, resolver)
+    found = _cells_to_validate(declaration, resolver)
     cells.compare_declaration(root, declaration)
     if not is_search:
         # before anything is written
@@ -150,8 +163,17 @@ def _best_file(declaration: Declaration, settings: Mapping[str, Any]) -> str:
 
 
 def _check_place(root: Path) -> None:
-    is_sweep = sweeps.is_sweep(root) and not sweeps.is_published(root)
-    if root.exists() and not is_sweep and (not root.is_dir() or any(root.iterdir())):
+    """Raise InputError for a directory of something else.
+
+    A sweep that was killed early, or whose sweep.toml was removed, has no declaration: it is known by its entries.
+    """
+    if not os.path.lexists(root) or (sweeps.is_sweep(root) and not sweeps.is_published(root)):
+        return
+    try:
+        others = [each.name for each in root.iterdir() if not OF_A_SWEEP.fullmatch(each.name)]
+    except OSError as error:
+        raise InputError(f"Cannot read {root}: {error.strerror}.") from None
+    if others:
         raise InputError(f"{root} exists, and is not the directory of a sweep; choose another name (--name).")
 
 

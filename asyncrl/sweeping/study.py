@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 
 from asyncrl.errors import InputError
-from asyncrl.sweeping import study_file
+from asyncrl.sweeping import objective, study_file
 from asyncrl.sweeping.cell import Cell
 from asyncrl.sweeping.declaration import ENVIRONMENTS, Declaration
 from asyncrl.sweeping.parameters import LINKED, settings_of
@@ -44,6 +44,25 @@ def first_point(declaration: Declaration) -> dict[str, Any]:
     """Return the first value of each list and the low end of each range: a trial to validate and estimate with."""
     first = next(combinations(declaration)) | {name: interval.low for name, interval in declaration.ranges.items()}
     return {name: value for name, value in first.items() if (name,) != ENVIRONMENTS}
+
+
+def validate(declaration: Declaration, resolver: Resolver) -> list[Cell]:
+    """Return the cells of ``first_point``; raise InputError where a value of a list or a range cannot be trained with.
+
+    Each setting is tried alone: with every value of its list, or at both ends of its range.
+    """
+    first = first_point(declaration)
+    points = [first]
+    for names, rows in declaration.choices.items():
+        if names != ENVIRONMENTS:
+            points += [first | dict(zip(names, row, strict=True)) for row in rows[1:]]
+    for name, interval in declaration.ranges.items():
+        points.append(first | {name: interval.high})
+    found = [cells_of(declaration, point, resolver) for point in points]
+    for env in {cell.config.env: None for cell in found[0]}:
+        if declaration.sweep.normalisation != "none":
+            objective.scale(env, declaration.sweep.normalisation)
+    return found[0]
 
 
 def _environments(declaration: Declaration) -> Iterator[dict[str, Any]]:
@@ -113,6 +132,23 @@ def add_running(study: optuna.Study, number: int, parameters: Mapping[str, Any],
     trial = optuna.Trial(study, stored[number]._trial_id)
     for name, kind in distributions(declaration).items():
         trial._suggest(name, kind)
+
+
+def cells_to_preview(root: Path, declaration: Declaration, resolver: Resolver) -> tuple[list[Cell], list[Cell], int]:
+    """Return the cells of the trials that a study has, each once; those of them that are not told; and how many trials.
+
+    Nothing is written.
+    """
+    stored = study_file.read_or_explain(root)[0] if study_file.exists(root) else []
+    found: dict[str, Cell] = {}
+    untold: dict[str, Cell] = {}
+    for trial in stored:
+        # a trial that was killed during its proposal is completed by the next driver
+        if trial.params.keys() == distributions(declaration).keys():
+            made = {cell.name: cell for cell in cells_of(declaration, settings_of(trial.params), resolver)}
+            found |= made
+            untold |= made if trial.state is TrialState.RUNNING else {}
+    return list(found.values()), list(untold.values()), len(stored)
 
 
 def trials(root: Path) -> list[SearchTrial]:
