@@ -1,4 +1,4 @@
-"""The driver of a sweep: trains its missing and begun cells, as many at once as have cores, until all are finished."""
+"""The driver of a sweep: trains its missing and begun cells, as many at once as there are cores for."""
 
 import os
 import time

@@ -49,7 +49,7 @@ class Request(NamedTuple):
 class Options(NamedTuple):
     """How to train it."""
 
-    jobs: int | None = None  # runs at once; None: as many as have cores of their own
+    jobs: int | None = None  # runs at once; None: as many as there are cores for
     fail_fast: bool = False
     confirm: int = 0  # the number of best settings of a search to train on fresh seeds
 
@@ -197,7 +197,10 @@ def file_request(file: str, results: Path, name: str | None) -> Request:
     """
     found, path = files.find(file)
     declaration = read(path)
-    runs.check_name(name or found)
+    try:
+        runs.check_name(name or found)
+    except InputError as error:
+        raise InputError(str(error) if name else f"{error} Give it another name (--name).") from None
     return Request(declaration, path.read_text(encoding="utf-8"), results / (name or found))
 
 
