@@ -21,11 +21,13 @@ def trained(root, cell, status="finished"):
 
 
 def test_cell_of_a_newer_asyncrl_is_refused_and_kept(tmp_path, plan):  # noqa: F811
-    run = trained(tmp_path, plan[0])
+    run = trained(tmp_path, plan[1])
     document = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(document | {"format": 99}))
+    executor = FakeExecutor()
     with pytest.raises(InputError, match="was written by a newer asyncrl"):
-        drive(tmp_path, plan, FakeExecutor())
+        drive(tmp_path, plan, executor)
+    assert executor.started == []
     assert cells.prepare(run)
     assert (run / "mark").exists()
 

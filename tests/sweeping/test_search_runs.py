@@ -6,6 +6,7 @@ import tomllib
 import pytest
 
 from asyncrl.errors import Exit, InputError
+from asyncrl.sweeping import study
 from asyncrl.sweeping.declaration import parse
 from asyncrl.sweeping.plan import Resolver
 from asyncrl.sweeping.run import Request, preview
@@ -138,3 +139,4 @@ def test_median_pruner_stops_a_trial_whose_second_run_has_not_started(tmp_path):
     assert source.to_prune([cell.name]) == [cell.name]
     # Killed now, the next driver trains no run of that trial any further.
     assert Search(tmp_path / "s", declared, Resolver()).next() is None
+    assert study.trials(tmp_path / "s")[-1].is_pruned

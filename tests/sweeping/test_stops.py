@@ -38,7 +38,8 @@ class Alive(FakeExecutor):
 @pytest.mark.timeout(60)
 def test_signal_during_a_start_stops_that_cell_with_a_checkpoint(tmp_path, plan, monkeypatch):  # noqa: F811
     monkeypatch.setattr(drivers, "STOP_SECONDS", 5.0)
-    executor = Alive(lambda task: os.kill(os.getpid(), signal.SIGTERM))
+    # a second signal would end the driver at once
+    executor = Alive(lambda task: executor.started or os.kill(os.getpid(), signal.SIGTERM))
     outcome, _ = drive(tmp_path, plan, executor)
     assert outcome.code == Exit.TERMINATED
     assert executor.started == [plan[0].name]
