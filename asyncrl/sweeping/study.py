@@ -52,17 +52,18 @@ def validate(declaration: Declaration, resolver: Resolver) -> list[Cell]:
     Each setting is tried alone: with every value of its list, or at both ends of its range.
     """
     first = first_point(declaration)
-    points = [first]
-    for names, rows in declaration.choices.items():
-        if names != ENVIRONMENTS:
-            points += [first | dict(zip(names, row, strict=True)) for row in rows[1:]]
-    for name, interval in declaration.ranges.items():
-        points.append(first | {name: interval.high})
-    found = [cells_of(declaration, point, resolver) for point in points]
-    for env in {cell.config.env: None for cell in found[0]}:
+    points = [first | {name: interval.high} for name, interval in declaration.ranges.items()]
+    points += [
+        first | dict(zip(names, row, strict=True)) for names, rows in declaration.choices.items() for row in rows
+    ]
+    for where in _environments(declaration):
+        for point in points:
+            resolver.cell(declaration.base, {**point, **where}, seed=1)
+    found = cells_of(declaration, first, resolver)
+    for env in {cell.config.env: None for cell in found}:
         if declaration.sweep.normalisation != "none":
             objective.scale(env, declaration.sweep.normalisation)
-    return found[0]
+    return found
 
 
 def _environments(declaration: Declaration) -> Iterator[dict[str, Any]]:

@@ -27,7 +27,7 @@ def table(vary=LR, n=3, base=BASE, **more):
     [
         (table(LR | {"algo": ["a3c", "n-step-qq"]}), "n-step-qq"),
         (table({"gamma": {"low": 0.9, "high": 1.5}}), r"gamma.*gamma=1\.5"),
-        (table({"t_max": {"low": 1.0, "high": 32.0}}), r"t_max should be a whole number; got 1\.0"),
+        (table({"t_max": {"low": 1.0, "high": 32.0}}), r"t_max should be a whole number; got 32\.0"),
         (table(normalisation="human"), "normalisation must be 'none'"),
     ],
 )
