@@ -71,11 +71,13 @@ class Search:
 
     def _propose(self, number: int) -> None:
         """Store trial ``number``, which is absent or incomplete, with the parameters that its sampler proposes."""
-        parameters = study.propose(self._declaration, number, self._study.get_trials(deepcopy=False))
-        # A trial whose settings are not valid is not stored.
-        study.cells_of(self._declaration, settings_of(parameters), self._resolver)
-        study.add_running(self._study, number, parameters, self._declaration)
-        self._begin(self._study.get_trials(deepcopy=False)[number])
+        with study_file.in_use(self._root):
+            parameters = study.propose(self._declaration, number, self._study.get_trials(deepcopy=False))
+            # A trial whose settings are not valid is not stored.
+            study.cells_of(self._declaration, settings_of(parameters), self._resolver)
+            study.add_running(self._study, number, parameters, self._declaration)
+            trial = self._study.get_trials(deepcopy=False)[number]
+        self._begin(trial)
 
     def _begin(self, trial: FrozenTrial) -> None:
         """Make a trial's cells; those that have ended are not trained again."""
@@ -167,7 +169,8 @@ class Search:
         for number in self._running:
             if number not in self._pruned and self._is_due_to_prune(self._cells[number]):
                 self._pruned.add(number)
-                self._study.set_user_attr(f"{study.PRUNED}{number}", True)
+                with study_file.in_use(self._root):
+                    self._study.set_user_attr(f"{study.PRUNED}{number}", True)
         wanted = {cell.name for cell in self._wanted()}
         pruned = [cell for number in self._running if number in self._pruned for cell in self._cells[number]]
         self._tell_complete()
@@ -204,7 +207,8 @@ class Search:
             if names <= self._ended or (number in self._pruned and not names & (self._submitted - self._ended)):
                 self._running.remove(number)
                 # Samplers ignore failed trials, and would propose a diverging rate again: its value is the worst score.
-                self._study.tell(number, statistics.fmean(self._values(number)))
+                with study_file.in_use(self._root):
+                    self._study.tell(number, statistics.fmean(self._values(number)))
                 self._ended |= names
 
     def _values(self, number: int) -> list[float]:

@@ -132,7 +132,12 @@ def add_running(study: optuna.Study, number: int, parameters: Mapping[str, Any],
         return
     trial = optuna.Trial(study, stored[number]._trial_id)
     for name, kind in distributions(declaration).items():
-        trial._suggest(name, kind)
+        if isinstance(kind, CategoricalDistribution):
+            trial.suggest_categorical(name, kind.choices)
+        elif isinstance(kind, FloatDistribution):
+            trial.suggest_float(name, kind.low, kind.high, log=kind.log)
+        elif isinstance(kind, IntDistribution):
+            trial.suggest_int(name, kind.low, kind.high, log=kind.log)
 
 
 def cells_to_preview(root: Path, declaration: Declaration, resolver: Resolver) -> tuple[list[Cell], list[Cell], int]:

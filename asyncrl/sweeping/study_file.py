@@ -99,6 +99,20 @@ def _explained(sweep: Path) -> Iterator[None]:
         ) from None
 
 
+@contextmanager
+def in_use(sweep: Path) -> Iterator[None]:
+    """Raise an error of a study that was opened, such as a full disk, as InputError that names its file."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{sweep / STUDY} cannot be used any more: {shorten(reason(error), 300)}. All runs were stopped; the same "
+            "command continues the search."
+        ) from None
+
+
 def _load(sweep: Path, storage: "RDBStorage") -> "Study":
     """Return the study of a file: that with the sweep's name, or the only one, as of a sweep that was renamed."""
     import optuna

@@ -110,6 +110,16 @@ def test_search_with_a_damaged_study_names_the_file_on_one_line(damage, tmp_path
     assert "\n" not in str(raised.value)
 
 
+def test_search_whose_study_is_damaged_meanwhile_ends_with_one_line(tmp_path):
+    class Damaging(FakeExecutor):
+        def submit(self, task):
+            super().submit(task)
+            (tmp_path / "s/study.db").write_bytes(b"no database\n" * 1000)
+
+    with pytest.raises(InputError, match=r"study\.db cannot be used any more: .* the same command continues"):
+        search(tmp_path / "s", Damaging(), declare())
+
+
 def test_search_failed_run_has_the_worst_score_of_its_own_game(tmp_path):
     class Games(FakeExecutor):
         def submit(self, task):
