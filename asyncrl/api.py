@@ -106,7 +106,7 @@ def sweep(
         file: a TOML file, or the name of a sweep of the package, such as ``"small/figure1"``.
         results: the directory of all runs.
         name: the sweep's directory in ``results``; None: the name of the file.
-        jobs: runs at once; None: as many as have cores of their own.
+        jobs: runs at once; None: as many as there are cores for.
         confirm: after a search, train its best settings on fresh seeds: how many.
         progress: whether to print the progress to standard output.
 

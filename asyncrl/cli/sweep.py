@@ -30,7 +30,9 @@ Name = Annotated[str | None, typer.Option(help="The sweep's directory in RESULTS
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the cells, what is done, and the hours to go; stop.")]
 Jobs = Annotated[
     int | None,
-    typer.Option(min=1, max=1024, help="Runs at once, also more than cores. \\[default: as many as have cores]"),
+    typer.Option(
+        min=1, max=1024, help="Runs at once, also more than cores. \\[default: as many as there are cores for]"
+    ),
 ]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop all runs at the first that fails.")]
 Cores = Annotated[

@@ -1,16 +1,15 @@
 """Step "search" of a report: reads the study of a search with Optuna, and builds its section.
 
-A study costs its section alone if it cannot be read. Optuna is imported only where a sweep has a study.
+If a study cannot be read, only its section is left out. Optuna is imported only where a sweep has a study.
 """
 
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import zip_longest
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import pandas as pd
 
@@ -18,15 +17,13 @@ from asyncrl.analysis.selection import Selection
 from asyncrl.errors import InputError
 from asyncrl.report.columns import Column, build_table, integer, yes_or_no
 from asyncrl.report.figure_parts import SearchFigure
-from asyncrl.report.fresh_seeds import fresh_means
 from asyncrl.report.sections import Section
 from asyncrl.store.sweeps import DECLARATION
-from asyncrl.sweeping import declaration
+from asyncrl.sweeping import declaration, fresh_seeds, study_file
 from asyncrl.sweeping.cell import value_text
 from asyncrl.sweeping.declaration import Declaration
 from asyncrl.sweeping.parameters import LINKED, STUDY, settings_of
-from asyncrl.system.files import open_regular
-from asyncrl.text import counted, error_text, escape, number, one_line, shorten
+from asyncrl.text import counted, escape, number, shorten
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -34,7 +31,6 @@ if TYPE_CHECKING:
 
 SHOWN_TRIALS = 10  # in the table; the CSV has all
 MAX_PARAMETERS = 12  # that are drawn and in the table
-MAX_STUDY_BYTES = 1 << 28
 MAX_WORDS = 60  # characters of a name or a value of the study
 FEW_TRIALS = 50  # with fewer, the importance of settings is uncertain
 OBJECTIVES = {"final": "the last evaluation", "area": "the mean height of the curve of evaluations"}
@@ -44,7 +40,7 @@ def build_searches(selection: Selection) -> tuple[list[Section], list[str]]:
     """Return the section of each selected sweep that has a study, and a note on each study that cannot be shown."""
     sections: list[Section] = []
     notes = []
-    found = [sweep for sweep in selection.sweep_directories if os.path.lexists(sweep / STUDY)]
+    found = [sweep for sweep in selection.sweep_directories if study_file.exists(sweep)]
     for i, sweep in enumerate(found, 1):
         where = f"The search in {escape(sweep)} is not shown"
         name, title = ("search", "Search") if len(found) == 1 else (f"search-{i}", f"Search: {escape(sweep.name)}")
@@ -54,23 +50,12 @@ def build_searches(selection: Selection) -> tuple[list[Section], list[str]]:
             notes.append(f"{where}: it needs {error.name}: pip install 'asyncrl[sweeps]'.")
         # The file may come from anywhere, and its damage raises errors of SQLite, SQLAlchemy, Optuna and JSON.
         except Exception as error:
-            notes.append(f"{where}: {STUDY} cannot be used: {_reason(error)}.")
+            notes.append(f"{where}: {STUDY} cannot be used: {study_file.reason(error)}.")
     return sections, notes
 
 
-def _reason(error: Exception) -> str:
-    """Return why a study cannot be used, on one line: the first cause, since SQLAlchemy adds its statement to it."""
-    while isinstance(error.__cause__, Exception):
-        error = error.__cause__
-    if "readonly database" in str(error):
-        return "it has no tables of Optuna, or a write to it was cut off, which the next asyncrl sweep mends"
-    text = error.strerror if isinstance(error, OSError) and error.strerror else None
-    text = str(error) if isinstance(error, InputError) else text or error_text(error)
-    return one_line(text).rstrip(".")
-
-
 def _build(sweep: Path, name: str, title: str) -> Section:
-    trials, attributes = _read(sweep)
+    trials, attributes = study_file.read(sweep)
     complete = [trial for trial in trials if _is_shown(trial)]
     if not complete:
         raise InputError("it has no finished trial with a finite value")
@@ -79,10 +64,11 @@ def _build(sweep: Path, name: str, title: str) -> Section:
     complete.sort(key=lambda trial: (-_value(trial), trial.number))
     try:
         declared, text = declaration.read(sweep / DECLARATION), ""
-        fresh = fresh_means(sweep, declared, [settings_of(trial.params) for trial in complete[:SHOWN_TRIALS]])
+        best = [settings_of(trial.params) for trial in complete[:SHOWN_TRIALS]]
+        fresh = [(fmean(each), len(each)) if each else None for each in fresh_seeds.means(sweep, declared, best)]
     except Exception as error:
         declared, fresh = None, []
-        text = f" Means over fresh seeds are not shown: {_reason(error)}."
+        text = f" Means over fresh seeds are not shown: {study_file.reason(error)}."
     pruned = {trial.number for trial in complete if f"pruned-{trial.number}" in attributes}
     data = _table(complete, pruned, fresh)
     paragraph = _paragraph(len(complete), len(trials) - len(complete), declared, len(labels)) + text
@@ -94,31 +80,6 @@ def _build(sweep: Path, name: str, title: str) -> Section:
         shown = shown.drop(columns="pruned")
     table = build_table(f"{name}-best", "Best trials", BEST, shown, columns)
     return Section(name, title, table=table, search=figure)
-
-
-def _read(sweep: Path) -> "tuple[list[FrozenTrial], dict[str, Any]]":
-    """Return all trials and the attributes of the study of a sweep."""
-    import optuna
-
-    with open_regular(sweep / STUDY) as file:
-        if os.fstat(file.fileno()).st_size > MAX_STUDY_BYTES:
-            raise InputError(f"it has more than {MAX_STUDY_BYTES:,} bytes")
-    # Read-only: Optuna would create the tables that a file lacks.
-    path = quote(str((sweep / STUDY).resolve()))
-    storage = optuna.storages.RDBStorage(f"sqlite:///file:{path}?mode=ro&uri=true")
-    try:
-        names = optuna.get_all_study_names(storage)
-        # A copied sweep may have another name than its study.
-        name = sweep.name if sweep.name in names or len(names) != 1 else names[0]
-        if name not in names:
-            raise InputError(f"it has no study named {escape(shorten(name))}")
-        study = optuna.load_study(study_name=name, storage=storage)
-        if study.directions != [optuna.study.StudyDirection.MAXIMIZE]:
-            raise InputError("its study does not maximise one value, so asyncrl did not make it")
-        return study.get_trials(), study.user_attrs
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
 
 
 def _is_shown(trial: "FrozenTrial") -> bool:

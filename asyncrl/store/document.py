@@ -33,6 +33,10 @@ def shortened(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
+class NoDocumentError(InputError):
+    """A directory has no ``run.json``, or a damaged one: it is of no run that this or another version can read."""
+
+
 class Status(StrEnum):
     """The state of a run; ``crashed`` and ``damaged`` are found by readers, and never written."""
 
@@ -177,14 +181,14 @@ def read_document(run: Path) -> dict[str, Any]:
     try:
         document = read_object(run / DOCUMENT)
     except FileNotFoundError:
-        raise InputError(f"{run} is not a run: it has no {DOCUMENT}.") from None
+        raise NoDocumentError(f"{run} is not a run: it has no {DOCUMENT}.") from None
     except OSError as error:
         raise InputError(f"Cannot read {run / DOCUMENT}: {error.strerror}.") from None
     except ValueError as error:
-        raise InputError(f"{run / DOCUMENT} is damaged: {error}.") from None
+        raise NoDocumentError(f"{run / DOCUMENT} is damaged: {error}.") from None
     version = document.get("format")
     if not isinstance(version, int):
-        raise InputError(f"{run / DOCUMENT} is damaged: it has no format number.")
+        raise NoDocumentError(f"{run / DOCUMENT} is damaged: it has no format number.")
     if version > FORMAT:
         formats = f"format {shortened(str(version), 20)}; this one reads up to {FORMAT}"
         raise InputError(f"{run} was written by a newer asyncrl ({formats}).")

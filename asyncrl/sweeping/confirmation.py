@@ -3,42 +3,47 @@
 The best of many trials owes its value partly to luck; its score on seeds that the search did not see is the fair one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from asyncrl import config
-from asyncrl.sweeping import objective
-from asyncrl.sweeping.cell import Cell
-from asyncrl.sweeping.declaration import INDEX, Declaration, parse
-from asyncrl.sweeping.plan import Resolver, expand
+from asyncrl.analysis import bootstrap
+from asyncrl.sweeping import fresh_seeds
+from asyncrl.sweeping.cell import Flat
+from asyncrl.sweeping.declaration import ENVIRONMENTS, INDEX, Declaration, parse
+from asyncrl.sweeping.plan import Resolver
 from asyncrl.sweeping.progress import Confirmed
+from asyncrl.sweeping.study import SearchTrial
 
 FRESH_SEEDS = 10
-RESAMPLES = 10_000  # of the bootstrap
-CONFIDENCE = 0.95
 
 
-def declare(searched: Declaration, best: Sequence[dict[str, Any]]) -> Declaration:
-    """Return a grid sweep of the preset's settings and the best ones, over seeds that the search did not use."""
-    names = sorted(best[0])
-    first = searched.choices.get(("env",), ((searched.base.get("env"),),))[0][0]
+def best_trials(ranked: Sequence[SearchTrial], count: int) -> list[SearchTrial]:
+    """Return the best trials whose settings differ; ``ranked`` has the best first."""
+    distinct: dict[str, SearchTrial] = {}
+    for trial in ranked:
+        distinct.setdefault(repr(sorted(trial.settings.items())), trial)
+    return list(distinct.values())[:count]
+
+
+def preset_settings(searched: Declaration, names: Iterable[str]) -> Flat:
+    """Return the values that settings have where the search does not set them."""
+    first = searched.choices.get(ENVIRONMENTS, ((searched.base.get("env"),),))[0][0]
     base = dict(searched.base) | ({"env": first} if first else {})
-    preset = Resolver().cell({key: value for key, value in base.items() if key not in names}, {}, 1).config
-    flat = config.flatten(preset.model_dump(mode="json"))
-    rows = [
-        ["none" if flat[name] is None else flat[name] for name in names],
-        *([each[name] for name in names] for each in best),
-    ]
-    unique = [list(row) for row in dict.fromkeys(map(tuple, rows))]
+    flat = config.flatten(Resolver().cell(base, {}, 1).config.model_dump(mode="json"))
+    return {name: "none" if flat[name] is None else flat[name] for name in names}
+
+
+def declare(searched: Declaration, wanted: Sequence[Flat]) -> Declaration:
+    """Return a grid sweep of some settings, all with the same names, over seeds that the search did not use."""
+    names = sorted(wanted[0])
+    rows = [list(row) for row in dict.fromkeys(tuple(settings[name] for name in names) for settings in wanted)]
     used = searched.sweep.seeds if searched.sweep.seeds != INDEX else ()
     start = max((seed for seed in used if isinstance(seed, int)), default=0) + 1
-    key = ", ".join(names)
-    vary: dict[str, Any] = {key: unique if len(names) > 1 else [row[0] for row in unique]}
-    if ("env",) in searched.choices:
-        vary["env"] = [row[0] for row in searched.choices["env",]]
+    vary: dict[str, Any] = {", ".join(names): rows if len(names) > 1 else [row[0] for row in rows]}
+    if ENVIRONMENTS in searched.choices:
+        vary["env"] = [row[0] for row in searched.choices[ENVIRONMENTS]]
     seeds = list(range(start, start + FRESH_SEEDS))
     return parse({"sweep": {"seeds": seeds}, "base": config.nested(searched.base), "vary": vary})
 
@@ -53,24 +58,20 @@ def to_table(declaration: Declaration) -> dict[str, Any]:
     return {"sweep": {"seeds": list(declaration.sweep.seeds)}, "base": config.nested(declaration.base), "vary": vary}
 
 
-def compare(
-    root: Path, searched: Declaration, confirming: Declaration, values: Sequence[float]
-) -> tuple[Confirmed, ...]:
-    """Return the preset's settings and the best ones with the means of the objective over the fresh seeds."""
-    groups: dict[str, list[Cell]] = {}
-    for cell in expand(confirming):
-        settings = {name: value for name, value in cell.varied.items() if name != "env"}
-        groups.setdefault(repr(settings), []).append(cell)
-    scores = [score for group in groups.values() for cell in group for _, score in objective.curve(root / cell.name)]
-    worst = min(scores, default=0.0)
-    found = []
-    for i, group in enumerate(groups.values()):
-        runs = [(root / cell.name, cell.config) for cell in group]
-        means = np.array(objective.means_of_seeds(runs, searched.sweep, worst))
-        rng = np.random.default_rng(1)
-        resampled = rng.choice(means, (RESAMPLES, len(means))).mean(axis=1)
-        low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-        settings = {} if i == 0 else {name: value for name, value in group[0].varied.items() if name != "env"}
-        value = values[i - 1] if 0 < i <= len(values) else None
-        found.append(Confirmed(settings, value, float(means.mean()), float(low), float(high), len(means)))
-    return tuple(found)
+def compare(root: Path, searched: Declaration, preset: Flat, best: Sequence[SearchTrial]) -> tuple[Confirmed, ...]:
+    """Return the preset's settings and the best ones with the means of the objective over the fresh seeds.
+
+    Args:
+        root: the directory of the search.
+        searched: its declaration.
+        preset: ``preset_settings``.
+        best: ``best_trials``.
+    """
+    found = fresh_seeds.means(root, searched, [preset, *(trial.settings for trial in best)])
+    told: list[tuple[Flat, float | None]] = [({}, None), *((trial.settings, trial.value) for trial in best)]
+    confirmed = []
+    for (settings, value), each in zip(told, found, strict=True):
+        if each:
+            interval = bootstrap.aggregate({"": each}, bootstrap.mean)
+            confirmed.append(Confirmed(settings, value, interval.value, interval.low, interval.high, len(each)))
+    return tuple(confirmed)

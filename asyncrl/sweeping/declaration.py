@@ -20,6 +20,7 @@ from asyncrl.sweeping.space import Range
 Kind = Literal["grid", "random", "sobol", "optuna"]
 Objective = Literal["final", "area"]
 Normalisation = Literal["none", "human", "reference"]
+ENVIRONMENTS = ("env",)  # the names of a list of environments: in a search every trial trains on all
 INDEX = "index"  # seeds: each point has one seed, its own number
 MAX_SEEDS = 10_000
 
@@ -42,6 +43,8 @@ def parse_seeds(value: object) -> object:
         found = []
         for part in value.split(","):
             first, _, last = (text.strip() for text in part.partition("-"))
+            if last and int(last) < int(first):
+                raise ValueError(f"has a range that ends before it begins: {part.strip()}")
             found += range(int(first), min(int(last or first), int(first) + MAX_SEEDS) + 1)
     else:
         raise ValueError("takes a number of seeds (3), a list ([1, 2, 5]), a range ('1-5') or 'index'")
@@ -77,6 +80,9 @@ class SweepSettings(BaseModel):
             raise ValueError("n is for random, sobol and optuna sweeps; a grid has as many points as [vary] gives")
         if self.kind != "grid" and self.n is None:
             raise ValueError(f"a sweep of kind {self.kind} needs n, its number of points in all")
+        for name in ("objective", "normalisation", "sampler", "pruner"):
+            if self.kind != "optuna" and name in self.model_fields_set:
+                raise ValueError(f"{name} is for searches, of kind optuna")
         if self.seeds == INDEX and self.kind not in ("random", "sobol"):
             raise ValueError("seeds = 'index' is for random and sobol sweeps, whose points are numbered")
         return self
@@ -102,7 +108,9 @@ class Declaration(BaseModel):
     def cell_count(self) -> int | None:
         """Return the number of cells; None where ``[[exclude]]`` removes some, which needs the settings of each."""
         settings = self.sweep
-        lists = {names: rows for names, rows in self.choices.items() if settings.kind != "optuna" or names == ("env",)}
+        lists = {
+            names: rows for names, rows in self.choices.items() if settings.kind != "optuna" or names == ENVIRONMENTS
+        }
         seeds = 1 if settings.seeds == INDEX else len(settings.seeds)
         return None if self.exclude else math.prod(map(len, lists.values())) * (settings.n or 1) * seeds
 
@@ -143,17 +151,30 @@ def parse(table: Mapping[str, Any]) -> Declaration:
         raise InputError(
             f"A sweep of kind {settings.kind} needs a range in [vary], such as {{low = 1e-4, high = 1e-2}}."
         )
-    searched = [name for names in choices for name in names if name != "env"] + list(ranges)
-    if settings.kind == "optuna" and not searched:
-        raise InputError("A search needs a setting in [vary] to search.")
-    if settings.kind == "optuna" and (tasks := [name for name in searched if name.startswith(config.ARGUMENT)]):
-        raise InputError(f"A search cannot vary {tasks[0]}, which changes the task; vary it in a grid.")
     exclude = tuple(config.flatten(row) for row in table.get("exclude", []))
+    if settings.kind == "optuna":
+        _check_search(choices, ranges, bool(exclude))
     for row in exclude:
         _check_names(row, "[[exclude]]")
         if not row:
             raise InputError("[[exclude]] is empty, and would remove every cell.")
     return Declaration(sweep=settings, base=base, choices=choices, ranges=ranges, exclude=exclude)
+
+
+def _check_search(choices: Mapping[tuple[str, ...], object], ranges: Mapping[str, Range], has_exclude: bool) -> None:
+    if not ranges and not choices.keys() - {ENVIRONMENTS}:
+        raise InputError("A search needs a setting in [vary] to search.")
+    searched = [*ranges, *(name for names in choices for name in names)]
+    if tasks := [name for name in searched if name.startswith(config.ARGUMENT)]:
+        raise InputError(f"A search cannot vary {tasks[0]}, which changes the task; vary it in a grid.")
+    for names in choices:
+        if "env" in names and names != ENVIRONMENTS:
+            raise InputError(
+                f"[vary] links {', '.join(names)}, but each trial of a search is trained on every environment: "
+                "write env = […] alone."
+            )
+    if has_exclude:
+        raise InputError("[[exclude]] is for sweeps with a list of cells; a search has none.")
 
 
 def _settings(table: Mapping[str, Any]) -> SweepSettings:
@@ -219,4 +240,4 @@ def _row(names: tuple[str, ...], value: Any) -> tuple[Any, ...]:
 def _check_names(names: Any, place: str) -> None:
     for name in names:
         if not config.is_setting(name):
-            raise InputError(f"There is no setting {name!r}, in {place}.{nearest(name, config.field_names())}")
+            raise InputError(f"There is no setting {name!r} in {place}.{nearest(name, config.field_names())}")

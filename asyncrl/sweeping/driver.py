@@ -1,4 +1,4 @@
-"""The driver of a sweep: trains its missing and begun cells, as many at once as have cores, until all are finished."""
+"""The driver of a sweep: trains its missing and begun cells, as many at once as there are cores for."""
 
 import os
 import time
@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from asyncrl.errors import STOPS, Exit, InputError
-from asyncrl.store import rows
-from asyncrl.store.document import RunDocument, read_document
-from asyncrl.sweeping import cells
+from asyncrl.sweeping import cells, objective
 from asyncrl.sweeping.cell import Cell, describe
 from asyncrl.sweeping.cells import CellState
 from asyncrl.sweeping.executors import LOGS, Executor, Task
@@ -20,6 +18,7 @@ from asyncrl.system.files import open_regular
 from asyncrl.system.stop_signals import StopSignals
 
 RETRIES = 2  # of a failed cell, in one call of the driver
+NEVER_RETRIED = (Exit.BAD_INPUT, Exit.NO_CHECKPOINT)  # of a cell: it would end in the same way
 POLL_SECONDS = 0.1
 SHOW_SECONDS = 0.5
 LOG_TAIL = 1 << 16  # bytes of a cell's log in which its last line is looked for
@@ -41,7 +40,6 @@ class Driver:
         root: Path,
         source: Source,
         executor: Executor,
-        finished: int,
         show: Callable[[SweepProgress], None],
         fail_fast: bool = False,
     ) -> None:
@@ -51,31 +49,34 @@ class Driver:
             root: the directory of the sweep; this process holds its lock.
             source: the cells to train.
             executor: trains them.
-            finished: how many cells were finished before.
             show: the overview, called when something has happened, and some times a second.
             fail_fast: whether the first failed cell ends the sweep.
         """
         self._root, self._source, self._executor, self._show = root, source, executor, show
-        self._finished, self._fail_fast = finished, fail_fast
+        self._fail_fast = fail_fast
         self._running: dict[str, Cell] = {}
         self._queue: deque[Cell] = deque()  # cells to retry
         self._pruned: set[str] = set()  # names of cells that are being stopped early
         self._attempts: dict[str, int] = {}
-        self._failed: list[tuple[Cell, str]] = []
+        self._failed = list(source.failed)
         self._start = time.monotonic()
         self._shown = 0.0
         self._frames_before: dict[str, int] = {}
         self._frames_done = 0  # by cells that ended in this call
         self._stopping_since: float | None = None
+        self._error: InputError | None = None
 
     def run(self) -> Outcome:
-        """Train until nothing is left, or a signal stops all runs with checkpoints."""
+        """Train until nothing is left, or a signal stops all runs with checkpoints.
+
+        Raises:
+            InputError: no cell can be started, or no result recorded; all runs were stopped with checkpoints.
+        """
         signals = StopSignals(STOPS, self._stop)
         code = Exit.OK
         try:
             with signals:
-                while self._step():
-                    pass
+                self._train()
         except KeyboardInterrupt:  # a second signal: end at once
             pass
         finally:
@@ -84,7 +85,19 @@ class Driver:
             code = STOPS[signals.received]
         elif self._failed:
             code = Exit.SWEEP_INCOMPLETE
+        if self._error is not None and signals.received is None:
+            raise self._error
         return Outcome(self._progress(), code)
+
+    def _train(self) -> None:
+        is_left = True
+        while is_left:
+            try:
+                is_left = self._step()
+            except InputError as error:
+                self._error = self._error or error
+                self._stop()
+                is_left = bool(self._running)
 
     def _stop(self) -> None:
         if self._stopping_since is None:
@@ -99,10 +112,9 @@ class Driver:
             time.sleep(POLL_SECONDS)
         for name, exit_code in ended:
             self._record_end(self._running.pop(name), exit_code)
-        if self._stopping_since is None:
-            while self._start_next():
-                pass
-        elif time.monotonic() - self._stopping_since > STOP_SECONDS:
+        while self._stopping_since is None and self._start_next():
+            pass
+        if self._stopping_since is not None and time.monotonic() - self._stopping_since > STOP_SECONDS:
             for name in self._running:
                 self._executor.cancel(name, now=True)
         if time.monotonic() - self._shown > SHOW_SECONDS:
@@ -116,11 +128,19 @@ class Driver:
         if needed is None or not self._executor.has_room(needed):
             return False
         cell = self._queue.popleft() if self._queue else self._source.next()
+        if cell is None:
+            return False
+        kept = cells.set_aside_damage(self._root / cell.name)
+        if kept:
+            self._tell(f"damaged: {cell.name} cannot be resumed; it was moved to {kept}, and starts again")
         tags = {"sweep": self._root.name, "cell": cell.identity, "varied": cell.varied}
         task = Task(self._root, cell.name, cell.table, tags, cores_of(cell))
         self._frames_before[cell.name] = cells.frames(self._root / cell.name)
         self._running[cell.name] = cell
         self._executor.submit(task)
+        if self._stopping_since is not None:
+            # A signal came before the executor had the task.
+            self._executor.cancel(cell.name)
         return True
 
     def _record_end(self, cell: Cell, exit_code: int) -> None:
@@ -128,7 +148,6 @@ class Driver:
         self._frames_done += max(0, cells.frames(run) - self._frames_before[cell.name])
         text = f"{describe(cell.varied) or cell.name}, seed {cell.seed}".removeprefix(", ")
         if cells.state(run) is CellState.FINISHED:
-            self._finished += 1
             self._source.record(cell, True)
             scores = _scores(run)
             self._tell(f"finished {text}" + (f": score {scores[-1]:g}" if scores else ""))
@@ -141,7 +160,7 @@ class Driver:
             return
         reason = _reason(self._root, cell, exit_code)
         attempts = self._attempts[cell.name] = self._attempts.get(cell.name, 0) + 1
-        if attempts <= RETRIES and exit_code != Exit.BAD_INPUT:
+        if attempts <= RETRIES and exit_code not in NEVER_RETRIED:
             self._tell(f"failed {text}: {reason}; retry {attempts} of {RETRIES}")
             self._queue.append(cell)
             return
@@ -163,7 +182,7 @@ class Driver:
 
     def _progress(self, message: str = "") -> SweepProgress:
         running = tuple(
-            RunningCell(cell, cells.frames(self._root / name), tuple(_scores(self._root / name)))
+            RunningCell(cell, cells.frames(self._root / name), _scores(self._root / name))
             for name, cell in self._running.items()
         )
         seconds = time.monotonic() - self._start
@@ -172,23 +191,22 @@ class Driver:
         left += sum(cell.config.frames for cell in self._queue)
         time_left = seconds * left / done if done and seconds > 1 else None
         return SweepProgress(
-            self._source.total, self._finished, running, tuple(self._failed), seconds, time_left, message
+            self._source.total, self._source.finished, running, tuple(self._failed), seconds, time_left, message
         )
 
 
-def _scores(run: Path) -> list[float]:
-    found = [row.get("mean") for row in rows.read_rows(run, "evaluations") if row.get("kind") != "eval"]
-    return [float(mean) for mean in found if isinstance(mean, int | float)]
+def _scores(run: Path) -> tuple[float, ...]:
+    return tuple(score for _, score in objective.curve(run))
 
 
 def _reason(root: Path, cell: Cell, exit_code: int) -> str:
     """Return why a cell's process ended: from its run, or the last line that it printed."""
-    try:
-        reason = RunDocument.model_validate(read_document(root / cell.name)).reason
-    except InputError:
-        reason = None
-    if reason and exit_code > 0:
-        return reason
+    run = root / cell.name
+    if exit_code == Exit.NO_CHECKPOINT:
+        return f"all its checkpoints are damaged; remove {run} to start it again"
+    document = cells.document(run)
+    if document and document.reason and exit_code > 0:
+        return document.reason
     if exit_code < 0:
         return f"its process was killed by signal {-exit_code}"
     try:

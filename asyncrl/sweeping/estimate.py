@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from asyncrl.config import RunConfig
-from asyncrl.errors import InputError
-from asyncrl.store.document import RunDocument, read_document
 from asyncrl.sweeping import cells
 from asyncrl.sweeping.cell import Cell
 from asyncrl.sweeping.cells import CellState
@@ -19,27 +17,39 @@ USUAL_RATES = {"nips": 3_000.0, "nature": 2_000.0, "mlp": 1_500.0}
 LSTM_FACTOR = 0.5
 
 
+class Trials(NamedTuple):
+    """The trials of a search."""
+
+    total: int
+    proposed: int  # so far
+    example: Sequence[Cell]  # the cells of one
+    to_come: int
+
+
 def preview(
-    root: Path, states: Sequence[tuple[Cell, CellState]], trials: int | None, cores: int | None
+    root: Path, found: Sequence[Cell], left: Sequence[Cell], trials: Trials | None, cores: int | None
 ) -> dict[str, Any]:
     """Return what ``--dry-run`` prints of a sweep.
 
     Args:
         root: the directory of the sweep.
-        states: its cells, or for a search those of one trial, each with its state.
+        found: its cells; of a search, those of the trials that were proposed.
+        left: the cells that a driver trains if they are not finished.
         trials: of a search; None for other sweeps.
         cores: the number of cores to estimate for; None: those of this machine.
     """
-    measured = _measured_rates(root, [cell for cell, state in states if state is CellState.FINISHED])
+    states = {cell.name: cells.state(root / cell.name) for cell in found}
+    measured = _measured_rates(root, [cell for cell in found if states[cell.name] is CellState.FINISHED])
     usable = cores or machine.cores()
     frames = core_seconds = 0.0
-    for cell, state in states:
-        if state is not CellState.FINISHED:
-            left = cell.config.frames - cells.frames(root / cell.name)
-            frames += left
-            core_seconds += left / measured.get(_kind(cell.config), _usual_rate(cell.config))
-    repeats = trials or 1
-    widest = max((cores_of(cell) for cell, _ in states), default=1)
+    unfinished = [cell for cell in left if states[cell.name] is not CellState.FINISHED]
+    to_go = [(cell, 1, cells.frames(root / cell.name)) for cell in unfinished]
+    to_go += [(cell, trials.to_come, 0) for cell in trials.example] if trials else []
+    for cell, times, done in to_go:
+        remaining = times * max(0, cell.config.frames - done)
+        frames += remaining
+        core_seconds += remaining / measured.get(_kind(cell.config), _usual_rate(cell.config))
+    at_once = sum(cores_of(cell) * times for cell, times, _ in to_go)
     return {
         "root": str(root),
         "cells": [
@@ -48,15 +58,16 @@ def preview(
                 "varied": cell.varied,
                 "seed": cell.seed,
                 "frames": cell.config.frames,
-                "state": str(state),
+                "state": str(states[cell.name]),
             }
-            for cell, state in states
+            for cell in found
         ],
-        "trials": trials,
-        "finished": sum(state is CellState.FINISHED for _, state in states),
-        "frames_left": int(frames) * repeats,
-        "core_hours": core_seconds * repeats / 3600,
-        "hours": core_seconds * repeats / 3600 / max(1, min(usable, widest * len(states) * repeats)),
+        "trials": trials.total if trials else None,
+        "proposed": trials.proposed if trials else None,
+        "finished": sum(state is CellState.FINISHED for state in states.values()),
+        "frames_left": int(frames),
+        "core_hours": core_seconds / 3600,
+        "hours": core_seconds / 3600 / max(1, min(usable, at_once)),
         "cores": usable,
         "is_measured": bool(measured),
     }
@@ -70,7 +81,7 @@ def _measured_rates(root: Path, finished: Sequence[Cell]) -> dict[tuple[str, str
     """Return frames a second and core of finished cells, by kind."""
     totals: dict[tuple[str, str, str, int], list[float]] = {}
     for cell in finished:
-        document = _document(root / cell.name)
+        document = cells.document(root / cell.name)
         if document is not None and document.seconds > 0 and not cell.config.is_simulated:
             total = totals.setdefault(_kind(cell.config), [0.0, 0.0])
             total[0] += document.frames
@@ -81,10 +92,3 @@ def _measured_rates(root: Path, finished: Sequence[Cell]) -> dict[tuple[str, str
 def _usual_rate(config: RunConfig) -> float:
     name = config.network.removesuffix("-lstm")
     return USUAL_RATES.get(name, USUAL_RATES["mlp"]) * (LSTM_FACTOR if config.network.endswith("-lstm") else 1.0)
-
-
-def _document(run: Path) -> RunDocument | None:
-    try:
-        return RunDocument.model_validate(read_document(run))
-    except InputError:
-        return None

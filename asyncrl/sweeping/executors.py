@@ -62,7 +62,7 @@ class LocalProcesses:
 
         Args:
             jobs: the number of tasks at once, each with its share of the cores; more tasks than cores share them.
-                None: as many as have cores of their own.
+                None: as many as there are cores for.
             cores: their numbers; None: all that this process may use.
         """
         self._cores = tuple(cores or machine.core_numbers() or range(machine.cores()))

@@ -7,7 +7,7 @@ from asyncrl.errors import InputError, nearest
 
 
 def shipped() -> dict[str, Path]:
-    """Return the files that the package brings, by name: ``figure2``, ``small/cartpole``."""
+    """Return the files that the package brings, by name: ``figure2``, ``small/figure1``."""
     package = Path(str(files("asyncrl")))
     # In a wheel they are inside the package; in a checkout, beside it.
     for folder in (package / "sweeps", package.parent / "sweeps"):

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +19,14 @@ Curve = list[tuple[int, float]]  # frames and mean score of each evaluation
 
 
 def curve(run: Path) -> Curve:
-    """Return the evaluations during training of a run, those with a finite score."""
+    """Return the evaluations during training of a run, those with a finite score; none where they cannot be read."""
+    try:
+        stored = rows.read_rows(run, "evaluations")
+    except InputError:
+        return []
     found = [
         (int(row["frames"]), float(row["mean"]))
-        for row in rows.read_rows(run, "evaluations")
+        for row in stored
         if row.get("kind") == "training"
         and isinstance(row.get("mean"), int | float)
         and isinstance(row.get("frames"), int)
@@ -81,21 +85,26 @@ def scale(env: str, kind: Normalisation) -> tuple[float, float]:
     return low, high
 
 
-def means_of_seeds(runs: Iterable[tuple[Path, RunConfig]], sweep: SweepSettings, worst: float) -> list[float]:
+def worst_scores(runs: Iterable[tuple[Path, RunConfig]]) -> dict[str, float]:
+    """Return the lowest score of any evaluation of some runs, by environment; 0 where there are none."""
+    found: dict[str, list[float]] = {}
+    for run, config in runs:
+        found.setdefault(config.env, []).extend(score for _, score in curve(run))
+    return {env: min(scores, default=0.0) for env, scores in found.items()}
+
+
+def means_of_seeds(
+    runs: Iterable[tuple[Path, RunConfig]], sweep: SweepSettings, worst: Mapping[str, float]
+) -> list[float]:
     """Return the objective of equal settings for each seed: its mean over the runs of that seed, one on each game.
 
     Args:
         runs: their directories and settings.
         sweep: of the search.
-        worst: as in ``value``.
+        worst: ``worst_scores``.
     """
     by_seed: dict[int, list[float]] = {}
     for run, config in runs:
-        score = normalised(value(curve(run), sweep.objective, config.frames, worst), config, sweep.normalisation)
-        by_seed.setdefault(config.seed, []).append(score)
-    return [mean(each) for each in by_seed.values()]
-
-
-def mean(values: Sequence[float]) -> float:
-    """Return the mean of a trial's runs."""
-    return statistics.fmean(values)
+        score = value(curve(run), sweep.objective, config.frames, worst[config.env])
+        by_seed.setdefault(config.seed, []).append(normalised(score, config, sweep.normalisation))
+    return [statistics.fmean(each) for each in by_seed.values()]

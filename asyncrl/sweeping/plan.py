@@ -72,9 +72,12 @@ def expand(declaration: Declaration, resolver: Resolver | None = None) -> list[C
         seeds = (index,) if settings.seeds == INDEX else settings.seeds
         for seed in seeds:
             assert isinstance(seed, int)
-            if excluded({**declaration.base, **point, "seed": seed}):
+            # first as the file has it, since the settings of an excluded cell may be invalid
+            if declaration.exclude and excluded(normalised({**declaration.base, **point, "seed": seed})):
                 continue
             cell = resolver.cell(declaration.base, point, seed)
+            if declaration.exclude and excluded(_stored(cell)):
+                continue
             if cell.identity in cells:
                 raise InputError(f"Two cells are the same: {describe(cell.varied)}, seed {seed}.")
             cells[cell.identity] = cell
@@ -100,7 +103,7 @@ def _points(declaration: Declaration) -> Iterator[tuple[int, Flat]]:
 
 
 def combinations(declaration: Declaration) -> Iterator[Flat]:
-    """Yield each combination of the lists in ``[vary]``, the last list first."""
+    """Yield each combination of the lists in ``[vary]``, the last list varies fastest."""
     names = list(declaration.choices)
     for values in itertools.product(*declaration.choices.values()):
         yield {
@@ -113,13 +116,16 @@ def combinations(declaration: Declaration) -> Iterator[Flat]:
 def _exclusions(declaration: Declaration) -> Callable[[Flat], bool]:
     rows = [normalised(row) for row in declaration.exclude]
 
-    def excluded(flat: Flat) -> bool:
-        if not rows:
-            return False
-        normal = normalised(flat)
+    def excluded(normal: Flat) -> bool:
         return any(all(normal.get(name) == value for name, value in row.items()) for row in rows)
 
     return excluded
+
+
+def _stored(cell: Cell) -> Flat:
+    """Return all settings of a cell, defaults too, in the form of ``normalised``."""
+    stored = config.flatten(cell.config.model_dump(mode="json"))
+    return stored | {"env": canonical(stored["env"])}
 
 
 def normalised(flat: Mapping[str, Any]) -> Flat:

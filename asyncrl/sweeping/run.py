@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -16,17 +17,23 @@ from asyncrl.config import RunConfig
 from asyncrl.envs.names import short_name
 from asyncrl.errors import Exit, InputError, requires_extra
 from asyncrl.store import atomic, runs, sweeps
-from asyncrl.sweeping import cells, confirmation, estimate, files
+from asyncrl.sweeping import cells, estimate, files, fresh_seeds
 from asyncrl.sweeping.cell import Cell
-from asyncrl.sweeping.cells import CellState
-from asyncrl.sweeping.declaration import Declaration, parse, read
+from asyncrl.sweeping.declaration import ENVIRONMENTS, Declaration, parse, read
 from asyncrl.sweeping.driver import Driver, Outcome
-from asyncrl.sweeping.executors import LocalProcesses
+from asyncrl.sweeping.executors import LOGS, LocalProcesses
+from asyncrl.sweeping.parameters import STUDY
 from asyncrl.sweeping.plan import Resolver, expand, normalised
-from asyncrl.sweeping.progress import Confirmed, Result, SweepProgress
+from asyncrl.sweeping.progress import Result, SweepProgress
 from asyncrl.sweeping.source import FixedCells, Source
+from asyncrl.text import escape
 
 BEST = "best.toml"  # in the directory of a search: the settings of its best trial
+# the names of what a sweep without its declaration may hold, cells among them
+OF_A_SWEEP = re.compile(
+    rf"{re.escape(runs.LOCK)}|\.tmp-.*|{LOGS}|{cells.SET_ASIDE}|{re.escape(STUDY)}(-journal)?|{re.escape(BEST)}|report"
+    r"|([\w.+=-]+-)?s\d+-[0-9a-f]{8}"
+)
 
 Show = Callable[[SweepProgress], None]
 
@@ -42,7 +49,7 @@ class Request(NamedTuple):
 class Options(NamedTuple):
     """How to train it."""
 
-    jobs: int | None = None  # runs at once; None: as many as have cores of their own
+    jobs: int | None = None  # runs at once; None: as many as there are cores for
     fail_fast: bool = False
     confirm: int = 0  # the number of best settings of a search to train on fresh seeds
 
@@ -60,20 +67,26 @@ def preview(request: Request, cores: int | None = None) -> dict[str, Any]:
     declaration, root = request.declaration, request.root
     _check_place(root)
     resolver = Resolver()
-    found = _cells_to_show(declaration, resolver)
+    found = left = _cells_to_validate(declaration, resolver)
     cells.compare_declaration(root, declaration)
+    trials = None
+    if declaration.sweep.kind == "optuna":
+        from asyncrl.sweeping import study
+
+        example = found
+        found, left, proposed = study.cells_to_preview(root, declaration, resolver)
+        to_come = max(0, (declaration.sweep.n or 0) - proposed)
+        trials = estimate.Trials(declaration.sweep.n or 0, proposed, example, to_come)
     cells.check_settings(root, found)
-    states = [(cell, cells.state(root / cell.name)) for cell in found]
-    trials = declaration.sweep.n if declaration.sweep.kind == "optuna" else None
-    return estimate.preview(root, states, trials, cores)
+    return estimate.preview(root, found, left, trials, cores)
 
 
-def _cells_to_show(declaration: Declaration, resolver: Resolver) -> list[Cell]:
+def _cells_to_validate(declaration: Declaration, resolver: Resolver) -> list[Cell]:
     if declaration.sweep.kind != "optuna":
         return expand(declaration, resolver)
     with requires_extra("sweeps"):
         from asyncrl.sweeping import study
-    return study.cells_of(declaration, study.first_point(declaration), resolver)
+    return study.validate(declaration, resolver)
 
 
 def run(request: Request, show: Show, options: Options = Options()) -> Result:  # noqa: B008  # it is immutable
@@ -88,59 +101,79 @@ def run(request: Request, show: Show, options: Options = Options()) -> Result:  
     is_search = declaration.sweep.kind == "optuna"
     if options.confirm and not is_search:
         raise InputError("--confirm trains the best settings of a search; this sweep is not of kind optuna.")
-    found = _cells_to_show(declaration, resolver)
+    found = _cells_to_validate(declaration, resolver)
     cells.compare_declaration(root, declaration)
     if not is_search:
+        # before anything is written
         cells.check_settings(root, found)
     _make(root)
     with runs.hold(root):
         cells.keep_declaration(root, declaration, text)
-        source, finished = _source(request, found, resolver)
+        source = _source(request, found, resolver)
         with LocalProcesses(options.jobs) as executor:
-            outcome = Driver(root, source, executor, finished, show, options.fail_fast).run()
+            outcome = Driver(root, source, executor, show, options.fail_fast).run()
     if not is_search:
         return Result(outcome.code, outcome.progress)
     return _end_of_search(request, outcome, show, options)
 
 
-def _source(request: Request, found: list[Cell], resolver: Resolver) -> tuple[Source, int]:
+def _source(request: Request, found: list[Cell], resolver: Resolver) -> Source:
     if request.declaration.sweep.kind == "optuna":
         from asyncrl.sweeping.search import Search
 
-        search = Search(request.root, request.declaration, resolver)
-        return search, search.finished
-    finished = [cell for cell in found if cells.state(request.root / cell.name) is CellState.FINISHED]
-    return FixedCells(found, finished), len(finished)
+        return Search(request.root, request.declaration, resolver)
+    return FixedCells(found, cells.check_settings(request.root, found))
 
 
 def _end_of_search(request: Request, outcome: Outcome, show: Show, options: Options) -> Result:
     """Write the best settings, and train the best ones on fresh seeds if that was asked for."""
-    from asyncrl.sweeping import study
+    from asyncrl.sweeping import confirmation, study
 
-    ranked = study.trials(request.root)
+    declaration, _, root = request
+    ranked = study.trials(root)
     if not ranked:
         return Result(outcome.code, outcome.progress)
     best = ranked[0]
-    table = configuration.nested({**request.declaration.base, **best.settings})
     with suppress(OSError):
-        atomic.replace_file(request.root / BEST, tomli_w.dumps(table).encode())
-    told = {"trial": best.number, "value": best.value, "settings": best.settings, "file": str(request.root / BEST)}
-    confirmed: tuple[Confirmed, ...] = ()
+        atomic.replace_file(root / BEST, _best_file(declaration, best.settings).encode())
+    told = {"trial": best.number, "value": best.value, "settings": best.settings, "file": str(root / BEST)}
     code = outcome.code
-    if options.confirm and code in (Exit.OK, Exit.SWEEP_INCOMPLETE):
-        settings = [trial.settings for trial in ranked[: options.confirm]]
-        other = confirmation.declare(request.declaration, settings)
-        place = request.root.with_name(f"{request.root.name}-confirm")
-        result = run(Request(other, tomli_w.dumps(confirmation.to_table(other)), place), show, Options(options.jobs))
-        code = result.code or code
-        values = [trial.value for trial in ranked[: options.confirm]]
-        confirmed = confirmation.compare(place, request.declaration, other, values)
-    return Result(code, outcome.progress, told, confirmed)
+    has_failed = code is Exit.SWEEP_INCOMPLETE
+    if not options.confirm or (has_failed and options.fail_fast) or not (has_failed or code is Exit.OK):
+        return Result(code, outcome.progress, told)
+    wanted = confirmation.best_trials(ranked, options.confirm)
+    preset = confirmation.preset_settings(declaration, best.settings)
+    other = confirmation.declare(declaration, [preset, *(trial.settings for trial in wanted)])
+    text = tomli_w.dumps(confirmation.to_table(other))
+    result = run(Request(other, text, fresh_seeds.place_of(root)), show, options._replace(confirm=0))
+    confirmed = confirmation.compare(root, declaration, preset, wanted)
+    return Result(result.code or code, outcome.progress, told, confirmed)
+
+
+def _best_file(declaration: Declaration, settings: Mapping[str, Any]) -> str:
+    """Return the text of a file for ``run --config``; it has the first environment of a search on several."""
+    table = configuration.nested({**declaration.base, **settings})
+    rows = declaration.choices.get(ENVIRONMENTS)
+    if not rows:
+        return tomli_w.dumps(table)
+    others = ", ".join(escape(str(row[0])) for row in rows)
+    return f"# Each trial of the search was trained on {others}. Another one: --env.\n" + tomli_w.dumps(
+        {"env": rows[0][0], **table}
+    )
 
 
 def _check_place(root: Path) -> None:
-    is_sweep = sweeps.is_sweep(root) and not sweeps.is_published(root)
-    if root.exists() and not is_sweep and (not root.is_dir() or any(root.iterdir())):
+    """Raise InputError for a directory of something else.
+
+    A sweep that was killed early, or whose sweep.toml was removed, has no declaration: it is known by its entries.
+    """
+    if not os.path.lexists(root) or (sweeps.is_sweep(root) and not sweeps.is_published(root)):
+        return
+    try:
+        others = [each.name for each in root.iterdir() if not OF_A_SWEEP.fullmatch(each.name)]
+    except OSError as error:
+        raise InputError(f"Cannot read {root}: {error.strerror}.") from None
+    if others:
         raise InputError(f"{root} exists, and is not the directory of a sweep; choose another name (--name).")
 
 
@@ -164,7 +197,10 @@ def file_request(file: str, results: Path, name: str | None) -> Request:
     """
     found, path = files.find(file)
     declaration = read(path)
-    runs.check_name(name or found)
+    try:
+        runs.check_name(name or found)
+    except InputError as error:
+        raise InputError(str(error) if name else f"{error} Give it another name (--name).") from None
     return Request(declaration, path.read_text(encoding="utf-8"), results / (name or found))
 
 

@@ -17,6 +17,14 @@ class Source(Protocol):
         """Return the number of cells in all, as far as it is known."""
 
     @property
+    def finished(self) -> int:
+        """Return the number of finished cells, of this call and of earlier ones."""
+
+    @property
+    def failed(self) -> Sequence[tuple[Cell, str]]:
+        """Return the cells that failed in earlier calls and are not trained again, each with the reason."""
+
+    @property
     def frames_left(self) -> int:
         """Return the frames of cells that ``next`` will return, as far as they are known."""
 
@@ -24,11 +32,11 @@ class Source(Protocol):
     def next_cores(self) -> int | None:
         """Return how many cores the next cell keeps busy; None if there is no cell at present."""
 
-    def next(self) -> Cell:
-        """Return the next cell to train."""
+    def next(self) -> Cell | None:
+        """Return the next cell to train; None if there is none after all."""
 
     def record(self, cell: Cell, is_finished: bool) -> None:
-        """Take notice that a cell is finished, or has failed for good."""
+        """Record that a cell is finished, or has failed for good."""
 
     def to_prune(self, running: Collection[str]) -> list[str]:
         """Return those of the names of running cells that are to stop early."""
@@ -41,7 +49,8 @@ class FixedCells:
         """Leave out the finished ones."""
         done = {cell.identity for cell in finished}
         self._pending = deque(cell for cell in all_cells if cell.identity not in done)
-        self.total = len(all_cells)
+        self.total, self.finished = len(all_cells), len(finished)
+        self.failed: Sequence[tuple[Cell, str]] = ()  # a failed cell is trained again in each call
 
     @property
     def frames_left(self) -> int:
@@ -58,7 +67,8 @@ class FixedCells:
         return self._pending.popleft()
 
     def record(self, cell: Cell, is_finished: bool) -> None:
-        """Need no record: the directories of the runs are the state."""
+        """Count the finished cells."""
+        self.finished += is_finished
 
     def to_prune(self, running: Collection[str]) -> list[str]:
         """Train every cell to its end."""

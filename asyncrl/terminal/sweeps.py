@@ -115,6 +115,12 @@ def preview(plan: dict[str, Any]) -> RenderableType:
     more = [Text(f"… and {rest} more")] if rest > 0 else []
     rates = "at the rate of its finished cells" if plan["is_measured"] else "at usual rates"
     hours = f"{plan['core_hours']:.2g} core hours {rates}; about {clock(3600 * plan['hours'])} on {plan['cores']} cores"
-    kind = f"{plan['trials']} trials of {counted(len(cells), 'cell')}; the first:" if plan["trials"] else ""
-    total = f"{counted(len(cells), 'cell')}, {plan['finished']} finished; {count(plan['frames_left'])} frames to go"
-    return Group(*([Text(kind)] if kind else []), table, *more, Text(f"{total}: {hours}."))
+    shown = counted(len(cells), "cell")
+    lines = []
+    if plan["trials"]:
+        proposed = plan["proposed"]
+        # The cells of later trials depend on the results of earlier ones.
+        lines = [Text(f"{counted(plan['trials'], 'trial')}, {proposed} proposed so far{':' if proposed else '.'}")]
+        shown = f"{shown} of {counted(proposed, 'trial')}"
+    total = f"{shown}, {plan['finished']} finished; {count(plan['frames_left'])} frames to go"
+    return Group(*lines, *([table] if cells else []), *more, Text(f"{total}: {hours}."))

@@ -1,5 +1,6 @@
 """The driver of a sweep is killed and stopped, with real processes."""
 
+import contextlib
 import json
 import os
 import random
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -53,10 +55,21 @@ def documents(folder):
     return {file.parent.name: json.loads(file.read_text()) for file in (folder / "results/s").glob("*/run.json")}
 
 
+def processes_in(folder):
+    """Return the processes whose working directory is this one: those of this test's sweep alone."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        # a process may end in this moment
+        with contextlib.suppress(OSError):
+            if os.readlink(process / "cwd") == str(folder):
+                found.append(process.name)
+    return found
+
+
 def wait_for_end_of_runs(folder):
     """Wait until no process of the sweep is left: a killed driver's runs end with checkpoints."""
     deadline = time.monotonic() + 60
-    while subprocess.run(["pgrep", "-f", "asyncrl train-cell"], capture_output=True).stdout.split():
+    while processes_in(folder):
         assert time.monotonic() < deadline
         time.sleep(0.2)
 

@@ -9,6 +9,7 @@ from asyncrl.sweeping.plan import expand
 from asyncrl.sweeping.run import Request, preview
 
 BASE = '[base]\nenv = "CartPole-v1"\nframes = "6k"\n'
+SEARCH = "[sweep]\nkind = 'optuna'\nn = 3\n[vary]\nt_max = [5]\n"
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ BASE = '[base]\nenv = "CartPole-v1"\nframes = "6k"\n'
         ("[vary]\n'optimizer.lr' = {low = 1e-4, high = 1e-2}", "draws optimizer.lr from a range, which a grid cannot"),
         ("[sweep]\nkind = 'optuna'\nn = 3\n[vary]\nenv = ['pong', 'breakout']", "needs a setting in .vary. to search"),
         ("[sweep]\nseeds = 'index'", "is for random and sobol"),
-        ("[vary]\n'optimiser.lr' = [1]", "no setting 'optimiser.lr', in .vary..*optimizer.lr"),
+        ("[vary]\n'optimiser.lr' = [1]", "no setting 'optimiser.lr' in .vary..*optimizer.lr"),
         ("[vary]\nlr = [1]", "no setting 'lr'"),
         ("[vary]\nseed = [1, 2]", r"\[vary\] has a seed; write seeds"),
         ("[base]\nseed = 3", r"\[base\] has a seed; write seeds"),
@@ -43,6 +44,11 @@ BASE = '[base]\nenv = "CartPole-v1"\nframes = "6k"\n'
         ("[sweep]\nkind='random'\nn=1\n[vary]\n'optimizer.lr' = {low = 'a', high = 1}", "needs numbers low and high"),
         ("[sweep]\nkind='random'\nn=1\n[vary]\n'optimizer.lr' = {low = nan, high = 1}", "needs numbers low and high"),
         ("[sweep]\nkind='random'\nn=1\n[vary]\n'optimizer.lr' = {low = 1, high = 2, step = 1}", "has no 'step'"),
+        ("[sweep]\nseeds = '1-3, 9-7'", "seeds has a range that ends before it begins: 9-7"),
+        ("[sweep]\nsampler = 'gp'", "sampler is for searches"),
+        ("[sweep]\npruner = 'none'", "pruner is for searches"),
+        (SEARCH + "'env, frames' = [['pong', 1000]]", "links env, frames, but each trial .* write env = "),
+        (SEARCH + "[[exclude]]\ngamma = 1", r"\[\[exclude\]\] is for sweeps with a list of cells"),
         ("[[exclude]]", "would remove every cell"),
         ("[[exclude]]\nalgoo = 'a3c'", "no setting 'algoo'"),
     ],

@@ -28,7 +28,7 @@ def drive(root, plan, executor, **options):
     finished = cells.check_settings(root, plan)
     source = FixedCells(plan, finished)
     shown = lambda progress: messages.append(progress.message)  # noqa: E731
-    outcome = Driver(root, source, executor, len(finished), shown, **options).run()
+    outcome = Driver(root, source, executor, shown, **options).run()
     return outcome, [message for message in messages if message]
 
 

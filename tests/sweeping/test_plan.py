@@ -41,6 +41,11 @@ def test_expand_exclude_removes_cells_with_all_values():
     ]  # fmt: skip
 
 
+def test_expand_exclude_compares_settings_that_the_file_does_not_set():
+    found = grid(vary="gamma = [0.9, 0.99]", more="[[exclude]]\ngamma = 0.9\nthreads = 16")
+    assert [cell.varied["gamma"] for cell in found] == [0.99]
+
+
 def test_expand_everything_excluded_is_refused():
     with pytest.raises(InputError, match="no cells"):
         grid(more="[[exclude]]\nframes = 6000")

@@ -25,7 +25,7 @@ def declaration(sampler="tpe", n=12, **more):
 def search(root, executor, declared):
     root.mkdir(exist_ok=True)
     source = Search(root, declared, Resolver())
-    return Driver(root, source, executor, source.finished, lambda progress: None).run()
+    return Driver(root, source, executor, lambda progress: None).run()
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

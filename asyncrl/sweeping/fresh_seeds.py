@@ -1,8 +1,7 @@
-"""The means of a search's best settings over seeds that the search did not use: the sweep ``<name>-confirm``."""
+"""The values of a search's best settings on seeds that the search did not use: the sweep ``<name>-confirm``."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from asyncrl import config
@@ -16,27 +15,29 @@ from asyncrl.sweeping.declaration import Declaration
 ENDED = (Status.FINISHED, Status.FAILED)  # a running one has no value yet
 
 
-def fresh_means(
-    sweep: Path, declared: Declaration, wanted: Sequence[Mapping[str, Any]]
-) -> list[tuple[float, int] | None]:
-    """Return for each of some settings its mean objective over fresh seeds, and their number; None without any.
+def place_of(sweep: Path) -> Path:
+    """Return the directory of the sweep that trains a search's best settings on fresh seeds."""
+    return sweep.with_name(f"{sweep.name}-confirm")
+
+
+def means(sweep: Path, declared: Declaration, wanted: Sequence[Mapping[str, Any]]) -> list[list[float]]:
+    """Return for each of some settings its objective for each fresh seed whose runs have ended.
 
     Args:
         sweep: the directory of the search.
         declared: its declaration.
         wanted: settings by name, as trials have them.
     """
-    # Only these settings are compared: all others are those of the base.
-    found = list(_ended_runs(sweep.with_name(f"{sweep.name}-confirm")))
-    worst = min((score for run, _ in found for _, score in objective.curve(run)), default=0.0)
+    found = list(_ended_runs(place_of(sweep)))
+    worst = objective.worst_scores(found)
     stored = [(run, made, _flat(made)) for run, made in found]
-    means: list[tuple[float, int] | None] = []
+    each = []
     for settings in wanted:
+        # Only these settings are compared: all others are those of the base.
         asked = _flat(config.build(config.nested(settings)))
         same = [(run, made) for run, made, flat in stored if all(flat[name] == asked[name] for name in settings)]
-        each = objective.means_of_seeds(same, declared.sweep, worst)
-        means.append((fmean(each), len(each)) if each else None)
-    return means
+        each.append(objective.means_of_seeds(same, declared.sweep, worst))
+    return each
 
 
 def _ended_runs(place: Path) -> Iterator[tuple[Path, RunConfig]]:
