@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "results/published/README.md"])
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Programs of the system and of other packages, whose arguments are not read here.
-OTHERS = {"python3", ".", "pre-commit", "optuna-dashboard", "trap", "wait", "["}
+OTHERS = {"python3", ".", "pre-commit", "optuna-dashboard", "tensorboard", "trap", "wait", "["}
 # A file that a page names and does not show.
 CORRIDORS = "from tests.runtime.toys import Corridor\n"
 

@@ -12,9 +12,10 @@ from asyncrl.sweeping.source import cores_of
 from asyncrl.system import machine
 
 # Frames a second and core, where the sweep has no finished cell with the same environment and network: measured with
-# one environment per worker on two cores. A recurrent network takes twice as long.
-USUAL_RATES = {"nips": 3_000.0, "nature": 2_000.0, "mlp": 1_500.0}
-LSTM_FACTOR = 0.5
+# one environment per worker on two cores, with evaluations and the start of processes.
+USUAL_RATES = {"nips": 3_000.0, "nature": 2_000.0, "minatar": 3_000.0, "mlp": 5_000.0}
+USUAL_RATES |= {"nips-lstm": 1_500.0, "nature-lstm": 1_000.0}
+OTHER_RATE = 1_000.0  # of another network
 
 
 class Trials(NamedTuple):
@@ -90,5 +91,4 @@ def _measured_rates(root: Path, finished: Sequence[Cell]) -> dict[tuple[str, str
 
 
 def _usual_rate(config: RunConfig) -> float:
-    name = config.network.removesuffix("-lstm")
-    return USUAL_RATES.get(name, USUAL_RATES["mlp"]) * (LSTM_FACTOR if config.network.endswith("-lstm") else 1.0)
+    return USUAL_RATES.get(config.network, OTHER_RATE)

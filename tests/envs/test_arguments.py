@@ -155,7 +155,7 @@ def test_cells_differ_in_arguments_and_old_ones_keep_their_names():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[vary]\nenv_args = [{size = 4}]", "There is no setting 'env_args', in .vary.. Did you mean 'env_args.NAME'"),
+        ("[vary]\nenv_args = [{size = 4}]", "There is no setting 'env_args' in .vary.. Did you mean 'env_args.NAME'"),
         ('[vary]\n"env_args.size" = [4, "x"]', "Cannot make"),
         ('[sweep]\nkind = "optuna"\nn = 2\n[vary]\n"env_args.size" = [4, 5]', "cannot vary env_args.size"),
     ],
