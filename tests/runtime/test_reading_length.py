@@ -7,6 +7,7 @@ from pathlib import Path
 from types import CodeType
 
 import asyncrl
+from asyncrl.kernels import native
 from asyncrl.runtime.job import use_torch
 from tests.runtime.setups import actor, prepare
 
@@ -46,6 +47,8 @@ def test_an_update_of_a3c_is_read_in_four_files_and_at_most_350_lines():
     job, parameters = prepare(algo="a3c", averaging=1)
     # the learner on torch's layers: on compiled networks it computes the same
     worker = actor(replace(job, accelerate=use_torch), parameters).actor
+    # the first call reads a file
+    native.load()
     updates = worker.parameters.updates
     codes = calls_of(lambda: list(worker.update()))
     assert worker.parameters.updates == updates + 1
