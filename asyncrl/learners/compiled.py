@@ -20,7 +20,7 @@ from asyncrl.learners.n_step_q import NStepQ
 from asyncrl.learners.one_step_q import OneStepQ
 from asyncrl.learners.one_step_sarsa import OneStepSarsa
 from asyncrl.networks.heads import ActionValues, SharedActorCritic, SoftmaxHead
-from asyncrl.networks.torsos import Frames, Vectors
+from asyncrl.networks.torsos import Body, Frames, Vectors
 from asyncrl.rollout import Act, Carry, Rollout
 
 MOST_INPUTS = 2**14  # numbers in the vectors of a rollout
@@ -123,8 +123,8 @@ def _compile(library: ctypes.CDLL, net: nn.Module, capacity: int) -> CompiledNet
         heads = [net.policy.logits, net.value]
     else:
         return None
-    body = net.body
-    if body.lstm is not None or any(each.dtype != torch.float32 for each in net.parameters()):
+    body: Any = net.body
+    if type(body) is not Body or body.lstm is not None or any(each.dtype != torch.float32 for each in net.parameters()):
         return None
     if (kernels := _kernels(body.torso)) is None:
         return None

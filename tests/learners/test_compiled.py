@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from asyncrl.learners.a3c import A3C
 from asyncrl.learners.compiled import accelerate
@@ -11,6 +12,7 @@ from asyncrl.learners.one_step_q import OneStepQ
 from asyncrl.learners.one_step_sarsa import OneStepSarsa
 from asyncrl.networks.factory import build
 from asyncrl.networks.flat import bind_gradients
+from asyncrl.networks.heads import ActionValues, SharedActorCritic, SoftmaxHead
 from asyncrl.rollout import Rollout
 from tests.kernels.setups import compiled
 
@@ -139,6 +141,22 @@ def test_other_networks_are_not_compiled(learner, network):
     net = build(network, shape, actions=N, continuous=False, policy=isinstance(learner, A3C))
     assert accelerate(learner, net, net, 6) is learner
     assert accelerate(learner, *(each.double() for each in networks(learner, "mlp")), 6) is learner
+
+
+class Own(nn.Module):
+    """A network of a user that has a state of its own."""
+
+    features = 4
+
+    def initial_carry(self, batch):
+        return (torch.zeros(batch, 4),)
+
+
+@every_learner
+def test_a_network_of_a_user_is_not_compiled(learner):
+    is_policy = isinstance(learner, A3C)
+    net = SharedActorCritic(Own(), SoftmaxHead(4, N)) if is_policy else ActionValues(Own(), N)
+    assert accelerate(learner, net, net, 6) is learner
 
 
 @every_learner
