@@ -84,8 +84,19 @@ def _argument(value: object) -> object:
     is_large = any(isinstance(leaf, int | float) and abs(leaf) >= MAX_ARGUMENT for leaf in leaves)
     is_long = len(leaves) > MAX_LIST or any(isinstance(leaf, str) and len(leaf) > MAX_LIST for leaf in leaves)
     if is_large or is_long:
-        raise ValueError(f"should be shorter than {MAX_LIST:,} values and characters, and smaller than 1e18")
-    return value
+        raise ValueError(
+            f"can have at most {MAX_LIST:,} values, texts of {MAX_LIST:,} characters, and numbers below 1e18"
+        )
+    for leaf in leaves:
+        # run.json holds UTF-8
+        if isinstance(leaf, str) and leaf.encode(errors="replace").decode() != leaf:
+            raise ValueError("should be a text in UTF-8")
+    return _as_lists(value)
+
+
+def _as_lists(value: object) -> object:
+    """Return a value with lists in place of tuples, as it comes back from run.json."""
+    return [_as_lists(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _leaves(value: object, depth: int = 0) -> list[object]:
@@ -100,7 +111,7 @@ def _leaves(value: object, depth: int = 0) -> list[object]:
 def _argument_names(arguments: dict[str, object]) -> dict[str, object]:
     for name in arguments:
         if not name.isidentifier() or len(name) > MAX_NAME:
-            raise PydanticCustomError("argument_name", "has a name that is none of a Python argument")
+            raise PydanticCustomError("argument_name", "has a name that is not a Python identifier")
     if len(arguments) > MAX_ARGUMENTS:
         raise ValueError(f"should have at most {MAX_ARGUMENTS} arguments")
     return arguments

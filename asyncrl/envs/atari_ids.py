@@ -43,5 +43,5 @@ def parse(env: str) -> AtariId | None:
     if found is None:
         return None
     version = found["version"] or ""
-    frames = FRAMES.get((found["frames"] or "").lower(), "4 frames" if version == "5" else "2 to 5 frames")
+    frames = FRAMES.get((found["frames"] or "").lower(), "4 frames" if version == "5" else "2 to 4 frames")
     return AtariId(found["title"], version in VERSIONS, found["ram"] is not None, frames, version in STICKY)

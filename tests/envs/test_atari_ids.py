@@ -19,7 +19,7 @@ STICKY = "actions are not sticky (--set atari.protocol=sticky)"
         ("PongDeterministic-v0", f"{PICTURES}, {STICKY}, {CLIPPED}"),
         ("PongNoFrameskip-v4", f"{PICTURES}, an action takes 4 frames, not 1 frame, {CLIPPED}"),
         ("pongnoframeskip-v0", f"{PICTURES}, an action takes 4 frames, not 1 frame, {STICKY}, {CLIPPED}"),
-        ("Pong-v4", f"{PICTURES}, an action takes 4 frames, not 2 to 5 frames, {CLIPPED}"),
+        ("Pong-v4", f"{PICTURES}, an action takes 4 frames, not 2 to 4 frames, {CLIPPED}"),
         ("ALE/Pong-v5", f"{PICTURES}, {STICKY}, {CLIPPED}"),
         ("ale_py:ALE/Pong-v5", f"{PICTURES}, {STICKY}, {CLIPPED}"),
     ],
