@@ -95,7 +95,8 @@ def _axes(keys: pd.DataFrame, numeric: Sequence[str], varying: Sequence[str]) ->
 
 def _separating(keys: pd.DataFrame, names: Sequence[str]) -> list[str]:
     """Return the named settings of these, and then those that separate runs that the ones before do not."""
-    chosen = [name for name in NAMED if name in names]
+    # another argument is another task, whatever else differs
+    chosen = [name for name in names if name.startswith(ARGUMENT)] + [name for name in NAMED if name in names]
     groups = len(keys.drop_duplicates([GROUP, *chosen]))
     for name in sorted(set(names) - set(chosen)):
         more = len(keys.drop_duplicates([GROUP, *chosen, name]))

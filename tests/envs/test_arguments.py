@@ -175,6 +175,13 @@ def test_report_separates_runs_with_different_arguments(tmp_path):
     assert varying.numeric == ["env_args.size"]
 
 
+def test_label_names_an_argument_that_varies_with_another_setting(tmp_path):
+    for size, lr in ((5, 1e-3), (9, 1e-4)):
+        make_run(tmp_path, f"walk-{size}", config=RunConfig(env=WALK, env_args={"size": size}, optimizer={"lr": lr}))
+    labels, _ = with_labels(asyncrl.runs(tmp_path).runs)
+    assert all("env_args.size" in label for label in labels["label"])
+
+
 def test_arguments_are_what_run_json_gives_back():
     """A tuple would be a list in a resumed run."""
     assert build({"env_args": {"shape": (3, (4, 5))}}).env_args == {"shape": [3, [4, 5]]}
