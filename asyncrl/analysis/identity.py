@@ -18,9 +18,8 @@ def identity(config: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str
     Those of simulated time count in simulated runs only: there a checkpoint is a barrier, and costs, which differ
     between versions, are named by their digest.
     """
-    setting = {name: value for name, value in config.items() if name not in IGNORED}
     # Runs of earlier versions have no arguments of environments.
-    setting = {name: value for name, value in setting.items() if name != "env_args" or value}
+    setting = {name: value for name, value in config.items() if name not in IGNORED and (name != "env_args" or value)}
     turns = _mapping(config, "workers").get("turns", AUTO)
     setting |= {} if turns == AUTO else {"workers": {"turns": turns}}
     if config.get("clock") != SIMULATED:
