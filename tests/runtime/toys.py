@@ -194,6 +194,15 @@ class Slow(Corridor):
         return super().act(action)
 
 
+class Unhurried(Corridor):
+    """Takes two milliseconds for each step, so that a run of 10,000 steps lasts for seconds on any machine."""
+
+    def act(self, action):
+        """Wait, then go."""
+        time.sleep(0.002)
+        return super().act(action)
+
+
 class Fragile(Corridor):
     """Raises in one step of a few hundred."""
 
