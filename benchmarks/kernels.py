@@ -1,0 +1,111 @@
+"""Measures what each trick of the compiled kernels gains: ``python -m benchmarks.kernels``.
+
+Each trick is taken out of a copy of the package, by a change of its text, and this version is compared with the copy in
+pairs of short turns (``benchmarks.pairs``), on Pong with one and with eight environments per worker. Nothing else may
+run on the machine.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import typer
+
+from benchmarks.pairs import ratios, summary
+from benchmarks.speed import ROOT, machine
+
+NATIVE, TORSO = "kernels/native.c", "kernels/torso.py"
+
+
+class Trick(NamedTuple):
+    """A trick, and the changes of a file that take it out."""
+
+    name: str
+    file: str  # in the package
+    changes: dict[str, str]  # each text occurs once
+
+
+TRICKS = (
+    Trick("the whole library", "kernels/native.py", {"return _load_once()[0]": "return None"}),
+    Trick("RMSProp compiled", "optim.py", {"(library := native.load())": "(library := None)"}),
+    Trick(
+        "RMSProp: lines of θ without gradient are left alone",
+        NATIVE,
+        {
+            "&& !is_zero(grad + later, CACHE_LINE)": "",
+            "if (is_zero(grad + start, end - start)) {": "if (0) {",
+        },
+    ),
+    Trick(
+        "RMSProp: lines are prefetched",
+        NATIVE,
+        {
+            "__builtin_prefetch(g + later, 1);": "",
+            "__builtin_prefetch(theta + later, 1);": ";",
+        },
+    ),
+    Trick(
+        "activations of acting serve the loss",
+        TORSO,
+        {"known = cached.lookup(obs) if cached else None": "known = None"},
+    ),
+    Trick("forward: unchanged pixels", NATIVE, {"const int reusable = rows_per_step ?": "const int reusable = 0 ?"}),
+    Trick("backward: unchanged pixels", NATIVE, {"if (rows_per_step && (size_t)n >= rows_per_step)": "if (0)"}),
+    Trick(
+        "forward: zero inputs of the hidden layer", NATIVE, {"used[i] = used[i] || !is_zero": "used[i] = 1 || !is_zero"}
+    ),
+    Trick("forward: the hidden layer's weights are prefetched", NATIVE, {"if (rows == ROW_TILE) __b": "if (0) __b"}),
+    Trick("backward: hidden units without gradient", NATIVE, {"is_active |= grad[": "is_active |= 1 || grad["}),
+    Trick(
+        "backward: positions without gradient",
+        NATIVE,
+        {"positions->count += !is_zero": "positions->count += 1 || !is_zero"},
+    ),
+    Trick("backward: rows without gradient", NATIVE, {"rows[y] = !is_zero": "rows[y] = 1 || !is_zero"}),
+    Trick("backward: gradients are added in place", TORSO, {"in_place = all(": "in_place = False and all("}),
+    Trick("huge pages", "runtime/spawn.py", {'"THP_MEM_ALLOC_ENABLE": "1"': '"THP_MEM_ALLOC_ENABLE": "0"'}),
+)
+
+
+def copy_without(trick: Trick, folder: Path) -> Path:
+    """Write a copy of the package without a trick, and return the folder.
+
+    Raises:
+        ValueError: a text to be changed is not there once.
+    """
+    package = folder / "asyncrl"
+    shutil.copytree(ROOT / "asyncrl", package, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (package / trick.file).read_text()
+    for old, new in trick.changes.items():
+        if text.count(old) != 1:
+            raise ValueError(f"{trick.name}: {trick.file} has {old!r} {text.count(old)} times")
+        text = text.replace(old, new)
+    (package / trick.file).write_text(text)
+    return folder
+
+
+def main(
+    only: Annotated[str, typer.Option(help="part of the names of tricks")] = "",
+    workers: Annotated[int, typer.Option(help="actor-learners")] = 2,
+    network: Annotated[str, typer.Option(help="nips or nature")] = "nips",
+    pairs: Annotated[int, typer.Option(help="turns of each version", min=2)] = 20,
+    seconds: Annotated[float, typer.Option(help="of a turn")] = 1.5,
+) -> None:
+    """Print how many times as fast training is with each trick as without it."""
+    about = machine()
+    print(f"{about['cpu']}, {about['usable_cores']} cores, commit {about['commit']}; {pairs} pairs of {seconds:g} s\n")
+    print(f"| trick | {workers} × 1 | quartiles | {workers} × 8 | quartiles |\n| --- | ---: | --- | ---: | --- |")
+    for trick in TRICKS:
+        if only not in trick.name:
+            continue
+        cells = []
+        for envs in (1, 8):
+            with tempfile.TemporaryDirectory() as folder:
+                case = f"--env pong --network {network} --threads {workers} --envs-per-thread {envs}"
+                cells.append(summary(ratios(ROOT, copy_without(trick, Path(folder)), case, pairs, seconds, warm_up=2)))
+        print(f"| {trick.name} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)
