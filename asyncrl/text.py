@@ -34,6 +34,12 @@ def count(number: float | None) -> str:
     raise AssertionError(number)
 
 
+def natural(name: str) -> list[str | float]:
+    """Return a key that sorts names by the numbers in them: 2 threads, 16 threads."""
+    parts = re.split(r"(\d+(?:\.\d+)?(?:e[-+]?\d+)?)", name)
+    return [float(part) if i % 2 else part for i, part in enumerate(parts)]
+
+
 def counted(things: int, name: str) -> str:
     """Write ``1 run`` and ``2 runs``."""
     return f"{things:,} {name}{'s' * (things != 1)}"

@@ -1,12 +1,14 @@
 """Step "tables" of the pipeline: scores beside published ones, the form of the paper's Table 1, and all runs."""
 
 from collections.abc import Mapping
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from asyncrl.analysis import bootstrap, reference_data, scores, series
 from asyncrl.analysis.validity import Comparison
+from asyncrl.text import natural
 
 STARTS_NAMES = {
     reference_data.NO_OP: "no-op starts",
@@ -20,10 +22,16 @@ INVENTORY = (
 )  # fmt: skip
 
 
+def _groups(runs: pd.DataFrame, *by: str) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
+    """Return the runs with equal names in some columns, in the order of the numbers in these names."""
+    groups = [(tuple(map(str, names)), group) for names, group in runs.groupby(list(by), sort=False)]
+    return sorted(groups, key=lambda each: [natural(name) for name in each[0]])
+
+
 def overview(runs: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each task and label: number of runs, scores with an interval, speed and machine."""
     rows = []
-    for (task, label), group in runs.groupby(["task", "label"], sort=True):
+    for (task, label), group in _groups(runs, "task", "label"):
         row = {"task": task, "label": label} | _score_statistics(group) | {"area": group["area"].mean()}
         row |= {"frames": group["frames"].median(), "hours": group["hours"].median()}
         row |= {"frames_per_second": group["frames_per_second"].median()}
@@ -50,7 +58,7 @@ def per_game(runs: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     known = runs[runs["game"].isin(reference_data.references()["game"])]
-    for (game, protocol, label), group in known.groupby(["game", "protocol", "label"], sort=True):
+    for (game, protocol, label), group in _groups(known, "game", "protocol", "label"):
         row = {"game": game, "protocol": protocol, "label": label} | _score_statistics(group)
         rows.append(row | {"percent": group["percent"].mean(), "reference": group["reference"].iloc[0]})
     table = pd.DataFrame(rows, columns=[*PER_GAME])
@@ -82,7 +90,7 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     known = runs[runs["percent"].notna()]
-    for (protocol, label), group in known.groupby(["protocol", "label"], sort=True):
+    for (protocol, label), group in _groups(known, "protocol", "label"):
         fractions = {game: list(each["percent"] / 100) for game, each in group.groupby("game")}
         row = {"method": label, "made": "here", "protocol": protocol, "starts": group["starts"].iloc[0]}
         rows.append(row | _aggregates(fractions) | {"reference": group["reference"].iloc[0]})
@@ -121,10 +129,10 @@ def improvements(runs: pd.DataFrame) -> pd.DataFrame:
     """Return for each two labels with common tasks the probability that a run of one beats a run of the other."""
     finals = {
         label: {task: list(each["final"]) for task, each in group.groupby("task")}
-        for label, group in runs.groupby("label", sort=True)
+        for (label,), group in _groups(runs, "label")
     }
     rows = []
-    for x, y in ((x, y) for x in finals for y in finals if x < y):
+    for x, y in combinations(finals, 2):
         both = finals[x].keys() & finals[y].keys()
         if both:
             ours, theirs = ({task: finals[label][task] for task in sorted(both)} for label in (x, y))
@@ -137,7 +145,7 @@ def improvements(runs: pd.DataFrame) -> pd.DataFrame:
 def best_run_scores(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the paper's means over selected runs: the best 5 of n runs, and the best three learning rates."""
     rows = []
-    for (task, label), group in runs.groupby(["task", "label"], sort=True):
+    for (task, label), group in _groups(runs, "task", "label"):
         row = {"task": task, "label": label}
         if len(group) >= series.MIN_RUNS_FOR_BEST:
             found = bootstrap.mean_of_best(list(group["final"]), series.BEST_RUNS)

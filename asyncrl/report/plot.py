@@ -19,6 +19,7 @@ from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.ticker import EngFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
 from asyncrl.report.plot_spec import PlotSpec
+from asyncrl.text import natural
 
 WIDTH, HEIGHT, LEGEND_ROW = 4.4, 2.7, 0.19  # inches
 LEGEND_CHARACTERS = 70  # per row of the legend
@@ -85,7 +86,7 @@ def left_out(data: pd.DataFrame) -> str:
 
 def palette(data: pd.DataFrame) -> dict[str, Any]:
     """Return a colour for each series of a figure; a sequential scale if all series are thread counts."""
-    names = sorted(dict.fromkeys(data["series"]), key=_natural)
+    names = sorted(dict.fromkeys(data["series"]), key=natural)
     threads = {name: int(name.split()[0]) for name in names if re.fullmatch(r"\d+ threads?", name)}
     if len(threads) == len(names):
         ordered = sorted(names, key=threads.__getitem__)
@@ -96,12 +97,6 @@ def palette(data: pd.DataFrame) -> dict[str, Any]:
     is_distinct = len(groups) <= DISTINCT_COLOURS
     hues = seaborn.color_palette("colorblind", len(groups)) if is_distinct else seaborn.husl_palette(len(groups))
     return {name: shade for each, hue in zip(groups.values(), hues, strict=True) for name, shade in _shades(each, hue)}
-
-
-def _natural(name: str) -> list[str | float]:
-    """Return a key that sorts names by the numbers in them: 2 threads, 16 threads."""
-    parts = re.split(r"(\d+(?:\.\d+)?(?:e[-+]?\d+)?)", name)
-    return [float(part) if i % 2 else part for i, part in enumerate(parts)]
 
 
 def _shades(names: Sequence[str], hue: Any) -> Iterator[tuple[str, Any]]:

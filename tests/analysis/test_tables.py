@@ -176,3 +176,12 @@ def test_tables_of_nothing_have_their_columns_and_the_published_rows(tmp_path):
     assert tables.inventory(nothing).empty
     assert len(tables.summary(runs)) == 8
     assert len(speed.speedup(speed.by_game(nothing, {}))) == len(reference_data.speedup())
+
+
+def test_labels_are_sorted_by_the_numbers_in_them(tmp_path):
+    for threads in (16, 2, 1):
+        write(tmp_path, f"{threads}-threads", straight(-21, threads), threads=threads)
+    runs = scores.run_scores(comparison(tmp_path))
+    labels = ["a3c, 1 thread", "a3c, 2 threads", "a3c, 16 threads"]
+    assert list(tables.overview(runs)["label"]) == labels
+    assert list(tables.improvements(runs)["over"]) == [labels[1], labels[2], labels[2]]
