@@ -45,6 +45,11 @@ def counted(things: int, name: str) -> str:
     return f"{things:,} {name}{'s' * (things != 1)}"
 
 
+def duration(seconds: float) -> str:
+    """Write less than a minute as ``0.46 s`` or ``32 s``, and more as ``clock`` does."""
+    return f"{seconds:.2g} s" if 0 < seconds < 59.5 else clock(seconds)
+
+
 def clock(seconds: float | None) -> str:
     """Write 3,725 seconds as ``1:02:05``, and more than two days as ``3d 4h``; ``–`` where there is no number."""
     if seconds is None:

@@ -40,6 +40,13 @@ def test_numbers_keep_three_digits(value, written):
     assert text.number(value) == written
 
 
+@pytest.mark.parametrize(
+    ("seconds", "written"), [(0, "0:00"), (0.0456, "0.046 s"), (0.46, "0.46 s"), (32.4, "32 s"), (59.6, "1:00")]
+)
+def test_duration_of_less_than_a_minute_has_seconds_and_their_parts(seconds, written):
+    assert text.duration(seconds) == written
+
+
 @pytest.mark.parametrize("write", [text.count, text.number, text.score, text.clock])
 def test_numbers_that_are_not_finite_are_named(write):
     assert [write(float(name)) for name in ("nan", "inf", "-inf")] == ["nan", "inf", "-inf"]

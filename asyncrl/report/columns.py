@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from asyncrl.text import NOTHING, clock, count, counted, number, score
+from asyncrl.text import NOTHING, count, counted, duration, number, score
 
 Format = Callable[[Any], str]
 
@@ -62,7 +62,7 @@ def integer(value: float) -> str:
 
 def hours(value: float) -> str:
     """Format hours as hours, minutes and seconds."""
-    return clock(3600 * value)
+    return duration(3600 * value)
 
 
 def as_text(value: object) -> str:

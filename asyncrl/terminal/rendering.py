@@ -15,7 +15,7 @@ from asyncrl.store.document import SIMULATED, RunDocument, Status
 from asyncrl.store.summary import Details, Summary
 from asyncrl.terminal.console import ENDLESS, escaped
 from asyncrl.terminal.table import Column, lay_out
-from asyncrl.text import NOTHING, clock, count, counted, escape, one_line, score, sparkline
+from asyncrl.text import NOTHING, clock, count, counted, duration, escape, one_line, score, sparkline
 
 STYLES: dict[str, str] = {
     Status.RUNNING: "cyan",
@@ -109,7 +109,9 @@ def _explanations(runs: Sequence[Row]) -> Iterator[Text]:
 
 def time_text(document: RunDocument) -> str:
     """Return the seconds of a run's training clock, and say where they are virtual."""
-    return clock(document.seconds) + " of simulated time" * (document.clock == SIMULATED)
+    if document.clock == SIMULATED:
+        return f"{duration(document.seconds)} of simulated time"
+    return clock(document.seconds)
 
 
 def outcome(details: Details) -> list[RenderableType]:
