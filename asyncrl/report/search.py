@@ -22,7 +22,7 @@ from asyncrl.store.sweeps import DECLARATION
 from asyncrl.sweeping import declaration, fresh_seeds, study_file
 from asyncrl.sweeping.cell import value_text
 from asyncrl.sweeping.declaration import Declaration
-from asyncrl.sweeping.parameters import LINKED, STUDY, settings_of
+from asyncrl.sweeping.parameters import INVALID, LINKED, STUDY, settings_of
 from asyncrl.text import counted, escape, number, shorten
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def build_searches(selection: Selection) -> tuple[list[Section], list[str]]:
 
 def _build(sweep: Path, name: str, title: str) -> Section:
     trials, attributes = study_file.read(sweep)
+    trials = [trial for trial in trials if f"{INVALID}{trial.number}" not in attributes]
     complete = [trial for trial in trials if _is_shown(trial)]
     if not complete:
         raise InputError("it has no finished trial with a finite value")

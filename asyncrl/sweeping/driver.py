@@ -114,6 +114,8 @@ class Driver:
             self._record_end(self._running.pop(name), exit_code)
         while self._stopping_since is None and self._start_next():
             pass
+        for message in self._source.take_messages():
+            self._tell(message)
         if self._stopping_since is not None and time.monotonic() - self._stopping_since > STOP_SECONDS:
             for name in self._running:
                 self._executor.cancel(name, now=True)
