@@ -17,6 +17,7 @@ import numpy as np
 import typer
 
 from asyncrl import experiment
+from asyncrl.analysis import bootstrap
 from asyncrl.errors import InputError
 from asyncrl.store.document import read_document
 from asyncrl.store.rows import read_rows
@@ -28,7 +29,6 @@ ENVIRONMENTS = ("pong", "MinAtar/Breakout-v1")
 THREADS = (1, 2, 4, 8, 16)
 SECONDS = 30.0
 SIMULATED_UPDATES = 400  # of each worker
-RESAMPLES = 2000
 COLUMNS = ("environment", "threads", "f/s", "simulated", "ratio", "95 %", "lag", "simulated", "KS", "turns")
 
 
@@ -79,8 +79,7 @@ def interval(ratios: list[float]) -> str:
     """Return the 95 % bootstrap interval of the median of ratios; empty for one."""
     if len(ratios) == 1:
         return ""
-    draws = np.random.default_rng(0).choice(ratios, (RESAMPLES, len(ratios)))
-    low, high = np.percentile(np.median(draws, axis=1), (2.5, 97.5))
+    low, high = bootstrap.bounds(bootstrap.resampled_medians(ratios))
     return f"{low:.2f}-{high:.2f}"
 
 

@@ -22,7 +22,7 @@ from asyncrl.store.sweeps import DECLARATION
 from asyncrl.sweeping import declaration, fresh_seeds, study_file
 from asyncrl.sweeping.cell import value_text
 from asyncrl.sweeping.declaration import Declaration
-from asyncrl.sweeping.parameters import LINKED, STUDY, settings_of
+from asyncrl.sweeping.parameters import INVALID, LINKED, STUDY, settings_of
 from asyncrl.text import counted, escape, number, shorten
 
 if TYPE_CHECKING:
@@ -56,10 +56,11 @@ def build_searches(selection: Selection) -> tuple[list[Section], list[str]]:
 
 def _build(sweep: Path, name: str, title: str) -> Section:
     trials, attributes = study_file.read(sweep)
-    complete = [trial for trial in trials if _is_shown(trial)]
+    untrained = {trial.number for trial in trials if f"{INVALID}{trial.number}" in attributes}
+    complete = [trial for trial in trials if _is_shown(trial) and trial.number not in untrained]
     if not complete:
         raise InputError("it has no finished trial with a finite value")
-    study = _readable(trials)
+    study = _readable(trials, {trial.number for trial in complete})
     labels = list(dict.fromkeys(label for trial in study.trials for label in trial.params))
     complete.sort(key=lambda trial: (-_value(trial), trial.number))
     try:
@@ -71,7 +72,9 @@ def _build(sweep: Path, name: str, title: str) -> Section:
         text = f" Means over fresh seeds are not shown: {study_file.reason(error)}."
     pruned = {trial.number for trial in complete if f"pruned-{trial.number}" in attributes}
     data = _table(complete, pruned, fresh)
-    paragraph = _paragraph(len(complete), len(trials) - len(complete), declared, len(labels)) + text
+    if untrained:
+        text += f" {counted(len(untrained), 'trial')} had settings that cannot be trained."
+    paragraph = _paragraph(len(complete), len(trials) - len(untrained) - len(complete), declared, len(labels)) + text
     figure = SearchFigure(name, title, data, paragraph, study, labels[:MAX_PARAMETERS])
     shown = data.head(SHOWN_TRIALS)
     settings = [column for column in data if column not in OWN_COLUMNS][:MAX_PARAMETERS]
@@ -90,10 +93,10 @@ def _value(trial: "FrozenTrial") -> float:
     return math.nan if trial.value is None else trial.value
 
 
-def _readable(trials: "Sequence[FrozenTrial]") -> "Study":
+def _readable(trials: "Sequence[FrozenTrial]", shown: Set[int]) -> "Study":
     """Return a study in memory with the names and values of parameters as people read them.
 
-    A trial that is not finished, or whose value is not finite, is there without both, so that numbers stay the same.
+    A trial whose number is not among those shown is there without both, so that numbers stay the same.
     """
     import optuna
     from optuna.trial import TrialState, create_trial
@@ -101,7 +104,7 @@ def _readable(trials: "Sequence[FrozenTrial]") -> "Study":
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
     for trial in trials:
-        if not _is_shown(trial):
+        if trial.number not in shown:
             study.add_trial(create_trial(state=TrialState.FAIL))
             continue
         named = {_label(name): name for name in trial.params}

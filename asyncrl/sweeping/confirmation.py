@@ -3,6 +3,7 @@
 The best of many trials owes its value partly to luck; its score on seeds that the search did not see is the fair one.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,9 @@ def preset_settings(searched: Declaration, names: Iterable[str]) -> Flat:
 def declare(searched: Declaration, wanted: Sequence[Flat]) -> Declaration:
     """Return a grid sweep of some settings, all with the same names, over seeds that the search did not use."""
     names = sorted(wanted[0])
-    rows = [list(row) for row in dict.fromkeys(tuple(settings[name] for name in names) for settings in wanted)]
+    # by their JSON, since a value may be a list
+    distinct = {json.dumps(row): row for row in ([settings[name] for name in names] for settings in wanted)}
+    rows = list(distinct.values())
     used = searched.sweep.seeds if searched.sweep.seeds != INDEX else ()
     start = max((seed for seed in used if isinstance(seed, int)), default=0) + 1
     vary: dict[str, Any] = {", ".join(names): rows if len(names) > 1 else [row[0] for row in rows]}

@@ -64,13 +64,14 @@ class Driver:
         self._frames_before: dict[str, int] = {}
         self._frames_done = 0  # by cells that ended in this call
         self._stopping_since: float | None = None
-        self._error: InputError | None = None
+        self._error: InputError | OSError | None = None
 
     def run(self) -> Outcome:
         """Train until nothing is left, or a signal stops all runs with checkpoints.
 
         Raises:
             InputError: no cell can be started, or no result recorded; all runs were stopped with checkpoints.
+            OSError: likewise, as on a full disk.
         """
         signals = StopSignals(STOPS, self._stop)
         code = Exit.OK
@@ -94,7 +95,7 @@ class Driver:
         while is_left:
             try:
                 is_left = self._step()
-            except InputError as error:
+            except (InputError, OSError) as error:
                 self._error = self._error or error
                 self._stop()
                 is_left = bool(self._running)
@@ -110,10 +111,13 @@ class Driver:
         ended = self._executor.poll()
         if self._running and not ended:
             time.sleep(POLL_SECONDS)
-        for name, exit_code in ended:
-            self._record_end(self._running.pop(name), exit_code)
+        # The executor has forgotten them: an error of one must not leave another in ``_running``.
+        for cell, exit_code in [(self._running.pop(name), exit_code) for name, exit_code in ended]:
+            self._record_end(cell, exit_code)
         while self._stopping_since is None and self._start_next():
             pass
+        for message in self._source.take_messages():
+            self._tell(message)
         if self._stopping_since is not None and time.monotonic() - self._stopping_since > STOP_SECONDS:
             for name in self._running:
                 self._executor.cancel(name, now=True)
@@ -137,7 +141,11 @@ class Driver:
         task = Task(self._root, cell.name, cell.table, tags, cores_of(cell))
         self._frames_before[cell.name] = cells.frames(self._root / cell.name)
         self._running[cell.name] = cell
-        self._executor.submit(task)
+        try:
+            self._executor.submit(task)
+        except OSError:
+            del self._running[cell.name]
+            raise
         if self._stopping_since is not None:
             # A signal came before the executor had the task.
             self._executor.cancel(cell.name)

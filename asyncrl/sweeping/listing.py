@@ -10,7 +10,7 @@ from asyncrl.errors import InputError
 from asyncrl.store import query, runs
 from asyncrl.store.document import DOCUMENT, Status, read_document
 from asyncrl.store.sweeps import DECLARATION, PUBLISHED, is_published, list_sweeps
-from asyncrl.sweeping import declaration
+from asyncrl.sweeping import declaration, study_file
 from asyncrl.sweeping.declaration import Declaration
 
 Summary = dict[str, Any]  # one sweep in the output of `asyncrl ls --json`; its ``kind`` tells it from a run
@@ -31,16 +31,23 @@ def _summary(sweep: Path) -> Summary:
         states = Counter(str(document.get("status")) for document in found)
         return _with_counts(sweep, "published", states, len(found), reason, [sweep / PUBLISHED])
     kind = total = reason = None
+    is_told = False
     try:
         declared = _read(sweep / DECLARATION)
         kind, total = declared.sweep.kind, declared.cell_count
+        is_told = kind == "optuna" and study_file.is_told(sweep, declared.sweep.n or 0)
     except InputError as error:
         reason = str(error)
     cells = [*runs.list_runs(sweep), *runs.runs_without_document(sweep)]
     states = Counter(map(_status, cells))
     files = [sweep / DECLARATION, *(cell / DOCUMENT for cell in cells)]
-    # Cells of an earlier, larger declaration may be there.
-    return _with_counts(sweep, kind, states, max(total or 0, len(cells)), reason, files)
+    # Cells of an earlier, larger declaration may be there. The trials of a search may share cells.
+    total = len(cells) if is_told else max(total or 0, len(cells))
+    summary = _with_counts(sweep, kind, states, total, reason, files)
+    if is_told and summary["status"] == Status.INTERRUPTED:
+        # a pruned trial has cells that are not trained to their end
+        summary["status"] = Status.FINISHED
+    return summary
 
 
 def _with_counts(

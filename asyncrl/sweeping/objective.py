@@ -86,17 +86,20 @@ def scale(env: str, kind: Normalisation) -> tuple[float, float]:
 
 
 def worst_scores(runs: Iterable[tuple[Path, RunConfig]]) -> dict[str, float]:
-    """Return the lowest score of any evaluation of some runs, by environment; 0 where there are none."""
-    found: dict[str, list[float]] = {}
+    """Return the lowest score of any evaluation of some runs, by environment; those without a score are not there."""
+    found: dict[str, float] = {}
     for run, config in runs:
-        found.setdefault(config.env, []).extend(score for _, score in curve(run))
-    return {env: min(scores, default=0.0) for env, scores in found.items()}
+        for _, score in curve(run):
+            found[config.env] = min(score, found.get(config.env, score))
+    return found
 
 
 def means_of_seeds(
     runs: Iterable[tuple[Path, RunConfig]], sweep: SweepSettings, worst: Mapping[str, float]
 ) -> list[float]:
     """Return the objective of equal settings for each seed: its mean over the runs of that seed, one on each game.
+
+    Nothing is returned where no run has a score on one of the games: a run that failed has no value yet.
 
     Args:
         runs: their directories and settings.
@@ -105,6 +108,16 @@ def means_of_seeds(
     """
     by_seed: dict[int, list[float]] = {}
     for run, config in runs:
+        if config.env not in worst:
+            return []
         score = value(curve(run), sweep.objective, config.frames, worst[config.env])
         by_seed.setdefault(config.seed, []).append(normalised(score, config, sweep.normalisation))
     return [statistics.fmean(each) for each in by_seed.values()]
+
+
+def worst_values(configs: Iterable[RunConfig], sweep: SweepSettings, worst: Mapping[str, float]) -> list[float]:
+    """Return the values that ``means_of_seeds`` has for runs that made no frame, nothing where a score is missing."""
+    configs = list(configs)
+    if any(config.env not in worst for config in configs):
+        return []
+    return [normalised(worst[config.env], config, sweep.normalisation) for config in configs]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 STUDY = "study.db"  # SQLite, in the directory of the sweep; optuna-dashboard opens it
+INVALID = "invalid-"  # with the number of a trial that cannot be trained: an attribute of the study, the reason
 LINKED = " "  # joins linked names to the name of one parameter
 
 

@@ -44,3 +44,4 @@ class Result(NamedTuple):
     progress: SweepProgress
     best: dict[str, Any] | None = None  # of a search: its settings and value, and the file that has them
     confirmed: tuple[Confirmed, ...] = ()
+    left_out: tuple[tuple[int, str], ...] = ()  # trials of a search that cannot be trained, each with the reason

@@ -131,8 +131,9 @@ def _end_of_search(request: Request, outcome: Outcome, show: Show, options: Opti
 
     declaration, _, root = request
     ranked = study.trials(root)
+    left_out = tuple(study.left_out(root))
     if not ranked:
-        return Result(outcome.code, outcome.progress)
+        return Result(outcome.code, outcome.progress, left_out=left_out)
     best = ranked[0]
     with suppress(OSError):
         atomic.replace_file(root / BEST, _best_file(declaration, best.settings).encode())
@@ -140,14 +141,14 @@ def _end_of_search(request: Request, outcome: Outcome, show: Show, options: Opti
     code = outcome.code
     has_failed = code is Exit.SWEEP_INCOMPLETE
     if not options.confirm or (has_failed and options.fail_fast) or not (has_failed or code is Exit.OK):
-        return Result(code, outcome.progress, told)
+        return Result(code, outcome.progress, told, left_out=left_out)
     wanted = confirmation.best_trials(ranked, options.confirm)
     preset = confirmation.preset_settings(declaration, best.settings)
     other = confirmation.declare(declaration, [preset, *(trial.settings for trial in wanted)])
     text = tomli_w.dumps(confirmation.to_table(other))
     result = run(Request(other, text, fresh_seeds.place_of(root)), show, options._replace(confirm=0))
     confirmed = confirmation.compare(root, declaration, preset, wanted)
-    return Result(result.code or code, outcome.progress, told, confirmed)
+    return Result(result.code or code, outcome.progress, told, confirmed, left_out)
 
 
 def _best_file(declaration: Declaration, settings: Mapping[str, Any]) -> str:

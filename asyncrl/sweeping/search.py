@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
-from asyncrl.sweeping import cells, objective, study, study_file
+from asyncrl.errors import InputError
+from asyncrl.sweeping import cells, objective, proposals, study, study_file
 from asyncrl.sweeping.cell import Cell
 from asyncrl.sweeping.cells import CellState
 from asyncrl.sweeping.declaration import Declaration
-from asyncrl.sweeping.parameters import settings_of
+from asyncrl.sweeping.parameters import INVALID
 from asyncrl.sweeping.plan import Resolver
 from asyncrl.sweeping.source import cores_of
 
@@ -43,13 +44,14 @@ class Search:
         self._study = study_file.open_or_create(root)
         self._cells: dict[int, list[Cell]] = {}  # of every trial
         self._running: list[int] = []  # numbers of trials that are not told
-        self._pruned = {int(name.removeprefix(study.PRUNED)) for name in self._study.user_attrs if _is_pruned(name)}
+        attributes = self._study.user_attrs
+        self._pruned = set(study.numbers(attributes, study.PRUNED))
+        self._invalid = set(study.numbers(attributes, INVALID))  # numbers of trials that cannot be trained
+        self._messages: list[str] = []
         self._submitted: set[str] = set()  # names of cells that the driver got
         self._ended: set[str] = set()  # names of cells that are not trained any further
         self._finished: set[str] = set()  # those that were trained to their end
-        example = study.cells_of(declaration, study.first_point(declaration), resolver)
-        self._cells_per_trial, self._cores = len(example), min(map(cores_of, example))
-        self._frames_per_trial = sum(cell.config.frames for cell in example)
+        self._example = study.cells_of(declaration, study.first_point(declaration), resolver)
         for trial in self._study.get_trials(deepcopy=False):
             self._restore(trial)
         cells.check_settings(root, [cell for each in self._cells.values() for cell in each])
@@ -57,33 +59,41 @@ class Search:
         self._tell_complete()
 
     def _restore(self, trial: FrozenTrial) -> None:
-        """Take a stored trial; one that was stored without some of its parameters gets them."""
-        if trial.state is TrialState.RUNNING:
-            if trial.params.keys() != study.distributions(self._declaration).keys():
-                self._propose(trial.number)
-            else:
-                self._begin(trial)
-            return
-        made = study.cells_of(self._declaration, settings_of(trial.params), self._resolver)
-        self._cells[trial.number] = made if trial.state is TrialState.COMPLETE else []
-        self._look(self._cells[trial.number])
-        self._ended.update(cell.name for cell in self._cells[trial.number])
+        """Take a stored trial; one that waits, or was stored without some of its parameters, gets them."""
+        has_all = trial.params.keys() == study.distributions(self._declaration).keys()
+        if trial.state is TrialState.WAITING or (trial.state is TrialState.RUNNING and not has_all):
+            self._start(trial.number)
+        else:
+            self._take(trial)
 
-    def _propose(self, number: int) -> None:
-        """Store trial ``number``, which is absent or incomplete, with the parameters that its sampler proposes."""
+    def _start(self, number: int) -> None:
+        """Store trial ``number``, which is absent, waits, or is incomplete, with the proposed parameters."""
         with study_file.in_use(self._root):
-            parameters = study.propose(self._declaration, number, self._study.get_trials(deepcopy=False))
-            # A trial whose settings are not valid is not stored.
-            study.cells_of(self._declaration, settings_of(parameters), self._resolver)
-            study.add_running(self._study, number, parameters, self._declaration)
-            trial = self._study.get_trials(deepcopy=False)[number]
-        self._begin(trial)
+            trial = proposals.start(self._study, number, self._declaration)
+        if trial.state is TrialState.FAIL:
+            self._leave_out(number, self._study.user_attrs[f"{INVALID}{number}"])
+        self._take(trial)
 
-    def _begin(self, trial: FrozenTrial) -> None:
+    def _take(self, trial: FrozenTrial) -> None:
         """Make a trial's cells; those that have ended are not trained again."""
-        self._cells[trial.number] = study.cells_of(self._declaration, settings_of(trial.params), self._resolver)
-        self._running.append(trial.number)
-        self._look(self._cells[trial.number])
+        made: list[Cell] = []
+        if trial.state in study.WITH_CELLS and trial.number not in self._invalid:
+            try:
+                made = study.trial_cells(trial, self._declaration, self._resolver)
+            except InputError as error:
+                with study_file.in_use(self._root):
+                    self._study.set_user_attr(f"{INVALID}{trial.number}", str(error))
+                self._leave_out(trial.number, str(error))
+        self._cells[trial.number] = made
+        self._look(made)
+        if trial.state is TrialState.RUNNING:
+            self._running.append(trial.number)
+        else:
+            self._ended.update(cell.name for cell in made)
+
+    def _leave_out(self, number: int, reason: str) -> None:
+        self._invalid.add(number)
+        self._messages.append(f"left out trial {number}: {reason}")
 
     def _look(self, trial_cells: Sequence[Cell]) -> None:
         """Note which cells are finished on disk."""
@@ -94,21 +104,23 @@ class Search:
 
     def _failures(self) -> Iterator[tuple[Cell, str]]:
         """Yield the cells of earlier calls that failed, each with the reason."""
+        pruned = {cell.name for number in self._pruned for cell in self._cells.get(number, ())}
         found = {
             cell.name: cell
-            for number, trial_cells in self._cells.items()
-            if number not in self._running and number not in self._pruned
-            for cell in trial_cells
-            if cell.name not in self._finished
+            for number, made in self._cells.items()
+            if number not in self._running
+            for cell in made
+            if cell.name not in self._finished | pruned
         }
         for name, cell in found.items():
             document = cells.document(self._root / name)
-            yield cell, (document and document.reason) or "it failed in an earlier call"
+            default = "it failed in an earlier call" if document else "it has no run, and is not trained again"
+            yield cell, (document and document.reason) or default
 
     @property
     def total(self) -> int:
-        """Return the number of cells of all trials."""
-        return self._cells_per_trial * max(self._settings.n or 0, len(self._cells))
+        """Return the number of cells of all trials, without those of trials that cannot be trained."""
+        return len(self._example) * self._to_come + sum(map(len, self._cells.values()))
 
     @property
     def finished(self) -> int:
@@ -118,7 +130,8 @@ class Search:
     @property
     def frames_left(self) -> int:
         """Return the frames of cells that are not begun, of these trials and of those to come."""
-        return self._to_come * self._frames_per_trial + sum(cell.config.frames for cell in self._waiting())
+        frames_per_trial = sum(cell.config.frames for cell in self._example)
+        return self._to_come * frames_per_trial + sum(cell.config.frames for cell in self._waiting())
 
     @property
     def next_cores(self) -> int | None:
@@ -126,7 +139,7 @@ class Search:
         waiting = next(self._waiting(), None)
         if waiting:
             return cores_of(waiting)
-        return self._cores if self._to_come else None
+        return min(map(cores_of, self._example)) if self._to_come else None
 
     @property
     def _to_come(self) -> int:
@@ -149,7 +162,7 @@ class Search:
     def next(self) -> Cell | None:
         """Return a cell of a running trial, or ask for new ones; None if all trials have their cells already."""
         while not (cell := next(self._waiting(), None)) and self._to_come:
-            self._propose(len(self._cells))
+            self._start(len(self._cells))
             self._tell_complete()
         if cell:
             self._submitted.add(cell.name)
@@ -162,12 +175,17 @@ class Search:
             self._finished.add(cell.name)
         self._tell_complete()
 
+    def take_messages(self) -> list[str]:
+        """Return which trials were left out since the last call."""
+        taken, self._messages = self._messages, []
+        return taken
+
     def to_prune(self, running: Collection[str]) -> list[str]:
         """Return the running cells of trials whose mean score is below the median of earlier ones at the same time."""
         if self._settings.pruner == "none":
             return []
         for number in self._running:
-            if number not in self._pruned and self._is_due_to_prune(self._cells[number]):
+            if number not in self._pruned | self._invalid and self._is_due_to_prune(self._cells[number]):
                 self._pruned.add(number)
                 with study_file.in_use(self._root):
                     self._study.set_user_attr(f"{study.PRUNED}{number}", True)
@@ -201,23 +219,27 @@ class Search:
         return len(others) >= FEWEST_TRIALS and mean(curves) < float(np.median(others))
 
     def _tell_complete(self) -> None:
-        """Tell the value of each running trial that has no cell to wait for."""
+        """Tell the value of each running trial that has no cell to wait for.
+
+        Samplers ignore failed trials, and would propose a diverging rate, or settings that are not valid together,
+        again: their value is the worst score. While there is no score, they wait for one.
+        """
         for number in list(self._running):
             names = {cell.name for cell in self._cells[number]}
             if names <= self._ended or (number in self._pruned and not names & (self._submitted - self._ended)):
+                values = self._values(number)
+                if not values:
+                    continue
                 self._running.remove(number)
-                # Samplers ignore failed trials, and would propose a diverging rate again: its value is the worst score.
                 with study_file.in_use(self._root):
-                    self._study.tell(number, statistics.fmean(self._values(number)))
+                    self._study.tell(number, statistics.fmean(values))
                 self._ended |= names
 
     def _values(self, number: int) -> list[float]:
-        """Return the objective of a trial for each seed."""
+        """Return the objective of a trial for each seed; nothing while it needs a score that no run has."""
         made = {cell.name: cell for each in self._cells.values() for cell in each}
         worst = objective.worst_scores((self._root / name, cell.config) for name, cell in made.items())
+        if number in self._invalid:
+            return objective.worst_values((cell.config for cell in self._example), self._settings, worst)
         runs = [(self._root / cell.name, cell.config) for cell in self._cells[number]]
         return objective.means_of_seeds(runs, self._settings, worst)
-
-
-def _is_pruned(attribute: str) -> bool:
-    return attribute.startswith(study.PRUNED) and attribute.removeprefix(study.PRUNED).isdecimal()

@@ -38,6 +38,9 @@ class Source(Protocol):
     def record(self, cell: Cell, is_finished: bool) -> None:
         """Record that a cell is finished, or has failed for good."""
 
+    def take_messages(self) -> list[str]:
+        """Return what has happened since the last call, for the overview."""
+
     def to_prune(self, running: Collection[str]) -> list[str]:
         """Return those of the names of running cells that are to stop early."""
 
@@ -69,6 +72,10 @@ class FixedCells:
     def record(self, cell: Cell, is_finished: bool) -> None:
         """Count the finished cells."""
         self.finished += is_finished
+
+    def take_messages(self) -> list[str]:
+        """Return nothing: only cells that end happen here."""
+        return []
 
     def to_prune(self, running: Collection[str]) -> list[str]:
         """Train every cell to its end."""

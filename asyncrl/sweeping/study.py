@@ -1,13 +1,12 @@
-"""The parts of a search that do not depend on its progress: its space, its samplers, and its finished trials."""
+"""The parts of a search that do not depend on its progress: its space, the cells of its trials, and their values."""
 
 import json
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
@@ -15,9 +14,11 @@ from asyncrl.errors import InputError
 from asyncrl.sweeping import objective, study_file
 from asyncrl.sweeping.cell import Cell
 from asyncrl.sweeping.declaration import ENVIRONMENTS, Declaration
-from asyncrl.sweeping.parameters import LINKED, settings_of
+from asyncrl.sweeping.parameters import INVALID, LINKED, settings_of
 from asyncrl.sweeping.plan import Resolver, combinations
+from asyncrl.text import error_text, shorten
 
+WITH_CELLS = (TrialState.RUNNING, TrialState.COMPLETE)
 PRUNED = "pruned-"  # with the number of a trial: an attribute of the study
 
 
@@ -58,7 +59,9 @@ def validate(declaration: Declaration, resolver: Resolver) -> list[Cell]:
     ]
     for where in _environments(declaration):
         for point in points:
-            resolver.cell(declaration.base, {**point, **where}, seed=1)
+            cell = resolver.cell(declaration.base, {**point, **where}, seed=1)
+            if not cell.config.evaluation.episodes:
+                raise InputError("A search compares evaluations, so evaluation.episodes must be 1 or more.")
     found = cells_of(declaration, first, resolver)
     for env in {cell.config.env: None for cell in found}:
         if declaration.sweep.normalisation != "none":
@@ -86,58 +89,16 @@ def distributions(declaration: Declaration) -> dict[str, BaseDistribution]:
     return found
 
 
-def sampler(declaration: Declaration, number: int) -> optuna.samplers.BaseSampler:
-    """Return the sampler of one trial; its draws depend on the sweep's seed, the trial's number and the results."""
-    settings = declaration.sweep
-    state = np.random.SeedSequence(settings.seed, spawn_key=(number,)).generate_state(1)
-    seed = int(state[0])
-    if settings.sampler == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        if settings.sampler == "sobol":
-            # A function of the sweep's seed and the number of trials; without scrambling it starts in a corner.
-            return optuna.samplers.QMCSampler(
-                qmc_type="sobol", scramble=True, seed=settings.seed, warn_independent_sampling=False
-            )
-        if settings.sampler == "gp":
-            return optuna.samplers.GPSampler(seed=seed)
-        return optuna.samplers.TPESampler(seed=seed)
-
-
-def propose(declaration: Declaration, number: int, earlier: Sequence[FrozenTrial]) -> dict[str, Any]:
-    """Return the parameters of trial ``number``: a function of the sweep's seed, the number and the earlier trials.
-
-    The proposal is made in memory, so a process that is killed here leaves nothing.
-    """
-    space = distributions(declaration)
-    memory = optuna.create_study(direction="maximize", sampler=sampler(declaration, number))
-    if declaration.sweep.sampler == "sobol":
-        # This sampler counts its proposals, and does not read values.
-        for _ in range(number):
-            memory.tell(memory.ask(space), 0.0)
-    else:
-        memory.add_trials(earlier[:number])
-    return dict(memory.ask(space).params)
-
-
-def add_running(study: optuna.Study, number: int, parameters: Mapping[str, Any], declaration: Declaration) -> None:
-    """Store a running trial with these parameters; complete it if it is there without some of them."""
-    stored = study.get_trials(deepcopy=False)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.sampler = optuna.samplers.PartialFixedSampler(dict(parameters), optuna.samplers.RandomSampler())
-    if number == len(stored):
-        study.ask(distributions(declaration))
-        return
-    trial = optuna.Trial(study, stored[number]._trial_id)
-    for name, kind in distributions(declaration).items():
-        if isinstance(kind, CategoricalDistribution):
-            trial.suggest_categorical(name, kind.choices)
-        elif isinstance(kind, FloatDistribution):
-            trial.suggest_float(name, kind.low, kind.high, log=kind.log)
-        elif isinstance(kind, IntDistribution):
-            trial.suggest_int(name, kind.low, kind.high, log=kind.log)
+def trial_cells(trial: FrozenTrial, declaration: Declaration, resolver: Resolver) -> list[Cell]:
+    """Return the cells of a stored trial; raise InputError if its settings are not those of a cell."""
+    if trial.params.keys() != distributions(declaration).keys():
+        raise InputError("it was added with other settings than this search varies")
+    try:
+        settings = settings_of(trial.params)
+    # a value of a list that is not JSON
+    except (TypeError, ValueError) as error:
+        raise InputError(f"it was added with a value that is not of this search: {error_text(error)}") from None
+    return cells_of(declaration, settings, resolver)
 
 
 def cells_to_preview(root: Path, declaration: Declaration, resolver: Resolver) -> tuple[list[Cell], list[Cell], int]:
@@ -145,20 +106,27 @@ def cells_to_preview(root: Path, declaration: Declaration, resolver: Resolver) -
 
     Nothing is written.
     """
-    stored = study_file.read_or_explain(root)[0] if study_file.exists(root) else []
+    stored, attributes = study_file.read_or_explain(root) if study_file.exists(root) else ([], {})
     found: dict[str, Cell] = {}
     untold: dict[str, Cell] = {}
+    started = 0
     for trial in stored:
-        # a trial that was killed during its proposal is completed by the next driver
-        if trial.params.keys() == distributions(declaration).keys():
-            made = {cell.name: cell for cell in cells_of(declaration, settings_of(trial.params), resolver)}
-            found |= made
-            untold |= made if trial.state is TrialState.RUNNING else {}
-    return list(found.values()), list(untold.values()), len(stored)
+        is_begun = trial.params.keys() == distributions(declaration).keys()
+        # the next driver proposes the parameters of the others
+        started += is_begun or trial.state.is_finished()
+        if trial.state in WITH_CELLS and f"{INVALID}{trial.number}" not in attributes and is_begun:
+            with suppress(InputError):
+                made = {cell.name: cell for cell in trial_cells(trial, declaration, resolver)}
+                found |= made
+                untold |= made if trial.state is TrialState.RUNNING else {}
+    return list(found.values()), list(untold.values()), started
 
 
 def trials(root: Path) -> list[SearchTrial]:
-    """Return the finished trials of a sweep's study, the best first; raise InputError if it has no study."""
+    """Return the finished trials of a sweep's study, the best first; raise InputError if it has no study.
+
+    Trials that could not be trained are left out.
+    """
     if not study_file.exists(root):
         raise InputError(f"{root} has no study.")
     stored, attributes = study_file.read_or_explain(root)
@@ -166,5 +134,18 @@ def trials(root: Path) -> list[SearchTrial]:
         SearchTrial(trial.number, trial.value, settings_of(trial.params), f"{PRUNED}{trial.number}" in attributes)
         for trial in stored
         if trial.state is TrialState.COMPLETE and trial.value is not None
+        if f"{INVALID}{trial.number}" not in attributes
     ]
     return sorted(found, key=lambda trial: (-trial.value, trial.number))
+
+
+def left_out(root: Path) -> list[tuple[int, str]]:
+    """Return the numbers of the trials of a study that could not be trained, each with the reason."""
+    _, attributes = study_file.read_or_explain(root)
+    return [(number, shorten(str(attributes[f"{INVALID}{number}"]), 300)) for number in numbers(attributes, INVALID)]
+
+
+def numbers(attributes: Iterable[str], prefix: str) -> list[int]:
+    """Return the numbers of the trials that have an attribute of the study: ``PRUNED`` or ``INVALID``."""
+    ends = [name.removeprefix(prefix) for name in attributes if name.startswith(prefix)]
+    return sorted(int(end) for end in ends if re.fullmatch(r"[0-9]{1,9}", end))

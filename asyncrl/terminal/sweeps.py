@@ -85,6 +85,10 @@ def outcome(result: Result, root: Path) -> list[Text]:
         lines.append(Text(f"failed: {root / cell.name}: {reason}", "red"))
     if len(p.failed) > SHOWN_FAILURES:
         lines.append(Text(f"… and {len(p.failed) - SHOWN_FAILURES} more", "red"))
+    for number, reason in result.left_out[:SHOWN_FAILURES]:
+        lines.append(Text(f"left out: trial {number}: {escape(reason)}"))
+    if len(result.left_out) > SHOWN_FAILURES:
+        lines.append(Text(f"… and {counted(len(result.left_out) - SHOWN_FAILURES, 'trial')} more"))
     if result.best:
         settings = describe(result.best["settings"])
         lines.append(

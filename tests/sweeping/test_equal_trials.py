@@ -132,3 +132,15 @@ def test_search_failed_run_has_the_worst_score_of_its_own_game(tmp_path):
     declared = declare(LR | {"env": ["freeway", "skiing"]}, 1, {"frames": "1M", "threads": 1}, normalisation="human")
     search(tmp_path / "s", Games(), declared)
     assert -2 < study.trials(tmp_path / "s")[0].value < 2
+
+
+def test_search_with_a_pruned_trial_called_again_has_no_failed_cell(tmp_path):
+    vary = {"t_max": {"low": 5, "high": 6}}
+    search(tmp_path / "s", FakeExecutor(), declare(vary, n=1))
+    stored = open_or_create(tmp_path / "s")
+    stored.set_user_attr(f"{study.PRUNED}0", True)
+    for file in (tmp_path / "s").glob("*/run.json"):
+        file.write_text(file.read_text().replace('"finished"', '"interrupted"'))
+    codes = [search(tmp_path / "s", FakeExecutor(), declare(vary, n=8)).code for _ in range(2)]
+    assert len({repr(trial.settings) for trial in study.trials(tmp_path / "s")}) == 2
+    assert codes == [Exit.OK, Exit.OK]

@@ -1,5 +1,6 @@
 """What stops a sweep, or does not: signals at any moment, files that cannot be read, cells that cannot be resumed."""
 
+import errno
 import os
 import signal
 
@@ -58,6 +59,32 @@ def test_source_that_fails_stops_the_other_cells_with_checkpoints(tmp_path, plan
     with pytest.raises(InputError, match="the study is gone"):
         Driver(tmp_path, Failing(plan, []), executor, lambda progress: None).run()
     assert sorted(executor.cancelled) == sorted((cell.name, False) for cell in plan[:2])
+
+
+@pytest.mark.timeout(60)
+def test_cell_that_cannot_be_started_stops_the_others_with_checkpoints(tmp_path, plan):  # noqa: F811
+    def fill_the_disk(task):
+        if len(executor.started) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    executor = Alive(fill_the_disk)
+    with pytest.raises(OSError, match="No space left"):
+        drive(tmp_path, plan, executor)
+    assert sorted(executor.cancelled) == sorted((cell.name, False) for cell in plan[:2])
+
+
+@pytest.mark.timeout(60)
+def test_source_that_fails_while_several_cells_end_ends_the_sweep(tmp_path, plan):  # noqa: F811
+    class Failing(FixedCells):
+        def record(self, cell, is_finished):
+            raise InputError("the study is gone")
+
+    class AllAtOnce(FakeExecutor):
+        def has_room(self, cores):
+            return len(self._ends) < 3
+
+    with pytest.raises(InputError, match="the study is gone"):
+        Driver(tmp_path, Failing(plan, []), AllAtOnce(), lambda progress: None).run()
 
 
 def test_cell_whose_evaluations_cannot_be_read_stops_no_other(tmp_path, plan):  # noqa: F811
