@@ -83,6 +83,7 @@ class Stream:
         self._keep = torch.ones(t_max + 1, batch, dtype=torch.bool)
         buffers = (self._obs, self._action, self._reward, self._discount, self._keep)
         self._arrays = tuple(buffer.numpy() for buffer in buffers)  # the same memory: numpy writes single steps faster
+        self._states = list(self._obs)  # [B, *O] each
         self._fresh = fresh
         self.reset(seeds)
 
@@ -108,25 +109,28 @@ class Stream:
         episodes = []
         for i in range(self._t_max):
             if self.planned is None:
-                choice = act(self._obs[i], self.carry)
+                choice = act(self._states[i], self.carry)
                 yield "act"
             else:
                 choice, self.planned = self.planned, None
             action[i] = taken = choice.action.numpy()
             step = self._environments.step(taken)
             reward[i] = step.reward
-            keep[i + 1] = ~step.terminated
-            discount[i] = keep[i + 1] * self._gamma
+            keep[i + 1] = step.terminated  # inverted below
             obs[i + 1] = step.successor
             ended = step.terminated | step.truncated
             self.carry = reset_carry(choice.carry, ended)
-            episodes += [(episode, _epsilon_of(choice.epsilon, episode.env)) for episode in step.episodes]
-            self.is_cut = i + 1 == self._t_max or bool(ended.any() and (ended.all() or step.truncated.any()))
+            if step.episodes:
+                episodes += [(episode, _epsilon_of(choice.epsilon, episode.env)) for episode in step.episodes]
+            flags = ended.tolist()  # Python is faster with few of them
+            self.is_cut = i + 1 == self._t_max or (any(flags) and (all(flags) or bool(step.truncated.any())))
             yield "environment"
             if self.is_cut:
                 break
         self.current = torch.from_numpy(step.obs)
         end = i + 1
+        np.logical_not(keep[1 : end + 1], out=keep[1 : end + 1])
+        np.multiply(keep[1 : end + 1], self._gamma, out=discount[:end])
         next_action = None
         if self._look_ahead:
             self.planned = act(self.current, self.carry)

@@ -106,13 +106,13 @@ ERRORS = [
     Error(
         "the discount ignores terminals",
         STREAM,
-        {"keep[i + 1] * self._gamma": "self._gamma"},
+        {"np.multiply(keep[1 : end + 1], self._gamma, out=discount[:end])": "discount[:end] = self._gamma"},
         GRADIENTS,
     ),
     Error(
         "truncation is treated as terminal",
         STREAM,
-        {"keep[i + 1] *": "~(step.terminated | step.truncated) *"},
+        {"keep[i + 1] = step.terminated": "keep[i + 1] = step.terminated | step.truncated"},
         GRADIENTS,
     ),
     Error(
@@ -124,13 +124,13 @@ ERRORS = [
     Error(
         "a truncated rollout goes on",
         STREAM,
-        {"(ended.all() or step.truncated.any())": "ended.all()"},
+        {"(all(flags) or bool(step.truncated.any()))": "all(flags)"},
         GRADIENTS,
     ),
     Error(
         "a rollout runs over a terminal",
         STREAM,
-        {"(ended.all() or ": "("},
+        {"(all(flags) or ": "("},
         "test_rollout.py::test_a_rollout_ends_where_all_episodes_do_and_at_any_truncation",
     ),
     Error("Gymnasium's last states are lost", "envs/gym.py", {"successor = obs.copy()": "successor = obs"}, "envs"),
@@ -150,7 +150,11 @@ ERRORS = [
     Error(
         "the mask of resets is off by one",
         STREAM,
-        {"keep[i + 1] = ~step": "keep[i] = ~step", "keep[i + 1] *": "keep[i] *"},
+        {
+            "keep[i + 1] = step": "keep[i] = step",
+            "np.logical_not(keep[1 : end + 1], out=keep[1 : end + 1])": "np.logical_not(keep[:end], out=keep[:end])",
+            "np.multiply(keep[1 : end + 1]": "np.multiply(keep[:end]",
+        },
         "test_rollout.py",
     ),
     Error(
@@ -281,7 +285,7 @@ ERRORS = [
     Error(
         "ε is not annealed",
         EXPLORATION,
-        {"linear(1.0, final, T, self.anneal_steps)": "final"},
+        {"linear(1.0, each, T, anneal_steps)": "each"},
         "learners/test_exploration.py",
     ),
     Error(

@@ -102,12 +102,13 @@ class GymEnvironments:
                     raise InputError(f"{name} makes environments with several observation spaces or action spaces.")
         self._can_be_nonfinite = self._observations.dtype == "float32"
         self.spec = Spec(self._observations.shape, self._observations.dtype, self._actions.kind, frames_per_step=1)
+        self._shape = (self.num_envs, *self._observations.shape)
         self.observed = self._empty()  # [B, *O]  the last observations
         self._score = [0.0] * self.num_envs
         self._length = [0] * self.num_envs  # steps
 
     def _empty(self) -> Array:
-        return np.empty((self.num_envs, *self.spec.obs_shape), self.spec.obs_dtype)
+        return np.empty(self._shape, self._observations.dtype)
 
     def reset(self, seeds: Sequence[int | None]) -> Array:
         """Start episodes from their seeds and return ``[B, *O]``."""
@@ -123,7 +124,7 @@ class GymEnvironments:
         """Take ``[B]`` int64 or ``[B, A]`` float32 actions."""
         obs = successor = self.observed = self._empty()
         reward = np.empty(self.num_envs, np.float32)
-        terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
+        terminated, truncated = np.empty(self.num_envs, np.bool_), np.empty(self.num_envs, np.bool_)
         episodes: list[Episode] = []
         for i, env in enumerate(self.envs):
             state, gain, over, cut = check_step(env, env.step(self._actions.decode(action[i])))
@@ -133,8 +134,8 @@ class GymEnvironments:
             reward[i] = number if abs(number) <= FLOAT32_MAX else number * math.inf
             self._score[i] += number
             self._length[i] += 1
+            terminated[i], truncated[i] = over, cut and not over
             if over or cut:
-                terminated[i], truncated[i] = over, cut and not over
                 episodes.append(Episode(i, self._score[i], self._length[i], completed=bool(over)))
                 self._score[i], self._length[i] = 0.0, 0
         self._refuse_nonfinite(obs, "step")

@@ -711,18 +711,35 @@ INLINE float log_softmax(int n, const float *logits, float *log_pi) {
   return entropy;
 }
 
-/* Draws actions from the policies of N rows whose first n numbers are logits: the largest π / race, where race is drawn
- * from an exponential distribution. */
-void sample_actions(int N, int n, int row, const float *outputs, const float *race, int64_t *action) {
+/* Draws actions for N states from the policies whose logits are all outputs but the last: the largest π / race, where
+ * race [N][n] is drawn from an exponential distribution. outputs [N][n + 1] is a buffer. */
+void network_sample(const Network *net, int N, const void *obs, const float *race, float *outputs, int64_t *action) {
+  const int n = net->outputs[0];
   float log_pi[n];
+  network_forward(net, N, obs, outputs);
   for (int i = 0; i < N; i++) {
-    log_softmax(n, outputs + (size_t)i * row, log_pi);
+    log_softmax(n, outputs + (size_t)i * (n + 1), log_pi);
     float most = -1;
     action[i] = 0;
     for (int k = 0; k < n; k++) {
       const float value = expf(log_pi[k]) / race[(size_t)i * n + k];
       if (value > most) most = value, action[i] = k;
     }
+  }
+}
+
+/* Writes for N states the action with the largest output or, where uniform [N] is below ε, another one, any [N].
+ * outputs [N][n] is a buffer. As in torch, NaN is the largest. */
+void network_explore(const Network *net, int N, const void *obs, int rates, const float *epsilon, const float *uniform,
+                     const int64_t *any, float *outputs, int64_t *action) {
+  const int n = net->outputs[0];
+  network_forward(net, N, obs, outputs);
+  for (int i = 0; i < N; i++) {
+    const float *q = outputs + (size_t)i * n;
+    int best = 0;
+    for (int k = 1; k < n && !isnan(q[best]); k++)
+      if (q[k] > q[best] || isnan(q[k])) best = k;
+    action[i] = uniform[i] < epsilon[rates > 1 ? i : 0] ? any[i] : best;
   }
 }
 

@@ -31,7 +31,15 @@ SOURCE = Path(__file__).with_suffix(".c")
 FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fPIC", "-shared", "-w")
 TORSOS = ("nips", "nature", "minatar_4", "minatar_6", "minatar_7", "minatar_10")
 FUNCTIONS = (
-    *("rmsprop", "network_forward", "network_backward", "sample_actions", "a3c_loss", "squared_error"),
+    *(
+        "rmsprop",
+        "network_forward",
+        "network_backward",
+        "network_sample",
+        "network_explore",
+        "a3c_loss",
+        "squared_error",
+    ),
     *(f"{name}_{function}" for name in TORSOS for function in ("forward", "backward")),
 )
 COMPILE_SECONDS = 60  # a build takes one or two

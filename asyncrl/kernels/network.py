@@ -1,20 +1,29 @@
 """Compiled small networks: a torso and linear layers, evaluated or differentiated by one call.
 
-docs/kernels.md describes the design. Other packages use ``CompiledNetwork``, ``sample_actions``, ``a3c_loss`` and
-``squared_error`` only.
+docs/kernels.md describes the design. Other packages use ``CompiledNetwork``, ``a3c_loss`` and ``squared_error`` only.
 """
 
 import ctypes
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from asyncrl.kernels import native, torso
+from asyncrl.kernels import torso
 
 MAX_LAYERS = 4
 Pointers = ctypes.c_void_p * (2 * MAX_LAYERS)
+POINTER, INT, FLOAT = ctypes.c_void_p, ctypes.c_int, ctypes.c_float
+# of functions of native.c; with them ctypes takes addresses as integers, which is faster than objects
+ARGUMENTS: dict[str, tuple[type, ...]] = {
+    "network_forward": (POINTER, INT, POINTER, POINTER),
+    "network_backward": (POINTER, INT, POINTER, POINTER),
+    "network_sample": (POINTER, INT, *[POINTER] * 4),
+    "network_explore": (POINTER, INT, POINTER, INT, *[POINTER] * 5),
+    "a3c_loss": (INT, INT, INT, *[POINTER] * 4, FLOAT, FLOAT, POINTER, POINTER),
+    "squared_error": (INT, INT, *[POINTER] * 5),
+}
 
 
 class _Struct(ctypes.Structure):
@@ -44,7 +53,10 @@ class CompiledNetwork:
             torso_layers: how many of them are the torso's.
             capacity: the most states of a call.
         """
+        for name, types in ARGUMENTS.items():
+            getattr(library, name).argtypes = types
         self._library = library
+        self._scratch: dict[int, _Scratch] = {}  # for acting, by the number of states
         heads = layers[torso_layers:]
         hidden, inputs = layers[torso_layers - 1][0].shape
         planes = torso.ARCHITECTURES[kernels].shape[0] if kernels else 0
@@ -70,26 +82,56 @@ class CompiledNetwork:
     def forward(self, obs: Tensor) -> Tensor:
         """Map contiguous ``[N, *O]`` to the outputs of all layers side by side, ``[N, width]``."""
         outputs = torch.empty(len(obs), self.width)
-        self._library.network_forward(self._pointer, len(obs), native.pointer(obs), native.pointer(outputs))
+        self._library.network_forward(self._pointer, len(obs), obs.data_ptr(), outputs.data_ptr())
         return outputs
+
+    def sample(self, obs: Tensor, generator: Generator) -> Tensor:
+        """Draw ``[N]`` actions from policies whose logits are all outputs but the last one."""
+        count = len(obs)
+        scratch = self._scratch.get(count) or self._allocate(count)
+        scratch.race.exponential_(generator=generator)
+        action = torch.empty(count, dtype=torch.int64)
+        pointers = (scratch.race.data_ptr(), scratch.outputs.data_ptr(), action.data_ptr())
+        self._library.network_sample(self._pointer, count, obs.data_ptr(), *pointers)
+        return action
+
+    def explore(self, obs: Tensor, epsilon: Tensor, generator: Generator) -> Tensor:
+        """Return for ``[N, *O]`` the ``[N]`` best actions, or any with probability ε, ``[N]`` or ``[1]``."""
+        count = len(obs)
+        scratch = self._scratch.get(count) or self._allocate(count)
+        # the draws of ``EpsilonGreedy.choose``, in its order
+        scratch.uniform.uniform_(generator=generator)
+        scratch.other.random_(0, self.width, generator=generator)
+        action = torch.empty(count, dtype=torch.int64)
+        rates = len(epsilon), epsilon.data_ptr()
+        pointers = (each.data_ptr() for each in (scratch.uniform, scratch.other, scratch.outputs, action))
+        self._library.network_explore(self._pointer, count, obs.data_ptr(), *rates, *pointers)
+        return action
 
     def backward(self, obs: Tensor, grad: Tensor) -> None:
         """Add to each parameter's ``.grad``, from the gradient ``[N, width]`` of outputs.
 
         The N states must be the first of the last call of ``forward``.
         """
-        self._library.network_backward(self._pointer, len(grad), native.pointer(obs), native.pointer(grad))
+        self._library.network_backward(self._pointer, len(grad), obs.data_ptr(), grad.data_ptr())
+
+    def _allocate(self, count: int) -> "_Scratch":
+        self._scratch[count] = found = _Scratch(
+            torch.empty(count, self.width),
+            torch.empty(count, self.width - 1),
+            torch.empty(count),
+            torch.empty(count, dtype=torch.int64),
+        )
+        return found
 
 
-def sample_actions(library: ctypes.CDLL, outputs: Tensor, n: int, race: Tensor) -> Tensor:
-    """Draw ``[N]`` actions from policies whose logits are the first n of ``[N, width]``.
+class _Scratch(NamedTuple):
+    """Buffers for acting on N states."""
 
-    ``race`` ``[N, n]`` is drawn from an exponential distribution.
-    """
-    action = torch.empty(len(outputs), dtype=torch.int64)
-    pointers = (native.pointer(tensor) for tensor in (outputs, race, action))
-    library.sample_actions(len(outputs), n, outputs.shape[1], *pointers)
-    return action
+    outputs: Tensor  # [N, width]
+    race: Tensor  # [N, width - 1]
+    uniform: Tensor  # [N]
+    other: Tensor  # [N] int64
 
 
 def a3c_loss(
@@ -109,9 +151,8 @@ def a3c_loss(
     """
     T, B = rollout.reward.shape
     grad, sums = torch.empty(T * B, outputs.shape[1]), (ctypes.c_double * 3)()
-    inputs = (native.pointer(each) for each in (outputs, rollout.action, rollout.reward, rollout.discount))
-    weights = ctypes.c_float(entropy), ctypes.c_float(value_weight)
-    library.a3c_loss(T, B, outputs.shape[1] - 1, *inputs, *weights, native.pointer(grad), sums)
+    inputs = (each.data_ptr() for each in (outputs, rollout.action, rollout.reward, rollout.discount))
+    library.a3c_loss(T, B, outputs.shape[1] - 1, *inputs, entropy, value_weight, grad.data_ptr(), sums)
     return grad, list(sums)
 
 
@@ -128,6 +169,6 @@ def squared_error(library: ctypes.CDLL, q: Tensor, action: Tensor, target: Tenso
         The gradient; the sums of squared errors, of their absolute values and of all of q.
     """
     grad, sums = torch.empty_like(q), (ctypes.c_double * 3)()
-    inputs = (native.pointer(each) for each in (q, action, target))
-    library.squared_error(len(q), q.shape[1], *inputs, native.pointer(grad), sums)
+    inputs = (each.data_ptr() for each in (q, action, target))
+    library.squared_error(len(q), q.shape[1], *inputs, grad.data_ptr(), sums)
     return grad, list(sums)

@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from asyncrl.kernels import native
-from asyncrl.kernels.network import CompiledNetwork, a3c_loss, sample_actions, squared_error
+from asyncrl.kernels.network import CompiledNetwork, a3c_loss, squared_error
 from asyncrl.learners.a3c import A3C
 from asyncrl.learners.base import Learner
 from asyncrl.learners.n_step_q import NStepQ
@@ -52,9 +52,7 @@ class CompiledA3C:
 
     def act(self, net: Any, obs: Tensor, carry: Carry, T: int, generator: Generator) -> Act:
         """See A3C."""
-        n = self.network.width - 1
-        race = torch.empty(len(obs), n).exponential_(generator=generator)
-        return Act(sample_actions(self.library, self.network.forward(obs), n, race), carry)
+        return Act(self.network.sample(obs, generator), carry)
 
     def loss(self, net: Any, target: Any, rollout: Rollout) -> CompiledLoss:
         """See A3C."""
@@ -76,9 +74,8 @@ class CompiledValues:
 
     def act(self, net: Any, obs: Tensor, carry: Carry, T: int, generator: Generator) -> Act:
         """See the learner."""
-        exploration = self.learner.exploration
-        epsilon = exploration.epsilon(T)
-        return Act(exploration.choose(self.network.forward(obs), epsilon, generator), carry, epsilon)
+        epsilon = self.learner.exploration.epsilon(T)
+        return Act(self.network.explore(obs, epsilon, generator), carry, epsilon)
 
     def loss(self, net: Any, target: Any, rollout: Rollout) -> CompiledLoss:
         """See the learner."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -19,13 +20,19 @@ class EpsilonGreedy:
 
     def epsilon(self, T: int) -> Tensor:
         """Return ``[B]`` (or ``[1]``)."""
-        return torch.tensor([linear(1.0, final, T, self.anneal_steps) for final in self.final])
+        return _annealed(self.final, self.anneal_steps, T)
 
     def choose(self, q: Tensor, epsilon: Tensor, generator: Generator) -> Tensor:
         """Return ``[B]``: for each row of ``[B, n]`` the best action, or with probability ε any."""
         batch, n = q.shape
         explore = torch.rand(batch, generator=generator) < epsilon
         return torch.where(explore, torch.randint(n, (batch,), generator=generator), q.argmax(-1))
+
+
+# T is the same in all steps of a rollout
+@lru_cache(maxsize=256)
+def _annealed(final: tuple[float, ...], anneal_steps: int, T: int) -> Tensor:
+    return torch.tensor([linear(1.0, each, T, anneal_steps) for each in final])
 
 
 def draw_final(
