@@ -27,7 +27,11 @@ OF_EPISODES = {"rollout/ep_rew_mean": "score", "rollout/ep_len_mean": "length", 
 
 
 class Tracker(Protocol):
-    """Takes the numbers of one run."""
+    """Takes the numbers of one run.
+
+    ``factory(run, settings, frames)`` makes it at the start of each session, from the directory of the run, its
+    settings by dotted name, and the frames so far.
+    """
 
     def log(self, values: dict[str, float], step: int) -> None:
         """Take numbers by tag at so many frames."""
