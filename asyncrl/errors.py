@@ -48,13 +48,23 @@ class InputError(Exception):
         return "\n".join(map(str, self.args))
 
 
+def install(extra: str) -> str:
+    """Return the command that installs an extra of the package."""
+    return f"pip install 'asyncrl[{extra}]'"
+
+
+def needs(what: str, packages: object, extra: str) -> str:
+    """Return a message: what needs packages that are not installed, and the extra that has them."""
+    return f"{what} needs {packages}: {install(extra)}."
+
+
 @contextmanager
-def requires_extra(name: str) -> Iterator[None]:
+def requires_extra(extra: str, what: str = "This") -> Iterator[None]:
     """Raise InputError that names the extra to install where an import finds no module."""
     try:
         yield
     except ModuleNotFoundError as error:
-        raise InputError(f"This needs {error.name}: pip install 'asyncrl[{name}]'.") from None
+        raise InputError(needs(what, error.name, extra)) from None
 
 
 class RunFailed(Exception):

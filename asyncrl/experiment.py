@@ -1,7 +1,7 @@
 """Train, resume, evaluate and play runs: what the command line and Python programs call."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -77,10 +77,16 @@ def _train_to_end(run: Path, session: Session, show: ShowProgress, handle_signal
         except WorkersLost:
             step = checkpoints.load(run).step
             losses[step] += 1
-            session = opening.resumed_session(run, None, show, losses[step])
+            session = opening.resumed_session(run, {}, show, losses[step])
 
 
-def resume(run: Path, frames: int | None = None, show: ShowProgress = ignore, handle_signals: bool = True) -> Path:
+def resume(
+    run: Path,
+    frames: int | None = None,
+    show: ShowProgress = ignore,
+    handle_signals: bool = True,
+    trackers: Sequence[str] | None = None,
+) -> Path:
     """Continue a run from its last intact checkpoint: counters, schedules, weights, g and random numbers as they were.
 
     Args:
@@ -89,6 +95,7 @@ def resume(run: Path, frames: int | None = None, show: ShowProgress = ignore, ha
             optimizer.anneal_frames is set. None: as it was.
         show: the live view, see ``ShowProgress``.
         handle_signals: see ``Session.run``.
+        trackers: names of those that get the metrics from now on; None: as they were.
 
     Raises:
         CheckpointError: no checkpoint can be used.
@@ -98,7 +105,8 @@ def resume(run: Path, frames: int | None = None, show: ShowProgress = ignore, ha
     require_main_guard()
     runs.open_document(run)  # raises if this is no run or a damaged one, before anything is written
     with runs.hold(run):
-        return _train_to_end(run, opening.resumed_session(run, frames, show), show, handle_signals)
+        changes = {name: value for name, value in (("frames", frames), ("trackers", trackers)) if value is not None}
+        return _train_to_end(run, opening.resumed_session(run, changes, show), show, handle_signals)
 
 
 def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) -> dict[str, Any]:

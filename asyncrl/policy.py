@@ -13,7 +13,7 @@ from asyncrl.envs.base import Array, Box, MultiDiscrete
 from asyncrl.envs.encoding import NotInSpace
 from asyncrl.envs.gym import AnyEnv
 from asyncrl.envs.single import codec, make_single
-from asyncrl.errors import InputError
+from asyncrl.errors import InputError, needs
 from asyncrl.networks.distributions import best_of
 from asyncrl.networks.flat import bind
 from asyncrl.networks.torsos import without_kernels
@@ -160,7 +160,7 @@ class Policy:
             InputError: the extra ``onnx`` is missing, the file cannot be written, or the outputs differ.
         """
         if missing := [name for name in ONNX if find_spec(name) is None]:
-            raise InputError(f'The export needs {", ".join(missing)}, an extra: pip install "asyncrl[onnx]".')
+            raise InputError(needs("The export", ", ".join(missing), "onnx"))
         file = Path(path)
         if not file.parent.is_dir():
             raise InputError(f"Cannot write {file}: there is no directory {file.parent}.")

@@ -1,7 +1,7 @@
 """A run on disk, as Python programs use it."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -104,13 +104,20 @@ class Run:
 
         return video.record(self.path, checkpoint, Path(file), episodes, None)
 
-    def resume(self, frames: int | str | None = None, callback: Callback | None = None, progress: bool = True) -> "Run":
+    def resume(
+        self,
+        frames: int | str | None = None,
+        callback: Callback | None = None,
+        progress: bool = True,
+        trackers: Sequence[str] | None = None,
+    ) -> "Run":
         """Continue from the last checkpoint, and return this run.
 
         Args:
             frames: a new budget, such as ``"20M"``; None: as it was.
             callback: see ``train``.
             progress: see ``train``.
+            trackers: names of those that get the metrics from now on; None: as they were.
 
         Raises:
             InputError: nothing is left to do, or another process trains it.
@@ -123,7 +130,7 @@ class Run:
             config = configuration.build(config.model_dump() | {"frames": frames})
         budget = None if frames is None else config.frames
         with progress_view(config, callback, progress) as show:
-            experiment.resume(self.path, budget, show, is_main_thread())
+            experiment.resume(self.path, budget, show, is_main_thread(), trackers)
         return self
 
 

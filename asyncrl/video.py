@@ -14,7 +14,7 @@ import numpy as np
 from asyncrl import experiment
 from asyncrl.envs.pictures import Picture, fit
 from asyncrl.envs.render import make_rendered
-from asyncrl.errors import InputError
+from asyncrl.errors import InputError, needs
 from asyncrl.store.settings import config_of
 
 MAX_SECONDS = 86_400  # the longest video
@@ -67,7 +67,7 @@ def _check(out: Path) -> None:
     if not out.parent.is_dir():
         raise InputError(f"Cannot write {out}: there is no directory {out.parent}.")
     if any(find_spec(module) is None for module in ("imageio", "imageio_ffmpeg")):
-        raise InputError('Videos need imageio, an extra: pip install "asyncrl[video]".')
+        raise InputError(needs("A video", "imageio", "video"))
 
 
 def _write(pictures: Iterator[Picture], out: Path, rate: float) -> None:

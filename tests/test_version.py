@@ -1,4 +1,4 @@
-"""The version is written in pyproject.toml alone; the changelog describes it."""
+"""The version is written in pyproject.toml and in CITATION.cff; the changelog describes it."""
 
 import re
 import tomllib
@@ -16,10 +16,10 @@ def test_changelog_newest_version_is_that_of_the_project():
     assert released[0] == VERSION
 
 
-def test_citation_names_no_version_of_its_own():
+def test_citation_version_is_that_of_the_project():
     lines = (ROOT / "CITATION.cff").read_text().splitlines()
     assert "title: asyncrl" in lines
-    assert not [line for line in lines if line.startswith("version:")]
+    assert [line for line in lines if line.startswith("version:")] == [f"version: {VERSION}"]
 
 
 def test_package_version_is_that_of_the_installed_package():

@@ -62,7 +62,7 @@ def test_a_file_that_cannot_be_is_refused_before_anything_is_played(monkeypatch,
 
 def test_without_the_extra_one_line_says_how_to_get_it(monkeypatch, run, tmp_path):
     monkeypatch.setattr(video, "find_spec", lambda module: None)
-    with pytest.raises(InputError, match=r"pip install \"asyncrl\[video\]\""):
+    with pytest.raises(InputError, match=r"A video needs imageio: pip install 'asyncrl\[video\]'"):
         video.record(run, "last", tmp_path / "game.mp4", episodes=1, max_seconds=None)
 
 

@@ -6,10 +6,12 @@ from hashlib import sha256
 from typing import Any
 
 from asyncrl.store.document import SIMULATED
+from asyncrl.text import printable
 
 # but see below
 IGNORED = ("seed", "log_seconds", "profile", "trackers", "checkpoints", "workers", "clock", "simulated")
 AUTO = "auto"  # of workers.turns, also in runs of earlier versions
+MAX_ARGUMENTS = 60  # characters of a task's arguments; of longer ones the end is their digest
 
 
 def identity(config: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,10 +28,21 @@ def identity(config: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str
         return setting
     simulated, costs = _mapping(config, "simulated"), document.get("costs")
     if isinstance(costs, Mapping):
-        digest = sha256(json.dumps(costs, sort_keys=True, default=str).encode()).hexdigest()[:8]
-        simulated = {**simulated, "costs": digest}
+        simulated = {**simulated, "costs": _digest(costs)}
     every = _mapping(config, "checkpoints").get("every")
     return setting | {"clock": SIMULATED, "simulated": dict(simulated), "checkpoints": {"every": every}}
+
+
+def arguments(setting: Mapping[str, Any]) -> str:
+    """Return the arguments of a run's environment as in TOML, ``size=9, goal="left"``; different ones differ."""
+    args = _mapping(setting, "env_args")
+    words = [f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in sorted(args.items())]
+    text = printable(", ".join(words))
+    return text if len(text) <= MAX_ARGUMENTS else f"{text[:MAX_ARGUMENTS]}… ({_digest(args)})"
+
+
+def _digest(table: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(table, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
 def _mapping(table: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from asyncrl.analysis.identity import arguments
 from asyncrl.analysis.varying import CLOCK, LEARNING_RATE, MANY_VALUES, Varying, value_key, varying_settings
 from asyncrl.envs.names import GYMNASIUM, MINATAR
 from asyncrl.store.columns import is_number
@@ -29,17 +30,17 @@ LINES_OF_BEST = 10  # runs of a label, from which the best of them have a line o
 def with_labels(runs: pd.DataFrame) -> tuple[pd.DataFrame, Varying]:
     """Add columns of text that distinguish runs; return also what varies between them.
 
-    ``task``: game and protocol. ``machine``: processor and cores; if runs differ in it, also whether compiled code was
-    used. ``method``: the name of the run's set, or its algorithm if there are no sets. ``label``: the method and all
-    other settings that vary; a set has one label. ``variant``: the label without the number of threads. ``setup``: the
-    label without the optimiser. ``panel`` and ``line``: as in ``facets``.
+    ``task``: game, arguments and protocol; no mean is over several. ``machine``: processor and cores; if runs differ in
+    it, also whether compiled code was used. ``method``: the name of the run's set, or its algorithm if there are no
+    sets. ``label``: the method and all other settings that vary; a set has one label. ``variant``: the label without
+    the number of threads. ``setup``: the label without the optimiser. ``panel`` and ``line``: as in ``facets``.
     """
 
     def texts(make: Callable[[pd.Series], str]) -> pd.Series:
         return pd.Series([make(row) for _, row in runs.iterrows()], runs.index, dtype=object)
 
     runs = runs.assign(
-        task=texts(lambda run: run["game"] if run["protocol"] in NOT_NAMED else f"{run['game']}, {run['protocol']}"),
+        task=texts(_task),
         machine=texts(lambda run: _machine(run, runs["compiled"].nunique(dropna=False) > 1)),
         method=texts(lambda run: _text_or_default(run["set"], run["algo"])),
     )
@@ -135,6 +136,11 @@ def _exact(name: str, value: Any) -> str:
 
 def _word(name: str, text: str) -> str:
     return f"{one_line(SHORT_NAMES.get(name, name), MAX_VALUE)} {one_line(text, MAX_VALUE)}".strip()
+
+
+def _task(run: pd.Series) -> str:
+    protocol = "" if run["protocol"] in NOT_NAMED else run["protocol"]
+    return ", ".join(filter(None, (run["game"], arguments(json.loads(run["setting"])[0]), protocol)))
 
 
 def _machine(run: pd.Series, compiled_varies: bool) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from asyncrl.config import ARGUMENT, RunConfig, field_names, flatten, is_setting
+from asyncrl.config import RunConfig, field_names, flatten, is_setting
 from asyncrl.store.columns import is_number
 
 LEARNING_RATE = "optimizer.lr"
@@ -78,8 +78,7 @@ def _axes(keys: pd.DataFrame, numeric: Sequence[str], varying: Sequence[str]) ->
     Of the candidates, the one with the fewest values per run becomes a label until all others are axes among runs that
     are equal in their labels.
     """
-    # arguments of an environment change the task, over which there is no mean
-    candidates = [name for name in numeric if not (name in SHARED or name.startswith(ARGUMENT))]
+    candidates = [name for name in numeric if name not in SHARED]
     while candidates:
         same = [GROUP, *(name for name in varying if name not in candidates)]
         points = len(keys.drop_duplicates([*same, *candidates]))
@@ -95,8 +94,7 @@ def _axes(keys: pd.DataFrame, numeric: Sequence[str], varying: Sequence[str]) ->
 
 def _separating(keys: pd.DataFrame, names: Sequence[str]) -> list[str]:
     """Return the named settings of these, and then those that separate runs that the ones before do not."""
-    # another argument is another task, whatever else differs
-    chosen = [name for name in names if name.startswith(ARGUMENT)] + [name for name in NAMED if name in names]
+    chosen = [name for name in NAMED if name in names]
     groups = len(keys.drop_duplicates([GROUP, *chosen]))
     for name in sorted(set(names) - set(chosen)):
         more = len(keys.drop_duplicates([GROUP, *chosen, name]))

@@ -22,14 +22,17 @@ commands = typer.Typer()
 
 Algo = Annotated[
     str | None,
-    typer.Option(autocompletion=of(ALGOS), help=f"The algorithm: {', '.join(ALGOS)}. \\[default: a3c]"),
+    typer.Option(
+        autocompletion=of(ALGOS),
+        help=f"The algorithm: {', '.join(ALGOS)}, or your own pkg.module:Name. \\[default: a3c]",
+    ),
 ]
 Env = Annotated[
     str | None,
     typer.Option(
         autocompletion=environments,
-        help="An Atari game (pong, breakout …), a Gymnasium id (CartPole-v1), or your own pkg.module:factory or "
-        "pkg.module:Id-v0. \\[default: pong]",
+        help="An Atari game (pong, breakout …), minatar/GAME, a Gymnasium id (CartPole-v1), or your own "
+        "pkg.module:factory or pkg.module:Id-v0; 'asyncrl envs' lists them. \\[default: pong]",
     ),
 ]
 EnvArgs = Annotated[
@@ -51,7 +54,9 @@ Preset = Annotated[
 Network = Annotated[
     str | None,
     typer.Option(
-        autocompletion=of(NETWORKS), help=f"{', '.join(NETWORKS)}. \\[default: chosen by the shape of observations]"
+        autocompletion=of(NETWORKS),
+        help=f"{', '.join(NETWORKS)}, or your own pkg.module:Name, also with -lstm. "
+        "\\[default: chosen by the shape of observations]",
     ),
 ]
 Threads = Annotated[int | None, typer.Option(help="Actor-learners, each a process by the wall clock. \\[default: 16]")]
@@ -127,19 +132,11 @@ def run(
     Ctrl-C stops a run with a checkpoint, and [bold]asyncrl resume[/bold] continues it.
     """
     options = {
-        "algo": algo,
-        "env": env,
-        "preset": preset,
-        "network": network,
-        "threads": threads,
-        "frames": frames,
-        "envs_per_thread": envs_per_thread,
-        "seed": seed,
-        "profile": profile or None,
+        "algo": algo, "env": env, "preset": preset, "network": network, "threads": threads, "frames": frames,
+        "envs_per_thread": envs_per_thread, "seed": seed, "clock": clock, "profile": profile or None,
         "trackers": trackers or None,
-        "clock": clock,
-        "env_args": configuration.parse_set(env_args, "--env-arg map_name=8x8") if env_args else None,
-    }
+        "env_args": env_args and configuration.parse_set(env_args, "--env-arg map_name=8x8"),
+    }  # fmt: skip
     if name is not None:
         runs.check_name(name)
     table = _merged(config, settings, options)
@@ -149,19 +146,19 @@ def run(
     resolved, spec = job_builder.resolve(table)
     if seeds is not None:
         _train_seeds(table, resolved, seeds, results, name, seed, dry_run)
-        if not dry_run:
-            return
-    printed = configuration.with_periods(resolved)
-    if not dry_run:
+    if dry_run:
+        _print_settings(resolved, as_json)
+    elif seeds is None:
         train(resolved, lambda show: experiment.train(resolved, results, name, show, spec))
-    elif as_json:
-        print_json(printed.model_dump(mode="json"))
-    else:
-        write_lines(configuration.to_toml(printed))
 
 
 @commands.command(epilog="Example: asyncrl resume last --frames 20M")
-def resume(run: RunName = "last", frames: NewFrames = None, results: Results = DEFAULT_RESULTS) -> None:
+def resume(
+    run: RunName = "last",
+    frames: NewFrames = None,
+    results: Results = DEFAULT_RESULTS,
+    trackers: Trackers = None,
+) -> None:
     """Continue a run from its last checkpoint."""
     path = runs.find(results, run)
     config = config_of(path)
@@ -170,7 +167,15 @@ def resume(run: RunName = "last", frames: NewFrames = None, results: Results = D
     from asyncrl import experiment
 
     budget = config.frames if frames else None
-    train(config, lambda show: experiment.resume(path, budget, show))
+    train(config, lambda show: experiment.resume(path, budget, show, trackers=trackers))
+
+
+def _print_settings(config: RunConfig, as_json: bool) -> None:
+    printed = configuration.with_periods(config)
+    if as_json:
+        print_json(printed.model_dump(mode="json"))
+    else:
+        write_lines(configuration.to_toml(printed))
 
 
 def _merged(config: Path | None, settings: list[str] | None, options: Mapping[str, Any]) -> dict[str, Any]:

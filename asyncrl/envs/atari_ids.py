@@ -4,13 +4,15 @@ import re
 from typing import NamedTuple
 
 from asyncrl.config import Atari
+from asyncrl.envs.names import alphanumeric
 
 # ``ALE/Pong-v5``, ``PongDeterministic-v4``, ``Pong-ramNoFrameskip-v0``
 ID = re.compile(
     r"(?P<ale>ALE/)?(?P<title>\w+?)(?P<ram>-?ram)?(?P<frames>NoFrameskip|Deterministic)?(-v(?P<version>\d+))?",
     re.IGNORECASE,
 )
-FRAMES = {"noframeskip": "1 frame", "deterministic": "4 frames"}  # of an action
+OURS = "4 frames"  # of an action
+FRAMES = {"noframeskip": "1 frame", "deterministic": OURS}
 STICKY = ("0", "5")  # versions with sticky actions; version 4 has none
 VERSIONS = ("0", "4", "5")
 
@@ -27,13 +29,14 @@ class AtariId(NamedTuple):
     def differences(self, atari: Atari) -> str:
         """Return what is different in this package, with these settings."""
         told = ["observations are four grey pictures of 84 × 84"]
-        if self.frames != FRAMES["deterministic"]:
-            told.append(f"an action takes 4 frames, not {self.frames}")
+        if self.frames != OURS:
+            told.append(f"an action takes {OURS}, not {self.frames}")
         if self.is_sticky and atari.protocol == "paper":
             told.append("actions are not sticky (--set atari.protocol=sticky)")
         if not self.is_sticky and atari.protocol == "sticky":
             told.append("actions are sticky")
-        told.append("rewards are clipped in training")
+        lives = " and a lost life is terminal" if atari.protocol == "paper" else ""
+        told.append(f"in training rewards are clipped{lives}")
         return f"{', '.join(told[:-1])}, and {told[-1]}"
 
 
@@ -43,5 +46,9 @@ def parse(env: str) -> AtariId | None:
     if found is None:
         return None
     version = found["version"] or ""
-    frames = FRAMES.get((found["frames"] or "").lower(), "4 frames" if version == "5" else "2 to 4 frames")
+    skip = (found["frames"] or "").lower()
+    frames = FRAMES.get(skip, OURS if version == "5" else "2 to 4 frames")
+    # its shots blink, and every fourth frame may show none of them
+    if skip == "deterministic" and alphanumeric(found["title"]) == "spaceinvaders":
+        frames = "3 frames"
     return AtariId(found["title"], version in VERSIONS, found["ram"] is not None, frames, version in STICKY)

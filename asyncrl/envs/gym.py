@@ -16,7 +16,7 @@ import numpy as np
 from asyncrl.config import Channels
 from asyncrl.envs.base import Array, Episode, Spec, Step
 from asyncrl.envs.contract import check_reset, check_step, described, owner, refuse, user_code
-from asyncrl.envs.encoding import NotInSpace
+from asyncrl.envs.encoding import NotInSpace, Outside
 from asyncrl.envs.minatar import make_game
 from asyncrl.envs.registry import Factory, MinAtarGame, Registered
 from asyncrl.envs.spaces import actions, observations
@@ -163,6 +163,10 @@ class GymEnvironments:
         if not math.isfinite(numbers.dot(numbers)) and not np.isfinite(obs).all():
             i = int(np.argmin(np.isfinite(obs).reshape(len(obs), -1).all(axis=1)))
             refuse(self.envs[i], method, "an observation with NaN or an infinity")
+
+    def find_outside(self, obs: Array) -> Outside | None:
+        """Return a float of an observation ``[*O]`` that is outside the bounds of its space."""
+        return self._observations.find_outside(obs)
 
     @property
     def owner(self) -> str:

@@ -12,43 +12,47 @@ from gymnasium import spaces
 
 from asyncrl.config import Channels
 from asyncrl.envs.base import Array
-from asyncrl.envs.encoding import NotInSpace, Observations, brief, check_size, numbers
+from asyncrl.envs.encoding import (
+    Entry,
+    NotInSpace,
+    Observations,
+    brief,
+    check_size,
+    converted,
+    finds_outside,
+    numbers,
+)
 from asyncrl.errors import InputError
 
 # a last axis of one of these sizes has the channels, whatever the other sizes are
 USUAL_CHANNELS = (1, 3, 4)
 MOST_NUMBERS = 2**20
 LARGEST_LEVEL = 15  # integers up to this are levels, such as kinds of objects, and no intensities
-BYTES_ADVICE = (
-    "gymnasium.wrappers.TransformObservation(env, lambda image: {code}, "
-    "gymnasium.spaces.Box(0, 255, {shape}, numpy.uint8))"
-)
+BYTES = "gymnasium.spaces.Box(0, 255, {shape}, numpy.uint8)"
 
 
-def image(space: spaces.Box, env: str, channels: Channels = "auto") -> Observations:
+def image(space: spaces.Box, env: str | Entry, channels: Channels = "auto") -> Observations:
     """Encode images of a Box of rank 3; raise InputError where its numbers or its axes are not those of images.
 
     Args:
         space: its dtype may be bool, of integers, or of floats.
-        env: its name, for messages.
+        env: its name, or that of the entry of a Dict, for messages.
         channels: the axis of the channels: ``first``, ``last``, or ``auto``: as the sizes of the axes tell.
     """
     shape = space.shape
-    if len(shape) == 2:
-        raise InputError(
-            f"{env} has the observation space {brief(space)}. If it is a grey image, add an axis for its channel: "
-            f"gymnasium.wrappers.ReshapeObservation(env, {(*shape, 1)}). "
-            "If it is a table, use gymnasium.wrappers.FlattenObservation."
-        )
-    check_size(shape, env, MOST_NUMBERS, "make the images smaller with gymnasium.wrappers.ResizeObservation")
+    smaller = "gymnasium.wrappers.ResizeObservation" if isinstance(env, str) else "a wrapper of your own"
+    check_size(shape, env, MOST_NUMBERS, f"make the images smaller with {smaller}")
     dtype, read = _numbers_of(space, env)
+    # the network may have the axes in another order, and an image has the bounds of all its numbers
+    bounds = np.asarray(space.low.min()), np.asarray(space.high.max())
+    find = (finds_outside(*bounds, space.low.size),) if dtype == "float32" else ()
     if (channels if channels != "auto" else _axis(space, env)) == "first":
-        return Observations(shape, dtype, read)
+        return Observations(shape, dtype, read, *find)
     height, width, depth = shape
-    return Observations((depth, height, width), dtype, lambda state: read(state).transpose(2, 0, 1))
+    return Observations((depth, height, width), dtype, lambda state: read(state).transpose(2, 0, 1), *find)
 
 
-def _axis(space: spaces.Box, env: str) -> Channels:
+def _axis(space: spaces.Box, env: str | Entry) -> Channels:
     """Return the axis of the channels: one that differs from two equal sides, or the smallest one."""
     first, middle, last = space.shape
     if last in USUAL_CHANNELS:
@@ -65,7 +69,7 @@ def _axis(space: spaces.Box, env: str) -> Channels:
     )
 
 
-def _numbers_of(space: spaces.Box, env: str) -> tuple[str, Callable[[Any], Array]]:
+def _numbers_of(space: spaces.Box, env: str | Entry) -> tuple[str, Callable[[Any], Array]]:
     """Return the type of encoded images, and the function that checks one and converts its numbers."""
     shape, kind = space.shape, space.dtype.kind
     low, high = space.low.min(), space.high.max()
@@ -77,7 +81,7 @@ def _numbers_of(space: spaces.Box, env: str) -> tuple[str, Callable[[Any], Array
         return "uint8", lambda state: _whole(state, shape, np.uint8, "bytes: 0, 1 … 255")
     if kind == "f" and low >= 0 and high <= 1:
         return "float32", lambda state: numbers(state, shape)
-    advice = BYTES_ADVICE.format(code="image.astype(numpy.uint8)", shape=shape)
+    advice = converted(env, "{old}.astype(numpy.uint8)", BYTES.format(shape=shape))
     raise InputError(
         f"{env} has the observation space {brief(space)}. Images must be bytes from 0 to 255 (uint8), floats from 0 to "
         f"1, small integers, or booleans, and their space must have these bounds. Bytes in another type are cast with "

@@ -9,7 +9,7 @@ from typing import Any
 
 import gymnasium
 
-from asyncrl.errors import InputError
+from asyncrl.errors import requires_extra
 
 MAX_STEPS = 5_000  # a longer episode is truncated: a good policy may play on without end
 # The suite imports them for its windows and pictures: seconds and 150 MB for each process.
@@ -41,11 +41,8 @@ class SeededFromTheStart(gymnasium.Wrapper[Any, Any, Any, Any]):
 
 def _register(id: str) -> None:
     """Register all games in this process."""
-    try:
-        with _without_plotting():
-            suite: Any = import_module("minatar.gym")
-    except ModuleNotFoundError as error:
-        raise InputError(f"{id} needs {error.name}, an extra: pip install 'asyncrl[minatar]'.") from None
+    with requires_extra("minatar", id), _without_plotting():
+        suite: Any = import_module("minatar.gym")
     suite.register_envs()
 
 

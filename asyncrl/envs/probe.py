@@ -5,12 +5,9 @@ import random
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
-from gymnasium import spaces
-from numpy.typing import NDArray
 
 from asyncrl.envs.base import Array, Box
 from asyncrl.envs.contract import unwrapped, user_code
@@ -61,24 +58,12 @@ def _refuse_old_reset(environments: GymEnvironments) -> None:
         return
 
 
-def _warn_if_outside(environments: GymEnvironments, observed: NDArray[Any]) -> None:
-    """Warn where a float of ``[N, *O]`` observations is outside the bounds of its space."""
-    space = environments.envs[0].observation_space
-    if not isinstance(space, spaces.Box) or observed.dtype != np.float32:
-        return
-    low, high = (bound.astype(np.float32) for bound in (space.low, space.high))
-    if len(space.shape) > 1:
-        # the axes of an image may be in another order, and its bounds are those of all its numbers
-        low, high = (np.full(observed[0].size, bound) for bound in (low.min(), high.max()))
-    observed = observed.reshape(len(observed), -1)
-    outside = (observed < low) | (observed > high)
-    if outside.any():
-        _, i = np.argwhere(outside)[0]
-        warnings.warn(
-            f"An observation of {environments.owner} is outside its observation_space: number {i} is "
-            f"{observed[outside][0]:g}, its bounds are {low[i]:g} and {high[i]:g}. The run continues.",
-            stacklevel=2,
-        )
+def _warn_if_outside(environments: GymEnvironments, observed: Array) -> None:
+    """Warn of the first float of ``[N, *O]`` observations that is outside the bounds of its space."""
+    found = next(filter(None, map(environments.find_outside, observed)), None)
+    if found:
+        text = f"An observation of {environments.owner} is outside its observation_space: {found}. The run continues."
+        warnings.warn(text, stacklevel=2)
 
 
 @contextmanager

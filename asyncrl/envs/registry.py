@@ -128,7 +128,7 @@ def _game_of_old_id(env: str) -> Rom:
                 f"{env} shows 128 bytes of memory in place of pictures, which is not supported; use {rom!r}."
             )
     raise InputError(
-        f"There is no environment {env!r}.{f' Did you mean {rom!r}?' if rom else nearest(title, known)} "
+        f"There is no environment {shown(env)}.{f' Did you mean {rom!r}?' if rom else nearest(title, known)} "
         "A name is an Atari game (pong), a game of MinAtar (minatar/breakout), a Gymnasium id (CartPole-v1), or "
         "pkg.module:factory."
     )

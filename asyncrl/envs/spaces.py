@@ -1,5 +1,6 @@
 """Conversion of Gymnasium's spaces: observations to float32 vectors or ``[C, H, W]`` images, and actions."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ from gymnasium import spaces
 
 from asyncrl.config import Channels
 from asyncrl.envs.base import Array, Box, Discrete, Kind, MultiDiscrete
-from asyncrl.envs.encoding import NotInSpace, Observations, brief, check_size, floats, numbers
+from asyncrl.envs.encoding import Entry, NotInSpace, Observations, brief, check_size, finds_outside, floats, numbers
 from asyncrl.envs.images import image
 from asyncrl.envs.mixed import mixed
 from asyncrl.errors import InputError
@@ -25,7 +26,7 @@ class Actions(NamedTuple):
     decode: Callable[[Any], Any]
 
 
-def observations(space: Any, env: str, channels: Channels = "auto") -> Observations:
+def observations(space: Any, env: str | Entry, channels: Channels = "auto") -> Observations:
     """Encode a Discrete space as one-hot, a Box of rank 1 as a vector, a Box of rank 3 as an image ``[C, H, W]``.
 
     A Dict of one image and vectors is an image, too.
@@ -44,11 +45,18 @@ def observations(space: Any, env: str, channels: Channels = "auto") -> Observati
         return Observations((n,), "float32", _one_hot(n, int(space.start)))
     if isinstance(space, spaces.Box) and len(space.shape) == 1:
         check_size(space.shape, env, MOST_STATES, "leave out what the agent does not need")
-        return Observations(space.shape, "float32", lambda vector: floats(vector, space.shape))
-    if isinstance(space, spaces.Box) and len(space.shape) in (2, 3):
+        find = finds_outside(space.low, space.high, space.low.size)
+        return Observations(space.shape, "float32", lambda vector: floats(vector, space.shape), find)
+    if isinstance(space, spaces.Box) and len(space.shape) == 3:
         return image(space, env, channels)
+    if isinstance(space, spaces.Box) and len(space.shape) == 2:
+        raise InputError(
+            f"{env} has the observation space {brief(space)}. If it is a grey image, add an axis for its channel: "
+            f"gymnasium.wrappers.ReshapeObservation(env, {(*space.shape, 1)}). "
+            "If it is a table, use gymnasium.wrappers.FlattenObservation."
+        )
     if isinstance(space, spaces.Dict):
-        return mixed(space, env, channels, observations)
+        return mixed(space, str(env), channels, observations)
     raise InputError(
         f"{env} has the observation space {brief(space)}. Supported spaces: Discrete, Box with one dimension, "
         "Box with three dimensions (images), Dict of one image and vectors. Convert most other spaces with "
@@ -102,5 +110,31 @@ def actions(space: Any, env: str) -> Actions:
         return Actions(Box(space.shape[0]), lambda action: np.clip(action, low, high).astype(dtype, copy=False))
     raise InputError(
         f"{env} has the action space {brief(space)}. Supported spaces: Discrete, MultiDiscrete, Box of floats with "
-        f"one dimension; at most {MOST_ACTIONS:,} actions, and {MOST_PARTS:,} parts of one."
+        f"one dimension; at most {MOST_ACTIONS:,} actions, and {MOST_PARTS:,} parts of one.{_wrapper_of(space)}"
     )
+
+
+def _wrapper_of(space: Any) -> str:
+    """Return a sentence with the wrapper that makes a supported action space of another one; empty if none does."""
+    parts, choices = 0, 0
+    if isinstance(space, spaces.MultiBinary):
+        parts, choices = math.prod(space.shape), 2 * math.prod(space.shape)
+        code, new = "action.astype(numpy.int8)", f"gymnasium.spaces.MultiDiscrete(numpy.full({space.shape}, 2))"
+    elif isinstance(space, spaces.Box) and space.dtype.kind == "f":
+        choices = math.prod(space.shape)
+        code, new = f"action.reshape({space.shape})", "gymnasium.spaces.flatten_space(env.action_space)"
+    elif isinstance(space, spaces.Box):
+        parts, choices = space.low.size, int((space.high.astype(object) - space.low + 1).sum())
+        low, high = "env.action_space.low", "env.action_space.high"
+        code = f"action.astype(numpy.{space.dtype})"
+        new = f"gymnasium.spaces.MultiDiscrete({high}.astype(int) - {low} + 1, start={low})"
+    elif isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        return ""
+    else:
+        return (
+            " Convert it with gymnasium.wrappers.TransformAction(env, function, space): the space is a supported one, "
+            "and the function makes an action of the environment of an action of the space."
+        )
+    if parts > MOST_PARTS or not 0 < choices <= MOST_ACTIONS:
+        return ""
+    return f" Convert it with gymnasium.wrappers.TransformAction(env, lambda action: {code}, {new})."

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from asyncrl.analysis.selection import Selection
-from asyncrl.errors import InputError
+from asyncrl.errors import InputError, needs
 from asyncrl.report.columns import Column, build_table, integer, yes_or_no
 from asyncrl.report.figure_parts import SearchFigure
 from asyncrl.report.sections import Section
@@ -47,7 +47,7 @@ def build_searches(selection: Selection) -> tuple[list[Section], list[str]]:
         try:
             sections.append(_build(sweep, name, title))
         except ModuleNotFoundError as error:
-            notes.append(f"{where}: it needs {error.name}: pip install 'asyncrl[sweeps]'.")
+            notes.append(needs(f"{where}: it", error.name, "sweeps"))
         # The file may come from anywhere, and its damage raises errors of SQLite, SQLAlchemy, Optuna and JSON.
         except Exception as error:
             notes.append(f"{where}: {STUDY} cannot be used: {study_file.reason(error)}.")

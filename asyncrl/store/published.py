@@ -9,20 +9,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from asyncrl.errors import InputError
+from asyncrl.errors import InputError, requires_extra
 from asyncrl.store.document import FORMAT, MAX_COUNT, MAX_TEXT, PROGRESS_COLUMNS, WALL, Status, shortened, valid_fields
 from asyncrl.store.json_text import parse
 from asyncrl.store.sweeps import PUBLISHED
 from asyncrl.system.files import read_regular
 from asyncrl.text import printable
 
-try:
+with requires_extra("analysis", "A published sweep"):
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet
-except ModuleNotFoundError as error:
-    raise InputError(f"A published sweep needs {error.name}: pip install 'asyncrl[analysis]'.") from None
 
 MAX_BYTES = 256 << 20  # of a file
 MAX_UNCOMPRESSED = 2 << 30  # bytes of a table

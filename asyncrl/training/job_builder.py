@@ -32,6 +32,8 @@ from asyncrl.runtime.simulation import Simulation
 from asyncrl.system.machine import cores
 from asyncrl.training import methods, tracking
 
+BINS = 5  # values of a number that is made discrete, in a message
+
 
 def resolve(
     table: Mapping[str, Any],
@@ -51,7 +53,7 @@ def resolve(
     asked = configuration.build(table)
     spec = describe(asked)
     if isinstance(spec.actions, Box) and not methods.is_policy_method(asked):
-        raise InputError(f"{asked.env} has continuous actions, which {asked.algo} cannot choose from; use a3c or a2c.")
+        raise InputError(_continuous_actions(asked, spec.actions))
     if isinstance(spec.actions, MultiDiscrete) and not methods.is_policy_method(asked):
         raise InputError(_several_actions(asked, spec.actions))
     preset = presets.preset(asked.preset, kind(asked.env, spec), asked.algo)
@@ -65,6 +67,17 @@ def resolve(
     if told := note(merged.env, merged.atari):
         warnings.warn(told, stacklevel=2)
     return config, spec
+
+
+def _continuous_actions(config: RunConfig, actions: Box) -> str:
+    """Return why a value method cannot choose real numbers, and what helps."""
+    text = f"{config.env} has continuous actions, which {config.algo} cannot choose from; use a3c or a2c"
+    if BINS**actions.size > MOST_ACTIONS:
+        return f"{text}."
+    return (
+        f"{text}, or, if the bounds are finite, {BINS} values of each number: "
+        f"gymnasium.wrappers.DiscretizeAction(env, bins={BINS})."
+    )
 
 
 def _several_actions(config: RunConfig, several: MultiDiscrete) -> str:

@@ -31,7 +31,7 @@ from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store import provenance, rows, runs
 from asyncrl.store.document import FORMAT, RunDocument, Status
 from asyncrl.store.settings import final_exploration
-from asyncrl.training import checkpointing, job_builder, methods, preflight, simulated
+from asyncrl.training import checkpointing, job_builder, methods, preflight, simulated, tracking
 from asyncrl.training.progress import ShowProgress
 from asyncrl.training.reopening import protocol_of, refuse_changes, reopen
 from asyncrl.training.session import Session
@@ -123,16 +123,18 @@ def _make_session(
     return Session(run, config, pool, parameters, _training_evaluation(config, spec), document, show)
 
 
-def resumed_session(run: Path, frames: int | None, show: ShowProgress, losses: int = 0) -> Session:
+def resumed_session(run: Path, changes: Mapping[str, Any], show: ShowProgress, losses: int = 0) -> Session:
     """Return a session that continues a run from its last intact checkpoint, as ``experiment.resume``.
 
-    ``losses`` is how often in a row the process of a simulated run has died after this checkpoint.
+    ``changes`` are settings that replace those of the run. ``losses`` is how often in a row the process of a simulated
+    run has died after this checkpoint.
     """
     document = runs.open_document(run)
     config, spec = reopen(run, document)
     old_budget = config.frames
-    if frames is not None:
-        config = configuration.build(config.model_dump() | {"frames": frames})
+    if changes:
+        config = configuration.build({**config.model_dump(), **changes})
+        tracking.check(config)
     saved = checkpoints.load(
         run, check=checkpointing.fits(config, spec, lambda before: refuse_changes(run, before, config))
     )

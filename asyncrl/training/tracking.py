@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 from asyncrl import floats, own_parts
 from asyncrl.config import TENSORBOARD, RunConfig, flatten
 from asyncrl.envs.contract import user_code
-from asyncrl.errors import InputError
+from asyncrl.errors import InputError, needs
 from asyncrl.events import RECENT_EPISODES
 from asyncrl.store.columns import is_number
 from asyncrl.store.retrying_writer import RetryingWriter
@@ -27,7 +27,11 @@ OF_EPISODES = {"rollout/ep_rew_mean": "score", "rollout/ep_len_mean": "length", 
 
 
 class Tracker(Protocol):
-    """Takes the numbers of one run."""
+    """Takes the numbers of one run.
+
+    ``factory(run, settings, frames)`` makes it at the start of each session, from the directory of the run, its
+    settings by dotted name, and the frames so far.
+    """
 
     def log(self, values: dict[str, float], step: int) -> None:
         """Take numbers by tag at so many frames."""
@@ -67,7 +71,7 @@ def _factory(name: str) -> Callable[..., Tracker]:
     if name != TENSORBOARD:
         return own_parts.load(name)
     if find_spec("tensorboard") is None:
-        raise InputError("The tracker tensorboard needs an extra: pip install 'asyncrl[tensorboard]'.")
+        raise InputError(needs("A tracker", "tensorboard", "tensorboard"))
     return TensorBoard
 
 

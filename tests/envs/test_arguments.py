@@ -7,7 +7,6 @@ import pytest
 
 import asyncrl
 from asyncrl.analysis.identity import identity
-from asyncrl.analysis.labels import with_labels
 from asyncrl.config import RunConfig, build
 from asyncrl.envs.make import spec_of
 from asyncrl.errors import InputError
@@ -163,23 +162,6 @@ def test_cells_differ_in_arguments_and_old_ones_keep_their_names():
 def test_sweep_with_wrong_arguments_is_refused(text, message):
     with pytest.raises(InputError, match=message):
         cells(f'[base]\nenv = "{WALK}"\n{text}')
-
-
-def test_report_separates_runs_with_different_arguments(tmp_path):
-    # a learning rate with so many values would be an axis, over which a label averages
-    sizes = range(3, 10)
-    for size in sizes:
-        make_run(tmp_path, f"walk-{size}", config=RunConfig(env=WALK, env_args={"size": size, "bonus": 2.0}))
-    labels, varying = with_labels(asyncrl.runs(tmp_path).runs)
-    assert sorted(labels["label"]) == [f"a3c, env_args.size {size}" for size in sizes]
-    assert varying.numeric == ["env_args.size"]
-
-
-def test_label_names_an_argument_that_varies_with_another_setting(tmp_path):
-    for size, lr in ((5, 1e-3), (9, 1e-4)):
-        make_run(tmp_path, f"walk-{size}", config=RunConfig(env=WALK, env_args={"size": size}, optimizer={"lr": lr}))
-    labels, _ = with_labels(asyncrl.runs(tmp_path).runs)
-    assert all("env_args.size" in label for label in labels["label"])
 
 
 def test_arguments_are_what_run_json_gives_back():

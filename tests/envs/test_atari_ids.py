@@ -8,7 +8,7 @@ from asyncrl.config import Atari
 from asyncrl.envs.registry import Registered, Rom, canonical, note, parse_name
 
 PICTURES = "observations are four grey pictures of 84 × 84"
-CLIPPED = "and rewards are clipped in training"
+CLIPPED = "and in training rewards are clipped and a lost life is terminal"
 STICKY = "actions are not sticky (--set atari.protocol=sticky)"
 
 
@@ -38,6 +38,13 @@ def test_note_with_sticky_actions_compares_them():
     sticky = Atari(protocol="sticky")
     assert "sticky" not in note("ALE/Pong-v5", sticky)
     assert "actions are sticky" in note("PongDeterministic-v4", sticky)
+    assert "life" not in note("ALE/Pong-v5", sticky)
+
+
+@pytest.mark.parametrize("name", ["SpaceInvadersDeterministic-v4", "SpaceInvadersDeterministic-v0"])
+def test_note_of_space_invaders_names_its_three_frames(name):
+    assert "an action takes 4 frames, not 3 frames" in note(name, Atari())
+    assert "2 to 4 frames" in note(name.replace("Deterministic", ""), Atari())
 
 
 def test_id_that_no_version_of_ale_py_registers_is_the_game():

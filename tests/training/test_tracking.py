@@ -92,14 +92,15 @@ def test_run_and_resume_continue_one_log(command, tmp_path):
     run = tmp_path / "results/one"
     steps = [line["step"] for line in lines(run) if "step" in line]
     assert steps[-1] == read_rows(run, "metrics")[-1]["frames"]
-    document = json.loads((run / "run.json").read_text())
-    assert document["config"]["trackers"] == list(words[1:4:2])
-    # trackers may be changed, since they change no result
-    document["config"]["trackers"] = [words[1]]
-    (run / "run.json").write_text(json.dumps(document))
-    code, _, err = command("resume", "one", "--frames", "600")
+    written = (run / "run.json").read_text()
+    assert json.loads(written)["config"]["trackers"] == list(words[1:4:2])
+    code, _, err = command("resume", "one", "--frames", "600", "--tracker", "tests.trackers:Linse")
+    assert (code, err.count("\n")) == (2, 1), err
+    assert (run / "run.json").read_text() == written
+    code, _, err = command("resume", "one", "--frames", "600", *words[:2])
     assert code == 0, err
     assert "tracker" not in err
+    assert json.loads((run / "run.json").read_text())["config"]["trackers"] == [words[1]]
     again = lines(run)
     opened = [line["frames"] for line in again if "run" in line]
     assert opened == [0, steps[-1]]
