@@ -62,7 +62,7 @@ def view(name: str, progress: SweepProgress) -> RenderableType:
     """Return the whole overview."""
     p = progress
     left = clock(p.left)
-    title = Text.assemble((name, "bold"), f"   {p.finished} of {counted(p.total, 'cell')}")
+    title = Text.assemble((name, "bold"), f"   {p.finished:,} of {counted(p.total, 'cell')}")
     title.append(f"   {len(p.failed)} failed", "red" if p.failed else "dim")
     title.append(f"   {clock(p.seconds)} so far   {left} left", "dim")
     cells = Table.grid(padding=(0, 2, 0, 0))
@@ -80,7 +80,7 @@ def view(name: str, progress: SweepProgress) -> RenderableType:
 def outcome(result: Result, root: Path) -> list[Text]:
     """Return the end of ``asyncrl sweep``: what is finished, what failed, the best settings, and the next commands."""
     p = result.progress
-    lines = [Text(f"{p.finished} of {counted(p.total, 'cell')} finished in {clock(p.seconds)}. The runs are in {root}")]
+    lines = [Text(f"{p.finished:,} of {counted(p.total, 'cell')} finished in {clock(p.seconds)}. The runs are in {root}")]
     for cell, reason in p.failed[:SHOWN_FAILURES]:
         lines.append(Text(f"failed: {root / cell.name}: {reason}", "red"))
     if len(p.failed) > SHOWN_FAILURES:
@@ -126,5 +126,5 @@ def preview(plan: dict[str, Any]) -> RenderableType:
         # The cells of later trials depend on the results of earlier ones.
         lines = [Text(f"{counted(plan['trials'], 'trial')}, {proposed} proposed so far{':' if proposed else '.'}")]
         shown = f"{shown} of {counted(proposed, 'trial')}"
-    total = f"{shown}, {plan['finished']} finished; {count(plan['frames_left'])} frames to go"
+    total = f"{shown}, {plan['finished']:,} finished; {count(plan['frames_left'])} frames to go"
     return Group(*lines, *([table] if cells else []), *more, Text(f"{total}: {hours}."))
