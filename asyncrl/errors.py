@@ -54,7 +54,12 @@ def install(extra: str) -> str:
 
 
 def needs(what: str, packages: object, extra: str) -> str:
-    """Return a message: what needs packages that are not installed, and the extra that has them."""
+    """Return a message: what needs packages that are not installed, and the extra that has them.
+
+    ``packages`` is their names, or the error of an import.
+    """
+    if isinstance(packages, ModuleNotFoundError):
+        packages = (packages.name or str(packages)).partition(".")[0]
     return f"{what} needs {packages}: {install(extra)}."
 
 
@@ -64,7 +69,7 @@ def requires_extra(extra: str, what: str = "This") -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise InputError(needs(what, error.name, extra)) from None
+        raise InputError(needs(what, error, extra)) from None
 
 
 class RunFailed(Exception):

@@ -47,7 +47,7 @@ def build_searches(selection: Selection) -> tuple[list[Section], list[str]]:
         try:
             sections.append(_build(sweep, name, title))
         except ModuleNotFoundError as error:
-            notes.append(needs(f"{where}: it", error.name, "sweeps"))
+            notes.append(needs(f"{where}: it", error, "sweeps"))
         # The file may come from anywhere, and its damage raises errors of SQLite, SQLAlchemy, Optuna and JSON.
         except Exception as error:
             notes.append(f"{where}: {STUDY} cannot be used: {study_file.reason(error)}.")
