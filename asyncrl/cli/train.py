@@ -199,7 +199,7 @@ def _train_seeds(
         raise InputError("Give --seed or --seeds, not both.")
     request = sweeps.seeds_request(table, config, seeds, results, name)
     if not dry_run:
-        execute(request, None, fail_fast=False)
+        execute(request, sweeps.Options())
 
 
 def train(config: RunConfig, start: Callable[[ShowProgress], Path]) -> None:
