@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asyncrl.cli.options import DEFAULT_RESULTS, AsJson, Results, print_json
+from asyncrl.cli.options import DEFAULT_RESULTS, AsJson, On, Results, print_json
 from asyncrl.cli.train import train
 from asyncrl.errors import InputError
 from asyncrl.store import runs
@@ -40,13 +40,6 @@ Cores = Annotated[
 ]
 Confirm = Annotated[
     int, typer.Option(min=0, max=1000, metavar="K", help="After a search: train its best K settings on fresh seeds.")
-]
-On = Annotated[
-    str | None,
-    typer.Option(
-        metavar="CLUSTER",
-        help="Train on a Ray cluster: ray (that of this machine), or ray://HOST:PORT. \\[default: this machine]",
-    ),
 ]
 HELD_SECONDS = 120.0  # for a process of a killed driver, which still saves its checkpoint
 

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 
 import pytest
 import tomli_w
@@ -19,8 +18,8 @@ from tests.cluster.setups import wait
 
 pytestmark = pytest.mark.cluster
 
-BASE = {"env": "CartPole-v1", "threads": 1, "frames": 8000, "evaluation": {"episodes": 1}}
-TABLE = {"sweep": {"seeds": 4}, "base": BASE | {"checkpoints": {"every": 1000}}}
+BASE = {"env": "CartPole-v1", "threads": 1, "frames": 6000, "evaluation": {"episodes": 1}}
+TABLE = {"sweep": {"seeds": 4}, "base": BASE | {"checkpoints": {"every": 500}}}
 
 
 def documents(root):
@@ -49,36 +48,30 @@ def check(root, seeds=4):
     assert not [path for path in root.iterdir() if path.name.startswith(".tmp-")]
 
 
-def train(root, on="ray"):
-    request = sweeping.Request(parse(TABLE), tomli_w.dumps(TABLE), root)
-    return sweeping.run(request, lambda progress: None, sweeping.Options(on=on))
-
-
 @pytest.mark.parametrize("shares", [True, False])
 def test_sweep_node_removed_in_the_middle_and_brought_back_has_each_cell_once(nodes, tmp_path, monkeypatch, shares):
     monkeypatch.setattr("asyncrl.sweeping.ray_tasks.ARCHIVE_SECONDS", 0.5)
     monkeypatch.setattr(RayTasks.__init__, "__defaults__", (None, shares))
     root = tmp_path / "s"
     first, second = nodes.add(), nodes.add()
-    ended = []
+    third = []
 
-    def remove_and_add():
-        """Remove a node as soon as both train a cell that has a checkpoint."""
-        assert wait(lambda: len([n for n in running(root) if any((root / n / "checkpoints").glob("*/"))]) == 2, 120)
-        nodes.remove(second)
-        ended.append(len(finished(root)))
-        ended.append(nodes.add())
+    def show(progress):
+        """Remove a node as soon as both train a cell that has a checkpoint here, and add one (in the main thread)."""
+        saved = [name for name in running(root) if any((root / name / "checkpoints").glob("*/"))]
+        if len(saved) == 2 and not third:
+            assert not finished(root)
+            nodes.remove(second)
+            third.append(nodes.add())
 
-    thread = threading.Thread(target=remove_and_add, daemon=True)
-    thread.start()
-    result = train(root)
-    thread.join(10)
+    request = sweeping.Request(parse(TABLE), tomli_w.dumps(TABLE), root)
+    result = sweeping.run(request, show, sweeping.Options(on="ray"))
     assert result.code == 0
-    assert ended[0] < 4
+    assert third
     check(root)
     # the cell of the lost node went on from a checkpoint
     assert any(document["sessions"] for document in documents(root).values())
-    for node in (first, ended[1]):
+    for node in (first, *third):
         nodes.remove(node)
 
 
@@ -88,10 +81,10 @@ def test_sweep_driver_killed_and_restarted_repeats_nothing(nodes, tmp_path):
     command = [sys.executable, "-m", "asyncrl", "sweep", "mine.toml", "--on", "ray"]
     root = tmp_path / "results/mine"
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, env=dict(os.environ)) as driver:
-        assert wait(lambda: len(finished(root)) >= 1 and len(running(root)) >= 1, 200)
+        assert wait(lambda: len(finished(root)) >= 1 and len(running(root)) >= 1, 400)
         driver.send_signal(signal.SIGKILL)
     done = {name: (root / name / "run.json").stat().st_mtime_ns for name in finished(root)}
-    again = subprocess.run(command, cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, timeout=300)
+    again = subprocess.run(command, cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, timeout=500)
     assert again.returncode == 0, again.stderr
     check(root)
     assert done == {name: (root / name / "run.json").stat().st_mtime_ns for name in done}
@@ -102,7 +95,7 @@ def test_sweep_with_a_wrong_token_is_refused_in_one_line(nodes, tmp_path):
     (tmp_path / "mine.toml").write_text(tomli_w.dumps(TABLE))
     command = [sys.executable, "-m", "asyncrl", "sweep", "mine.toml", "--on", "ray"]
     wrong = os.environ | {"RAY_AUTH_TOKEN": "0" * 32}
-    done = subprocess.run(command, cwd=tmp_path, env=wrong, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=tmp_path, env=wrong, capture_output=True, text=True, timeout=500)
     assert done.returncode == 2
     assert "Cannot connect to ray" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
