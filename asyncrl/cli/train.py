@@ -8,7 +8,8 @@ import typer
 
 from asyncrl import config as configuration
 from asyncrl.cli.completion import environments, of
-from asyncrl.cli.options import DEFAULT_RESULTS, Results, RunName, print_error, print_json
+from asyncrl.cli.options import DEFAULT_RESULTS, On, Results, RunName, print_error, print_json
+from asyncrl.cluster.connection import check_on
 from asyncrl.config import ALGOS, CLOCKS, NETWORKS, PRESETS, TRACKERS, RunConfig
 from asyncrl.errors import InputError, RunFailed, Stopped
 from asyncrl.store import runs, summary
@@ -95,6 +96,10 @@ Trackers = Annotated[
 Profile = Annotated[bool, typer.Option("--profile", help="Measure the time of each phase; 'asyncrl show' prints it.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print all settings of the run, and stop.")]
 DryRunAsJson = Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON, for scripts.")]
+Nodes = Annotated[
+    int | None,
+    typer.Option(help="With --on: machines, each with as many actor-learners as --threads. \\[default: 1]"),
+]
 NewFrames = Annotated[str | None, typer.Option(help="A new budget: 20M, 4e6, 500k. \\[default: that of the run]")]
 
 
@@ -119,6 +124,8 @@ def run(
     clock: Clock = None,
     env_args: EnvArgs = None,
     trackers: Trackers = None,
+    on: On = None,
+    nodes: Nodes = None,
 ) -> None:
     """Train an agent, and show the progress.
 
@@ -138,22 +145,27 @@ def run(
         "profile": profile or None,
         "trackers": trackers or None,
         "clock": clock,
+        "cluster": {"nodes": nodes} if nodes is not None else None,
         "env_args": configuration.parse_set(env_args, "--env-arg map_name=8x8") if env_args else None,
     }
     if name is not None:
         runs.check_name(name)
     table = _merged(config, settings, options)
+    if on is not None:
+        check_on(on)
     from asyncrl import experiment
+    from asyncrl.cluster import ray_nodes
     from asyncrl.training import job_builder
 
     resolved, spec = job_builder.resolve(table)
     if seeds is not None:
-        _train_seeds(table, resolved, seeds, results, name, seed, dry_run)
+        _train_seeds(table, resolved, seeds, results, name, seed, dry_run, on)
         if not dry_run:
             return
     printed = configuration.with_periods(resolved)
     if not dry_run:
-        train(resolved, lambda show: experiment.train(resolved, results, name, show, spec))
+        with ray_nodes.pools(on) as make_pool:
+            train(resolved, lambda show: experiment.train(resolved, results, name, show, spec, make_pool=make_pool))
     elif as_json:
         print_json(printed.model_dump(mode="json"))
     else:
@@ -161,16 +173,18 @@ def run(
 
 
 @commands.command(epilog="Example: asyncrl resume last --frames 20M")
-def resume(run: RunName = "last", frames: NewFrames = None, results: Results = DEFAULT_RESULTS) -> None:
+def resume(run: RunName = "last", frames: NewFrames = None, results: Results = DEFAULT_RESULTS, on: On = None) -> None:
     """Continue a run from its last checkpoint."""
     path = runs.find(results, run)
     config = config_of(path)
     if frames:
         config = configuration.build(config.model_dump() | {"frames": frames})
     from asyncrl import experiment
+    from asyncrl.cluster import ray_nodes
 
     budget = config.frames if frames else None
-    train(config, lambda show: experiment.resume(path, budget, show))
+    with ray_nodes.pools(on) as make_pool:
+        train(config, lambda show: experiment.resume(path, budget, show, make_pool=make_pool))
 
 
 def _merged(config: Path | None, settings: list[str] | None, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,6 +204,7 @@ def _train_seeds(
     name: str | None,
     seed: int | None,
     dry_run: bool,
+    on: str | None,
 ) -> None:
     """Train one setting with several seeds; with ``dry_run`` only check the seeds and the name."""
     from asyncrl.cli.sweep import execute
@@ -199,7 +214,7 @@ def _train_seeds(
         raise InputError("Give --seed or --seeds, not both.")
     request = sweeps.seeds_request(table, config, seeds, results, name)
     if not dry_run:
-        execute(request, sweeps.Options())
+        execute(request, sweeps.Options(on=on))
 
 
 def train(config: RunConfig, start: Callable[[ShowProgress], Path]) -> None:

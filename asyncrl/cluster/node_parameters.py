@@ -147,9 +147,9 @@ class NodeParameters:
 
     def receive(self, answer: Answer) -> None:
         """Copy new weights into those of the node, and let workers go on whose updates were taken."""
-        self._theta.copy_(torch.from_numpy(answer.theta))
+        self._theta.numpy()[:] = answer.theta
         if answer.target is not None:
-            self._target.copy_(torch.from_numpy(answer.target))
+            self._target.numpy()[:] = answer.target
         self.targets = answer.targets
         self._known.numpy()[[OTHERS, VERSION]] = answer.T - int(self._pushed.sum()), answer.version
         self._rows[:, ANSWERED] = self._rows[:, TAKEN]

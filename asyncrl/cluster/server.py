@@ -6,12 +6,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
 
 import torch
 
 from asyncrl.cluster.messages import Answer, Joined, Orders, Push
-from asyncrl.events import Event, WorkerState
+from asyncrl.events import Event, Pushes, WorkerState
 from asyncrl.optim import clip_
 from asyncrl.runtime.control import Control
 from asyncrl.runtime.parameters import SharedParameters
@@ -19,15 +18,15 @@ from asyncrl.schedules import crossed
 
 
 class Outcome(StrEnum):
-    """What the server did with a push."""
+    """What the server did with a push; the ends of names of columns."""
 
     APPLIED = "applied"
     EMPTY = "empty"  # it has no gradient
     STALE = "stale"  # the gradient was dropped
-    NOT_FINITE = "not finite"  # the gradient was dropped
+    NOT_FINITE = "not_finite"  # the gradient was dropped
     REPEATED = "repeated"  # nothing changed
     AHEAD = "ahead"  # nothing changed: an earlier push of the node is missing
-    NOT_CURRENT = "not current"  # nothing changed: it is of an old incarnation, or the node has not joined
+    NOT_CURRENT = "not_current"  # nothing changed: it is of an old incarnation, or the node has not joined
 
 
 @dataclass
@@ -38,13 +37,6 @@ class Node:
     seq: int = 0  # of the last push that was taken
     parked_in: int = 0
     has_left: bool = False
-
-
-class ServerCounts(NamedTuple):
-    """How many pushes there were."""
-
-    outcomes: dict[Outcome, int]
-    staleness: dict[int, int]  # applied ones, by the number of binary digits of their staleness
 
 
 class ParameterServer:
@@ -105,6 +97,11 @@ class ParameterServer:
             if self._is_current(node, incarnation):
                 self.nodes[node].has_left = True
 
+    def forget(self, node: int) -> None:
+        """Wait no longer for a node that has ended or was lost."""
+        with self._lock:
+            self.nodes.pop(node, None)
+
     def _workers(self, node: int) -> range:
         if not 0 <= node < self._count:
             raise ValueError(f"there is no node {node}")
@@ -134,7 +131,7 @@ class ParameterServer:
             parameters.advance(worker, steps)
         outcome = Outcome.EMPTY
         if push.gradient is not None:
-            gradient = torch.from_numpy(push.gradient)
+            gradient = torch.tensor(push.gradient)  # a copy: what Ray has received may not be written
             staleness = parameters.updates - push.base_version
             if not 0 <= staleness <= self.max_staleness:
                 outcome = Outcome.STALE
@@ -162,11 +159,13 @@ class ParameterServer:
             orders=Orders(self.control.pause, self.control.pause_at, self.control.is_stopping),
         )
 
-    @property
-    def counts(self) -> ServerCounts:
-        """Return how many pushes there were of each kind, and how stale those were that were applied."""
+    def take_counts(self) -> Pushes:
+        """Return how many pushes there were of each kind since the last call."""
         with self._lock:
-            return ServerCounts(dict(self._outcomes), dict(self._staleness))
+            counts = Pushes({str(name): n for name, n in self._outcomes.items()}, dict(self._staleness))
+            self._outcomes.clear()
+            self._staleness.clear()
+            return counts
 
     def take_events(self) -> list[Event]:
         """Return the events that nodes have pushed since the last call."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from asyncrl.events import Event, Incident, Severity, WorkerState
 from asyncrl.runtime import process
@@ -53,7 +53,7 @@ class ProcessPool:
         self._first, self._arrived = 0, threading.Event()  # _first: the slot whose events are read first next time
         self._is_stopping, self._looked = False, time.monotonic()
 
-    def __enter__(self) -> "ProcessPool":
+    def __enter__(self) -> Self:
         """Start the workers: all, or none."""
         try:
             for slot in self._slots:

@@ -55,7 +55,7 @@ def test_one_node_one_worker_ends_with_the_weights_of_the_run_without_nodes(algo
     local = train_in_turn(job, parameters_of(job))
     server = train_in_thread(job, serve(parameters_of(job)))
     assert same(local, server.parameters)
-    assert server.counts.outcomes[Outcome.APPLIED] == local.updates > 30
+    assert server.take_counts().outcomes[Outcome.APPLIED] == local.updates > 30
 
 
 def test_one_node_one_worker_with_lost_and_repeated_calls_ends_with_the_same_weights(monkeypatch):
@@ -65,7 +65,7 @@ def test_one_node_one_worker_with_lost_and_repeated_calls_ends_with_the_same_wei
     server = serve(parameters_of(job))
     train_in_thread(job, Unreliable(server))
     assert same(local, server.parameters)
-    assert server.counts.outcomes[Outcome.REPEATED] > 10
+    assert server.take_counts().outcomes[Outcome.REPEATED] > 10
 
 
 def test_push_after_several_updates_has_the_sum_of_their_gradients():
@@ -110,7 +110,7 @@ def test_push_base_version_is_the_oldest_of_its_gradients():
     first.update()
     agent.turn()
     # the second push has a gradient that was computed with the weights before the first
-    assert server.counts.staleness == {0: 1, 1: 1}
+    assert server.take_counts().staleness == {0: 1, 1: 1}
     for worker in (first, late):
         worker.environments.close()
 
@@ -196,5 +196,5 @@ def test_two_nodes_one_replaced_in_the_middle_meet_the_budget(faults):
     # events of the first incarnation that came too late are lost, and none came twice
     told = sum(event.steps for event in server.take_events() if isinstance(event, Interval))
     assert T - before <= told <= T
-    assert server.counts.outcomes[Outcome.NOT_CURRENT] >= 1
+    assert server.take_counts().outcomes[Outcome.NOT_CURRENT] >= 1
     faults.survive("a node replaced in the middle of a run")

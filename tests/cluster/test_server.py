@@ -39,7 +39,7 @@ def test_push_repeated_changes_nothing_and_is_answered():
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert (again.version, again.T, again.seq) == (once.version, once.T, 1)
     assert server.take_events() == [EPISODE]
-    assert server.counts.outcomes == {Outcome.APPLIED: 1, Outcome.REPEATED: 1}
+    assert server.take_counts().outcomes == {Outcome.APPLIED: 1, Outcome.REPEATED: 1}
 
 
 def test_push_reordered_changes_nothing_until_the_missing_one_came():
@@ -51,7 +51,7 @@ def test_push_reordered_changes_nothing_until_the_missing_one_came():
         server.push(pushes[i])
     for name, expected in straight.parameters.tensors().items():
         assert torch.equal(server.parameters.tensors()[name], expected)
-    assert server.counts.outcomes == {Outcome.APPLIED: 3, Outcome.AHEAD: 2, Outcome.REPEATED: 2}
+    assert server.take_counts().outcomes == {Outcome.APPLIED: 3, Outcome.AHEAD: 2, Outcome.REPEATED: 2}
 
 
 def test_push_of_an_old_incarnation_or_a_stranger_changes_nothing():
@@ -63,7 +63,7 @@ def test_push_of_an_old_incarnation_or_a_stranger_changes_nothing():
     assert not server.join(0, 1).answer.is_current
     assert server.parameters.T == 5
     assert server.push(push(1, incarnation=2)).is_current
-    assert server.counts.outcomes == {Outcome.APPLIED: 2, Outcome.NOT_CURRENT: 2}
+    assert server.take_counts().outcomes == {Outcome.APPLIED: 2, Outcome.NOT_CURRENT: 2}
 
 
 def test_join_repeated_keeps_the_sequence():
@@ -95,15 +95,15 @@ def test_push_with_a_gradient_of_no_use_counts_its_steps_only(gradient, base_ver
     after = server.parameters.tensors()
     assert all(torch.equal(before[name], after[name]) for name in ("theta", "optimizer_state"))
     assert (answer.T, answer.version, answer.seq) == (20, 3, 4)
-    assert server.counts.outcomes == {Outcome.APPLIED: 3, outcome: 1}
+    assert server.take_counts().outcomes == {Outcome.APPLIED: 3, outcome: 1}
 
 
-def test_counts_applied_pushes_have_a_histogram_of_staleness():
+def test_take_counts_applied_pushes_have_a_histogram_of_staleness():
     server = joined()
     for seq, base_version in enumerate((0, 1, 1, 0), start=1):
         server.push(push(seq, base_version=base_version))
     # staleness 0, 0, 1 and 3
-    assert server.counts.staleness == {0: 2, 1: 1, 2: 1}
+    assert server.take_counts().staleness == {0: 2, 1: 1, 2: 1}
 
 
 def test_answer_has_the_target_where_the_node_has_another_one():
