@@ -109,7 +109,7 @@ class NodeAgent:
         return False
 
     def _push(self, is_last: bool = False) -> None:
-        is_parked = self.pool.is_parked
+        is_parked = self.pool.is_running and self.pool.is_parked
         states: tuple[WorkerState, ...] = ()
         if is_last or (is_parked and self._parked_in != self._pause):
             states = tuple(self.pool.states.values())

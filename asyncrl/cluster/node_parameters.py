@@ -132,7 +132,8 @@ class NodeParameters:
         rows = self._rows.copy()
         new = rows[:, UPDATES] > rows[:, TAKEN]
         self._rows[:, TAKEN] = rows[:, UPDATES]
-        steps = rows[:, STEPS if is_complete else SUMMED]
+        # A worker writes SUMMED before UPDATES: between the two, these steps belong to a gradient that is not counted.
+        steps = rows[:, STEPS] if is_complete else np.where(new, rows[:, SUMMED], self._pushed)
         pushed, self._pushed = self._pushed, steps
         made = tuple(map(int, steps - pushed))
         if not new.any():
