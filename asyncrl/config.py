@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 
 from asyncrl.errors import InputError, nearest, shown
 from asyncrl.setting_sections import Atari as Atari
-from asyncrl.setting_sections import Checkpoints, Evaluation, Exploration, Optimizer, Simulated, Workers
+from asyncrl.setting_sections import Checkpoints, Cluster, Evaluation, Exploration, Optimizer, Simulated, Workers
 from asyncrl.setting_types import MAX_COUNT, MAX_SEED, Arguments, Frames, NotNegative, Seconds, Section, named, reworded
 from asyncrl.system.files import read_regular
 
@@ -67,6 +67,7 @@ class RunConfig(Section):
     workers: Workers = Workers()
     atari: Atari = Atari()
     simulated: Simulated = Simulated()
+    cluster: Cluster = Cluster()
 
     @property
     def is_simulated(self) -> bool:

@@ -93,6 +93,13 @@ class Incident(NamedTuple):
         }
 
 
+class Pushes(NamedTuple):
+    """What the parameter server of several nodes did with their pushes since its last Pushes."""
+
+    outcomes: Mapping[str, int]  # pushes by what was done with them
+    staleness: Mapping[int, int]  # those whose gradient was applied, by the number of binary digits of its staleness
+
+
 class Evaluated(NamedTuple):
     """The finished evaluation of one snapshot."""
 
@@ -101,6 +108,6 @@ class Evaluated(NamedTuple):
     lengths: tuple[int, ...]  # steps
 
 
-Event: TypeAlias = EpisodeEnd | Interval | WorkerState | Incident | Evaluated
+Event: TypeAlias = EpisodeEnd | Interval | WorkerState | Incident | Pushes | Evaluated
 Message: TypeAlias = Event | list[EpisodeEnd] | list[Event]
 """What a worker sends at one time."""

@@ -23,6 +23,7 @@ from asyncrl.store.rows import Writer
 from asyncrl.training import checkpointing, job_builder, opening, simulated
 from asyncrl.training.ending import WorkersLost
 from asyncrl.training.metrics import evaluation_row
+from asyncrl.training.opening import PoolMaker
 from asyncrl.training.progress import Progress, ShowProgress
 from asyncrl.training.reopening import protocol_of, reopen
 from asyncrl.training.session import Session
@@ -40,6 +41,7 @@ def train(
     spec: Spec | None = None,
     handle_signals: bool = True,
     tags: Mapping[str, Any] | None = None,
+    make_pool: PoolMaker | None = None,
 ) -> Path:
     """Train from the beginning and return the run's directory.
 
@@ -51,6 +53,7 @@ def train(
         spec: the environment's spaces, if they are known already.
         handle_signals: see ``Session.run``.
         tags: stored with the run: the sweep and the cell that it belongs to.
+        make_pool: makes the pool of workers, such as that of a cluster; None: processes of this machine.
 
     Raises:
         InputError: nothing was written.
@@ -58,7 +61,7 @@ def train(
         Stopped: by a signal; the run can be resumed.
     """
     require_main_guard()
-    run, session = opening.new_session(config, results, name, show, spec, tags)
+    run, session = opening.new_session(config, results, name, show, spec, tags, make_pool)
     with runs.hold(run):
         try:
             return _train_to_end(run, session, show, handle_signals)
@@ -86,6 +89,7 @@ def resume(
     show: ShowProgress = ignore,
     handle_signals: bool = True,
     trackers: Sequence[str] | None = None,
+    make_pool: PoolMaker | None = None,
 ) -> Path:
     """Continue a run from its last intact checkpoint: counters, schedules, weights, g and random numbers as they were.
 
@@ -96,6 +100,7 @@ def resume(
         show: the live view, see ``ShowProgress``.
         handle_signals: see ``Session.run``.
         trackers: names of those that get the metrics from now on; None: as they were.
+        make_pool: as in train.
 
     Raises:
         CheckpointError: no checkpoint can be used.
@@ -106,7 +111,8 @@ def resume(
     runs.open_document(run)  # raises if this is no run or a damaged one, before anything is written
     with runs.hold(run):
         changes = {name: value for name, value in (("frames", frames), ("trackers", trackers)) if value is not None}
-        return _train_to_end(run, opening.resumed_session(run, changes, show), show, handle_signals)
+        session = opening.resumed_session(run, changes, show, make_pool=make_pool)
+        return _train_to_end(run, session, show, handle_signals)
 
 
 def evaluate(run: Path, which: str = "last", episodes: int = 30, seed: int = 1) -> dict[str, Any]:

@@ -81,6 +81,15 @@ class Atari(Section):
     max_frames: Annotated[Frames, Field(gt=0, le=10**9)] = 108_000  # half an hour; a longer episode is truncated
 
 
+class Cluster(Section):
+    """Training on several machines; a run of one machine ignores all but ``nodes``."""
+
+    nodes: Annotated[int, Field(ge=1, le=1024)] = 1  # each has as many actor-learners as ``threads``
+    # updates of a node between two pushes of its gradients; 1: each actor-learner waits for the answer
+    push_every: Annotated[int, Field(ge=1, le=100_000)] = 16
+    max_staleness: Annotated[int, Field(ge=0, le=1_000_000)] = 100  # updates; staler gradients are dropped
+
+
 class Simulated(Section):
     """Simulated time; a run by the wall clock ignores it."""
 

@@ -39,6 +39,13 @@ CheckpointName = Annotated[
     str, typer.Option("--checkpoint", metavar="WHICH", help="The checkpoint to play with: last, best, or a step.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+On = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CLUSTER",
+        help="Train on a Ray cluster: ray (that of this machine), or ray://HOST:PORT. \\[default: this machine]",
+    ),
+]
 DEFAULT_RESULTS = Path("results")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asyncrl.cli.options import DEFAULT_RESULTS, AsJson, Results, print_json
+from asyncrl.cli.options import DEFAULT_RESULTS, AsJson, On, Results, print_json
 from asyncrl.cli.train import train
 from asyncrl.errors import InputError
 from asyncrl.store import runs
@@ -19,7 +19,7 @@ from asyncrl.system.child_process import end_with_parent
 from asyncrl.terminal.console import console, write
 
 if TYPE_CHECKING:
-    from asyncrl.sweeping.run import Request
+    from asyncrl.sweeping.run import Options, Request
 
 commands = typer.Typer()
 
@@ -55,13 +55,17 @@ def sweep(
     confirm: Confirm = 0,
     cores: Cores = None,
     as_json: AsJson = False,
+    on: On = None,
 ) -> None:
     """Train all runs of a file: a grid, random draws, or a search with Optuna.
 
     Stopped or killed at any time, the same command continues: it skips finished runs and resumes begun ones.
     """
+    from asyncrl.cluster.connection import check_on
     from asyncrl.sweeping import run
 
+    if on is not None:
+        check_on(on)
     request = run.file_request(file, results, name)
     if dry_run:
         plan = run.preview(request, cores)
@@ -72,16 +76,16 @@ def sweep(
 
             write(views.preview(plan))
         return
-    execute(request, jobs, fail_fast, confirm)
+    execute(request, run.Options(jobs, fail_fast, confirm, on))
 
 
-def execute(request: "Request", jobs: int | None, fail_fast: bool, confirm: int = 0) -> None:
+def execute(request: "Request", options: "Options") -> None:
     """Train a sweep with the overview, and exit with its code."""
     from asyncrl.sweeping import run
     from asyncrl.terminal import sweeps as views
 
     with views.overview(console(), request.root.name) as show:
-        outcome = run.run(request, show, run.Options(jobs, fail_fast, confirm))
+        outcome = run.run(request, show, options)
     write(*views.outcome(outcome, request.root), soft_wrap=True)
     if outcome.code:
         raise typer.Exit(int(outcome.code))

@@ -8,7 +8,8 @@ import typer
 
 from asyncrl import config as configuration
 from asyncrl.cli.completion import environments, of
-from asyncrl.cli.options import DEFAULT_RESULTS, Results, RunName, print_error, print_json
+from asyncrl.cli.options import DEFAULT_RESULTS, On, Results, RunName, print_error, print_json
+from asyncrl.cluster.connection import check_on
 from asyncrl.config import ALGOS, CLOCKS, NETWORKS, PRESETS, TRACKERS, RunConfig
 from asyncrl.errors import InputError, RunFailed, Stopped
 from asyncrl.store import runs, summary
@@ -100,6 +101,10 @@ Trackers = Annotated[
 Profile = Annotated[bool, typer.Option("--profile", help="Measure the time of each phase; 'asyncrl show' prints it.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print all settings of the run, and stop.")]
 DryRunAsJson = Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON, for scripts.")]
+Nodes = Annotated[
+    int | None,
+    typer.Option(help="With --on: machines, each with as many actor-learners as --threads. \\[default: 1]"),
+]
 NewFrames = Annotated[str | None, typer.Option(help="A new budget: 20M, 4e6, 500k. \\[default: that of the run]")]
 
 
@@ -124,6 +129,8 @@ def run(
     clock: Clock = None,
     env_args: EnvArgs = None,
     trackers: Trackers = None,
+    on: On = None,
+    nodes: Nodes = None,
 ) -> None:
     """Train an agent, and show the progress.
 
@@ -136,20 +143,25 @@ def run(
         "envs_per_thread": envs_per_thread, "seed": seed, "clock": clock, "profile": profile or None,
         "trackers": trackers or None,
         "env_args": env_args and configuration.parse_set(env_args, "--env-arg map_name=8x8"),
+        "cluster": {"nodes": nodes} if nodes is not None else None,
     }  # fmt: skip
     if name is not None:
         runs.check_name(name)
     table = _merged(config, settings, options)
+    if on is not None:
+        check_on(on)
     from asyncrl import experiment
+    from asyncrl.cluster import ray_nodes
     from asyncrl.training import job_builder
 
     resolved, spec = job_builder.resolve(table)
     if seeds is not None:
-        _train_seeds(table, resolved, seeds, results, name, seed, dry_run)
+        _train_seeds(table, resolved, seeds, results, name, seed, dry_run, on)
     if dry_run:
         _print_settings(resolved, as_json)
     elif seeds is None:
-        train(resolved, lambda show: experiment.train(resolved, results, name, show, spec))
+        with ray_nodes.pools(on) as make_pool:
+            train(resolved, lambda show: experiment.train(resolved, results, name, show, spec, make_pool=make_pool))
 
 
 @commands.command(epilog="Example: asyncrl resume last --frames 20M")
@@ -158,6 +170,7 @@ def resume(
     frames: NewFrames = None,
     results: Results = DEFAULT_RESULTS,
     trackers: Trackers = None,
+    on: On = None,
 ) -> None:
     """Continue a run from its last checkpoint."""
     path = runs.find(results, run)
@@ -165,9 +178,11 @@ def resume(
     if frames:
         config = configuration.build(config.model_dump() | {"frames": frames})
     from asyncrl import experiment
+    from asyncrl.cluster import ray_nodes
 
     budget = config.frames if frames else None
-    train(config, lambda show: experiment.resume(path, budget, show, trackers=trackers))
+    with ray_nodes.pools(on) as make_pool:
+        train(config, lambda show: experiment.resume(path, budget, show, trackers=trackers, make_pool=make_pool))
 
 
 def _print_settings(config: RunConfig, as_json: bool) -> None:
@@ -195,6 +210,7 @@ def _train_seeds(
     name: str | None,
     seed: int | None,
     dry_run: bool,
+    on: str | None,
 ) -> None:
     """Train one setting with several seeds; with ``dry_run`` only check the seeds and the name."""
     from asyncrl.cli.sweep import execute
@@ -204,7 +220,7 @@ def _train_seeds(
         raise InputError("Give --seed or --seeds, not both.")
     request = sweeps.seeds_request(table, config, seeds, results, name)
     if not dry_run:
-        execute(request, None, fail_fast=False)
+        execute(request, sweeps.Options(on=on))
 
 
 def train(config: RunConfig, start: Callable[[ShowProgress], Path]) -> None:

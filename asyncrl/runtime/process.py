@@ -13,8 +13,8 @@ from asyncrl.runtime.control import Control
 from asyncrl.runtime.core_scheduler import CoreScheduler
 from asyncrl.runtime.hosted_worker import HostedWorker, describe_failure
 from asyncrl.runtime.job import Job
-from asyncrl.runtime.parameters import SharedParameters
 from asyncrl.runtime.profiler import Profiler
+from asyncrl.runtime.protocols import WorkerParameters
 from asyncrl.runtime.spawn import enter
 
 PARKED_SECONDS = 0.002  # between two checks of its orders by a parked worker
@@ -24,7 +24,7 @@ MOST_SKIPPED = 10_000  # updates in a row whose gradient is not finite; by then 
 def main(
     worker: int,
     job: Job,
-    parameters: SharedParameters,
+    parameters: WorkerParameters,
     control: Control,
     pipe: "Connection[Any, Any]",
     saved: WorkerState | None = None,
@@ -72,7 +72,7 @@ class WorkerProcess(HostedWorker):
         self,
         worker: int,
         job: Job,
-        parameters: SharedParameters,
+        parameters: WorkerParameters,
         control: Control,
         pipe: "Connection[Any, Any]",
         saved: WorkerState | None = None,

@@ -2,18 +2,18 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from asyncrl.events import Event, Incident, Severity, WorkerState
 from asyncrl.runtime import process
 from asyncrl.runtime.control import NEVER, Control
 from asyncrl.runtime.job import Job
-from asyncrl.runtime.parameters import SharedParameters
-from asyncrl.runtime.spawn import CONTEXT, JOIN_SECONDS, NO_MAIN_GUARD, describe_exit, start
+from asyncrl.runtime.protocols import WorkerParameters
+from asyncrl.runtime.spawn import CONTEXT, JOIN_SECONDS, NO_MAIN_GUARD, start
 from asyncrl.runtime.worker_slot import CLOSE_SECONDS, PipeReader, WorkerSlot
 
 POLL_SECONDS = 0.1
@@ -32,27 +32,28 @@ class ProcessPool:
     def __init__(
         self,
         job: Job,
-        parameters: SharedParameters,
+        parameters: WorkerParameters,
         control: Control,
         states: Mapping[int, WorkerState] | None = None,
+        workers: Iterable[int] | None = None,
     ) -> None:
-        """Prepare; nothing starts before the context is entered.
+        """Prepare; workers start when the context is entered.
 
         Args:
             job: the run's parts.
             parameters: θ, θ⁻, g, T.
             control: orders and flags.
             states: those of workers of an earlier session.
+            workers: their numbers; None: all.
         """
         self.states = dict(states or {})  # the latest of each worker
         self.job, self._parameters, self.control = job, parameters, control
-        self._slots = [WorkerSlot(i, self.states.get(i)) for i in range(control.workers)]
+        self._slots = [WorkerSlot(i, self.states.get(i)) for i in workers or range(control.workers)]
         self._sent_state: set[int] = set()  # workers that have sent their state since the last pause ended
-        self._first = 0  # worker whose events are read first in the next turn
-        self._arrived = threading.Event()
+        self._first, self._arrived = 0, threading.Event()  # _first: the slot whose events are read first next time
         self._is_stopping, self._looked = False, time.monotonic()
 
-    def __enter__(self) -> "ProcessPool":
+    def __enter__(self) -> Self:
         """Start the workers: all, or none."""
         try:
             for slot in self._slots:
@@ -118,6 +119,11 @@ class ProcessPool:
         return any(slot.reader is not None or slot.restart_at is not None for slot in self._slots)
 
     @property
+    def is_parked(self) -> bool:
+        """Return whether all workers that have not ended are parked, and ``states`` is up to date."""
+        return all(self.control.is_parked(s.i) and s.i in self._sent_state for s in self._slots if s.reader)
+
+    @property
     def _is_ending(self) -> bool:
         return self._is_stopping or self._parameters.T >= self.job.budget
 
@@ -128,15 +134,14 @@ class ProcessPool:
     def events(self, timeout: float = POLL_SECONDS) -> Iterator[Event]:
         """Yield the workers' events, after waiting at most ``timeout`` seconds for the first; replace failed workers.
 
-        One call reads for TURN_SECONDS at most. Workers whose events are not read wait, when their pipe is full. A
-        worker that exits unexpectedly, or makes no progress for too long, is reported as an Incident.
+        One call reads for TURN_SECONDS at most. A worker that fails, or makes no progress for too long, is an Incident.
         """
         self._arrived.wait(timeout)
         self._arrived.clear()
         deadline = time.monotonic() + TURN_SECONDS
         for slot in self._slots[self._first :] + self._slots[: self._first]:
             if time.monotonic() > deadline:
-                self._first = slot.i
+                self._first = self._slots.index(slot)
                 self._arrived.set()
                 break
             if slot.reader is not None:
@@ -177,13 +182,7 @@ class ProcessPool:
             slot.close()
             self.control.clear(slot.i)
             return
-        if slot.hung_seconds is not None:
-            how = f"hung: it finished no rollout for {slot.hung_seconds:.0f} seconds"
-        elif code:
-            how = describe_exit(code)
-        else:
-            how = "exited with code 0 before the budget was reached"
-        yield self._handle_failure(slot, slot.incident(how), may_be_external=slot.hung_seconds is None)
+        yield self._handle_failure(slot, slot.exit_incident(code), may_be_external=slot.hung_seconds is None)
 
     def _handle_failure(self, slot: WorkerSlot, incident: Incident, may_be_external: bool) -> Incident:
         """Schedule a replacement of a failed worker, unless it would not help; return the incident to report."""
@@ -232,7 +231,7 @@ class ProcessPool:
     def park(self) -> Iterator[Event]:
         """Park all workers between two rollouts, yielding their events; ``states`` is then up to date."""
         self.control.park()
-        while any(s.reader and not (self.control.is_parked(s.i) and s.i in self._sent_state) for s in self._slots):
+        while not self.is_parked:
             yield from self.events(timeout=0.01)
 
     def release(self, pause_at: int = NEVER) -> None:

@@ -10,7 +10,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from asyncrl.events import Event, Incident, Message, Severity, WorkerState
-from asyncrl.runtime.spawn import JOIN_SECONDS
+from asyncrl.runtime.spawn import JOIN_SECONDS, describe_exit
 
 CLOSE_SECONDS = 1.0  # for a reader to come to the end of its pipe
 STARTING = 5  # times as long as later ones the first rollout may take: the process starts, environments open
@@ -116,6 +116,12 @@ class WorkerSlot:
         """Return a fatal Incident of this worker."""
         message = f"worker {self.i} {what}"
         return Incident(source="worker", severity=Severity.FATAL, message=message, worker=self.i)
+
+    def exit_incident(self, code: int | None) -> Incident:
+        """Return a fatal Incident of a process that should not have ended, with its exit code."""
+        if self.hung_seconds is not None:
+            return self.incident(f"hung: it finished no rollout for {self.hung_seconds:.0f} seconds")
+        return self.incident(describe_exit(code) if code else "exited with code 0 before the budget was reached")
 
     def count_failure(self, now: float, window: float) -> int:
         """Count one more failure, and return how many there were in the last ``window`` seconds."""

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tomli_w
 
@@ -27,6 +27,9 @@ from asyncrl.sweeping.plan import Resolver, expand, normalised
 from asyncrl.sweeping.progress import Result, SweepProgress
 from asyncrl.sweeping.source import FixedCells, Source
 from asyncrl.text import escape
+
+if TYPE_CHECKING:
+    from asyncrl.sweeping.ray_tasks import RayTasks
 
 BEST = "best.toml"  # in the directory of a search: the settings of its best trial
 # the names of what a sweep without its declaration may hold, cells among them
@@ -52,6 +55,7 @@ class Options(NamedTuple):
     jobs: int | None = None  # runs at once; None: as many as there are cores for
     fail_fast: bool = False
     confirm: int = 0  # the number of best settings of a search to train on fresh seeds
+    on: str | None = None  # a Ray cluster, see cluster.connection; None: this machine
 
 
 def preview(request: Request, cores: int | None = None) -> dict[str, Any]:
@@ -106,15 +110,23 @@ def run(request: Request, show: Show, options: Options = Options()) -> Result:  
     if not is_search:
         # before anything is written
         cells.check_settings(root, found)
-    _make(root)
-    with runs.hold(root):
-        cells.keep_declaration(root, declaration, text)
-        source = _source(request, found, resolver)
-        with LocalProcesses(options.jobs) as executor:
+    with _executor(options) as executor:
+        _make(root)
+        with runs.hold(root):
+            cells.keep_declaration(root, declaration, text)
+            source = _source(request, found, resolver)
             outcome = Driver(root, source, executor, show, options.fail_fast).run()
     if not is_search:
         return Result(outcome.code, outcome.progress)
     return _end_of_search(request, outcome, show, options)
+
+
+def _executor(options: Options) -> "LocalProcesses | RayTasks":
+    if options.on is None:
+        return LocalProcesses(options.jobs)
+    from asyncrl.sweeping.ray_tasks import RayTasks
+
+    return RayTasks(options.on, options.jobs)
 
 
 def _source(request: Request, found: list[Cell], resolver: Resolver) -> Source:

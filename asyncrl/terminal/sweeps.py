@@ -80,7 +80,9 @@ def view(name: str, progress: SweepProgress) -> RenderableType:
 def outcome(result: Result, root: Path) -> list[Text]:
     """Return the end of ``asyncrl sweep``: what is finished, what failed, the best settings, and the next commands."""
     p = result.progress
-    lines = [Text(f"{p.finished:,} of {counted(p.total, 'cell')} finished in {clock(p.seconds)}. The runs are in {root}")]
+    lines = [
+        Text(f"{p.finished:,} of {counted(p.total, 'cell')} finished in {clock(p.seconds)}. The runs are in {root}")
+    ]
     for cell, reason in p.failed[:SHOWN_FAILURES]:
         lines.append(Text(f"failed: {root / cell.name}: {reason}", "red"))
     if len(p.failed) > SHOWN_FAILURES:

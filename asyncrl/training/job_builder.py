@@ -60,6 +60,9 @@ def resolve(
     merged = configuration.build(configuration.merge(preset, table))
     if merged.network.endswith("-separate") and not methods.is_policy_method(merged):
         raise InputError(f"Network {merged.network!r} has an actor and a critic: use it with a3c or a2c, or use mlp.")
+    if merged.cluster.nodes > 1 and (merged.algo == "a2c" or merged.is_simulated):
+        what = "a2c" if merged.algo == "a2c" else "simulated time"
+        raise InputError(f"cluster.nodes is {merged.cluster.nodes}, but {what} uses one node; use a3c and clock=wall.")
     resolved = {"network": networks.fit(merged.network, spec.obs_shape), "env": canonical(merged.env)}
     config = merged.model_copy(update=resolved)
     _check_own_parts(config, spec)
@@ -162,7 +165,7 @@ def worker_layout(config: RunConfig) -> WorkerLayout:
         # in simulated time one, so that a run repeats on every machine
         cpu_threads = 1 if config.is_simulated else min(config.threads, cores())
         return WorkerLayout(1, config.threads * config.envs_per_thread, cpu_threads)
-    return WorkerLayout(config.threads, config.envs_per_thread, 1)
+    return WorkerLayout(config.threads * config.cluster.nodes, config.envs_per_thread, 1)
 
 
 def cores_for_turns(config: RunConfig) -> int | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asyncrl import floats
-from asyncrl.events import RECENT_EPISODES, EpisodeEnd, Evaluated, Event, Incident, Interval
+from asyncrl.events import RECENT_EPISODES, EpisodeEnd, Evaluated, Event, Incident, Interval, Pushes
 from asyncrl.store.document import SIMULATED
 from asyncrl.store.rows import Writer
 from asyncrl.training.meters import Clock, Curve, Tracebacks, VirtualClock, WorkerScores
@@ -44,6 +44,7 @@ class Metrics:
         self._sums: Counter[str] = Counter()
         self._seconds: Counter[str] = Counter()  # of all workers' time, by phase
         self._lags: Counter[int] = Counter()  # updates, by binary digits of their policy lag
+        self._pushes: Counter[str] = Counter()  # of nodes, by column
         self._counted = self._stepped = 0  # updates and steps in the sums
         self._statistics: dict[str, float] = {}
         self._last_row = (self.T, self.clock.seconds)  # steps and seconds of the last row of metrics
@@ -58,6 +59,9 @@ class Metrics:
             self._add_episode(event)
         elif isinstance(event, Interval):
             self._add_interval(event)
+        elif isinstance(event, Pushes):
+            self._pushes.update({f"pushes_{outcome}": count for outcome, count in event.outcomes.items()})
+            self._pushes.update({size_column("staleness", n): count for n, count in event.staleness.items()})
         elif isinstance(event, Incident):
             self.restarts += event.is_replaced
             self._writer.append("failures", self._tracebacks.shortened(self.counts(self.T) | event.row()))
@@ -118,10 +122,11 @@ class Metrics:
         self._statistics = {name: value / self._counted for name, value in sorted(self._sums.items())}
         row = {"frames_per_second": self._rate, "learning_rate": self.learning_rate, **self.health()}
         profile = {f"{phase}_us": 1e6 * value / max(1, self._stepped) for phase, value in self._seconds.items()}
-        lags = {lag_column(digits): self._lags[digits] for digits in range(max(self._lags, default=-1) + 1)}
-        self._writer.append("metrics", self.counts(self.T) | row | self._statistics | lags | profile)
+        lags = {size_column("lag", digits): self._lags[digits] for digits in range(max(self._lags, default=-1) + 1)}
+        self._writer.append("metrics", self.counts(self.T) | row | self._statistics | lags | self._pushes | profile)
         self._sums.clear()
         self._lags.clear()
+        self._pushes.clear()
         self._seconds.clear()
         self._counted = self._stepped = 0
 
@@ -169,9 +174,9 @@ class Metrics:
         )
 
 
-def lag_column(digits: int) -> str:
-    """Return the column that counts updates whose policy lag has so many binary digits, named by the smallest one."""
-    return f"lag_{1 << (digits - 1) if digits else 0}"
+def size_column(name: str, digits: int) -> str:
+    """Return the column that counts sizes of so many binary digits, named by the smallest one: ``lag_4``."""
+    return f"{name}_{1 << (digits - 1) if digits else 0}"
 
 
 def evaluation_row(result: Evaluated, protocol: str, kind: str) -> dict[str, Any]:

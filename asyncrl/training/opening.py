@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +25,7 @@ from asyncrl.runtime.control import Control
 from asyncrl.runtime.evaluator import TRAINING_EPISODES, EvaluationSpec
 from asyncrl.runtime.job import Job
 from asyncrl.runtime.parameters import SharedParameters
+from asyncrl.runtime.protocols import WorkerPool
 from asyncrl.runtime.simulated_pool import SimulatedPool
 from asyncrl.runtime.supervisor import ProcessPool
 from asyncrl.store import checkpoint as checkpoints
@@ -35,6 +36,8 @@ from asyncrl.training import checkpointing, job_builder, methods, preflight, sim
 from asyncrl.training.progress import ShowProgress
 from asyncrl.training.reopening import protocol_of, refuse_changes, reopen
 from asyncrl.training.session import Session
+
+PoolMaker = Callable[[RunConfig, Job, SharedParameters, Control, Mapping[int, WorkerState] | None], WorkerPool]
 
 PARENT_STREAM = 2**32 - 1  # spawn key of the parent's random numbers: initial weights, final ε
 MEASURE_SECONDS = 10.0  # of the short run
@@ -47,8 +50,10 @@ def new_session(
     show: ShowProgress,
     spec: Spec | None = None,
     tags: Mapping[str, Any] | None = None,
+    make_pool: PoolMaker | None = None,
 ) -> tuple[Path, Session]:
     """Create a run's directory, and return it with its first session; arguments and errors as in experiment.train."""
+    _require_cluster(config, make_pool)
     spec = spec or environments.spec_of(config)
     config = configuration.with_barriers(config)
     costs = _costs(config, spec) if config.is_simulated else None
@@ -82,7 +87,12 @@ def new_session(
     document |= {"clock": config.clock, "turns": job_builder.takes_turns(config)}
     document |= {"own_parts": found} if (found := methods.own_files(config)) else {}
     document |= ({"tags": dict(tags)} if tags else {}) | ({"costs": costs.model_dump()} if costs else {})
-    return run, _make_session(run, config, spec, job, parameters, document, show)
+    return run, _make_session(run, config, spec, job, parameters, document, show, make_pool=make_pool)
+
+
+def _require_cluster(config: RunConfig, make_pool: PoolMaker | None) -> None:
+    if config.cluster.nodes > 1 and make_pool is None:
+        raise InputError(f"cluster.nodes is {config.cluster.nodes}: train this run on a cluster, with --on ray.")
 
 
 def _costs(config: RunConfig, spec: Spec) -> Costs:
@@ -113,17 +123,22 @@ def _make_session(
     show: ShowProgress,
     states: Mapping[int, WorkerState] | None = None,
     losses: int = 0,
+    make_pool: PoolMaker | None = None,
 ) -> Session:
     """Return a session with workers; ``states`` are those of an earlier session, ``losses`` as in SimulatedPool."""
     control = Control.allocate(job.workers)
-    if job.simulation:
-        pool: ProcessPool = SimulatedPool(job, parameters, control, states, losses)
+    if make_pool:
+        pool: WorkerPool = make_pool(config, job, parameters, control, states)
+    elif job.simulation:
+        pool = SimulatedPool(job, parameters, control, states, losses)
     else:
         pool = ProcessPool(job, parameters, control, states)
     return Session(run, config, pool, parameters, _training_evaluation(config, spec), document, show)
 
 
-def resumed_session(run: Path, changes: Mapping[str, Any], show: ShowProgress, losses: int = 0) -> Session:
+def resumed_session(
+    run: Path, changes: Mapping[str, Any], show: ShowProgress, losses: int = 0, make_pool: PoolMaker | None = None
+) -> Session:
     """Return a session that continues a run from its last intact checkpoint, as ``experiment.resume``.
 
     ``changes`` are settings that replace those of the run. ``losses`` is how often in a row the process of a simulated
@@ -131,6 +146,7 @@ def resumed_session(run: Path, changes: Mapping[str, Any], show: ShowProgress, l
     """
     document = runs.open_document(run)
     config, spec = reopen(run, document)
+    _require_cluster(config, make_pool)
     old_budget = config.frames
     if changes:
         config = configuration.build({**config.model_dump(), **changes})
@@ -166,7 +182,7 @@ def resumed_session(run: Path, changes: Mapping[str, Any], show: ShowProgress, l
     document |= {"turns": job_builder.takes_turns(config) or bool(known.turns)}
     if config.is_simulated and not saved.meta.get("is_exact") and known.exact_until is None:
         document |= {"exact_until": saved.step}
-    return _make_session(run, config, spec, job, parameters, document, show, states, losses)
+    return _make_session(run, config, spec, job, parameters, document, show, states, losses, make_pool)
 
 
 def _warn_of_rate(config: RunConfig, old_budget: int, job: Job, T: int) -> None:

@@ -19,7 +19,7 @@ from asyncrl.events import RECENT_EPISODES
 from asyncrl.store.columns import is_number
 from asyncrl.store.retrying_writer import RetryingWriter
 
-COUNTERS, LAGS = ("frames", "steps"), "lag_"  # columns of metrics without a tag
+COUNTERS, SIZES = ("frames", "steps"), ("lag_", "pushes_", "staleness_")  # columns of metrics without a tag
 # other columns of metrics are train/COLUMN
 TAGS = {"frames_per_second": "time/fps", "seconds": "time/time_elapsed", "updates": "train/n_updates"}
 # columns of episodes, whose means over the last 100 are logged
@@ -128,7 +128,7 @@ class TrackedWriter(RetryingWriter):
 
 def _tag(column: str) -> str | None:
     """Return the tag of a column of metrics; None for counters of the axis, and counts of policy lags."""
-    if column in COUNTERS or column.startswith(LAGS):
+    if column in COUNTERS or column.startswith(SIZES):
         return None
     return TAGS.get(column, f"time/{column}" if column.endswith("_us") else f"train/{column}")
 

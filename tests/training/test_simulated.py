@@ -16,7 +16,7 @@ from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store.document import read_document
 from asyncrl.store.rows import Writer, read_rows
 from asyncrl.training import job_builder, preflight, reopening
-from asyncrl.training.metrics import lag_column
+from asyncrl.training.metrics import size_column
 from asyncrl.training.simulated import measured_costs
 from tests.runtime.setups import resolve
 
@@ -69,8 +69,8 @@ def test_simulated_lags_are_counted_in_bins(trained):
     assert lags["lag_2"] > lags["lag_0"]  # two other workers
 
 
-def test_lag_column_names_the_smallest_lag():
-    assert [lag_column(lag.bit_length()) for lag in (0, 1, 2, 3, 4, 7, 8, 100)] == [
+def test_size_column_names_the_smallest_lag():
+    assert [size_column("lag", lag.bit_length()) for lag in (0, 1, 2, 3, 4, 7, 8, 100)] == [
         "lag_0", "lag_1", "lag_2", "lag_2", "lag_4", "lag_4", "lag_8", "lag_64"
     ]  # fmt: skip
 

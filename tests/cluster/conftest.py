@@ -1,0 +1,78 @@
+"""Two nodes of Ray on this machine, with a token."""
+
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+from importlib.util import find_spec
+
+import pytest
+
+STORE_BYTES = 78_643_200  # the least that Ray takes
+AGENTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+
+
+class Nodes:
+    """A cluster of a head without cores for work, and nodes that come and go."""
+
+    def __init__(self, cluster):
+        self._cluster = cluster
+        self.address = cluster.address
+
+    def add(self, cores=1):
+        """Return a new node."""
+        return self._cluster.add_node(num_cpus=cores, object_store_memory=STORE_BYTES, **free_ports())
+
+    def remove(self, node):
+        """Kill a node with all that runs on it."""
+        self._cluster.remove_node(node, allow_graceful=False)
+
+
+def free_ports():
+    """Return ports of a node's agents: Ray waits for fifteen seconds for those that the agents choose themselves."""
+    sockets = [socket.create_server(("", 0)) for _ in AGENTS]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return dict(zip(AGENTS, ports, strict=True))
+
+
+@pytest.fixture(scope="session")
+def nodes():
+    """Return a cluster, and end all of its processes afterwards."""
+    if find_spec("ray") is None:
+        pytest.skip("needs the extra cluster")
+    variables = {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(16),
+        # not in tmp_path_factory's: the names of Ray's sockets may not be longer than about a hundred characters
+        "RAY_TMPDIR": tempfile.mkdtemp(prefix="ray-"),
+        # a machine with other work
+        "RAY_raylet_start_wait_time_s": "200",
+        "RAY_agent_register_timeout_ms": "200000",
+        "RAY_worker_register_timeout_seconds": "200",
+        "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")])),
+    }
+    os.makedirs(f"{variables['RAY_TMPDIR']}/ray")
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    # only now: Ray reads its variables when it is imported
+    import ray
+    from ray.cluster_utils import Cluster
+
+    head = {"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head | free_ports())
+    os.environ["RAY_ADDRESS"] = cluster.address
+    try:
+        yield Nodes(cluster)
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+        shutil.rmtree(variables["RAY_TMPDIR"], ignore_errors=True)
+        del os.environ["RAY_ADDRESS"]
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value

@@ -1,0 +1,71 @@
+"""Node agents in threads of this process, with worker processes: a cluster without a network."""
+
+import queue
+import threading
+
+from asyncrl.cluster.agent import NodeAgent
+from asyncrl.cluster.pool import ClusterPool, NodeEnd
+
+
+class ThreadNodes:
+    """A NodeLauncher; a node whose number is put into ``lost`` ends at its next push."""
+
+    def __init__(self, job, nodes, push_every):
+        self.job, self.nodes, self.push_every = job, nodes, push_every
+        self.lost = set()
+        self._ends, self._threads, self._is_closed = queue.Queue(), [], False
+
+    def start(self, node, incarnation, server):
+        thread = threading.Thread(target=self._run, args=(node, incarnation, Losing(self, server)), daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _run(self, node, incarnation, server):
+        reason = None
+        try:
+            with NodeAgent(self.job, node, self.nodes, incarnation, server, self.push_every) as agent:
+                agent.run()
+        except RuntimeError as error:
+            reason = str(error)
+        self._ends.put(NodeEnd(node, reason))
+
+    def serve(self, seconds):
+        try:
+            return [self._ends.get(timeout=seconds)]
+        except queue.Empty:
+            return []
+
+    def close(self):
+        self._is_closed = True
+        for thread in self._threads:
+            thread.join(30)
+
+    def check(self, node):
+        """Raise an error that ends a node."""
+        if self._is_closed or node in self.lost:
+            self.lost.discard(node)
+            raise RuntimeError("it was unplugged")
+
+
+class Losing:
+    """A server whose pushes end a node that is to be lost."""
+
+    def __init__(self, launcher, server):
+        self._launcher, self._server = launcher, server
+        self.join, self.leave = server.join, server.leave
+
+    def push(self, push):
+        self._launcher.check(push.node)
+        return self._server.push(push)
+
+
+class Pools:
+    """Makes the pools of runs on nodes in threads."""
+
+    def __init__(self):
+        self.launcher = None
+
+    def __call__(self, config, job, parameters, control, states):
+        settings = config.cluster
+        self.launcher = ThreadNodes(job, settings.nodes, settings.push_every)
+        return ClusterPool(job, parameters, control, states, settings.nodes, settings.max_staleness, self.launcher)
