@@ -154,7 +154,7 @@ def test_a_run_that_matches_two_is_refused(asyncrl, results, command):
 
 
 def test_a_run_ends_with_where_it_is_and_what_to_try_next(asyncrl, fake, resolved, results):
-    train = fake("train", side_effect=lambda config, root, name, show, spec: make_run(root, name))
+    train = fake("train", side_effect=lambda config, root, name, show, spec, **_: make_run(root, name))
     code, out, _ = asyncrl("run", "--name", "mine")
     assert code == 0
     assert train.call_args.args[:3] == (resolved.return_value[0], results.relative_to(results.parent), "mine")
@@ -164,7 +164,7 @@ def test_a_run_ends_with_where_it_is_and_what_to_try_next(asyncrl, fake, resolve
 
 def test_results_can_be_set_once_for_all_commands(asyncrl, fake, resolved, monkeypatch, tmp_path):
     monkeypatch.setenv("ASYNCRL_RESULTS", str(tmp_path / "elsewhere"))
-    fake("train", side_effect=lambda config, root, name, show, spec: make_run(root, "mine"))
+    fake("train", side_effect=lambda config, root, name, show, spec, **_: make_run(root, "mine"))
     asyncrl("run")
     assert "mine" in asyncrl("ls")[1]
     assert "mine" not in asyncrl("ls", "--results", "results")[1]
@@ -205,7 +205,7 @@ def test_two_mistakes_are_two_lines(asyncrl, fake, resolved):
 def test_a_schedulers_warning_before_a_run_listens_ends_it_in_the_same_way(asyncrl, fake, resolved):
     old = signal.signal(signal.SIGUSR1, signal.SIG_DFL)
     try:
-        fake("train", side_effect=lambda *_: os.kill(os.getpid(), signal.SIGUSR1))
+        fake("train", side_effect=lambda *_, **__: os.kill(os.getpid(), signal.SIGUSR1))
         assert asyncrl("run") == (Exit.WARNED, "", "")
     finally:
         signal.signal(signal.SIGUSR1, old)

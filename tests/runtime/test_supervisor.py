@@ -37,7 +37,7 @@ def every(kind, heard):
 
 
 def test_two_workers_share_a_budget_and_draw_different_actions():
-    job, shared = prepare(env="tests.runtime.toys:Spelling", threads=2, frames=3_000)
+    job, shared = prepare(env="tests.runtime.toys:UnhurriedSpelling", threads=2, frames=2_000)
     with make_pool(job, shared) as pool:
         heard = listen(pool, lambda heard: shared.T >= job.budget)
         heard += pool.park()  # ends where a worker ends instead

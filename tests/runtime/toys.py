@@ -47,6 +47,15 @@ class Spelling(Toy):
         return float(action << (self.t - 1)), self.t == self.LENGTH
 
 
+class UnhurriedSpelling(Spelling):
+    """Takes two milliseconds for each step, so that a worker that starts later still takes a part of a budget."""
+
+    def act(self, action: int) -> tuple[float, bool]:
+        """Wait, then gain."""
+        time.sleep(0.002)
+        return super().act(action)
+
+
 class Lingering(Corridor):
     """Leaves a thread behind that does not end, as simulators may."""
 

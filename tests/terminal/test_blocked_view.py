@@ -3,6 +3,7 @@
 import os
 import pty
 import termios
+import time
 from contextlib import suppress
 
 import pytest
@@ -44,5 +45,13 @@ def test_view_is_left_out_while_the_terminal_is_stopped():
                 os.read(terminal, 1 << 16)
             termios.tcflow(ours, termios.TCOON)
             show(PROGRESS)
-            assert b"412 in total" in os.read(terminal, 1 << 16)
+            # the text may come in several pieces
+            shown = b""
+            for _ in range(100):
+                with suppress(BlockingIOError):
+                    shown += os.read(terminal, 1 << 16)
+                if b"412 in total" in shown:
+                    break
+                time.sleep(0.05)
+            assert b"412 in total" in shown
     os.close(terminal)
