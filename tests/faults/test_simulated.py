@@ -13,7 +13,8 @@ from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store.document import read_document
 from asyncrl.store.rows import read_rows
 from tests.faults.launch import arguments, group, launched
-from tests.runtime.setups import wait_until
+from tests.runtime.setups import actor, prepare, wait_until
+from tests.runtime.test_simulated_time import same, simulate
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
@@ -128,6 +129,16 @@ def test_simulated_256_workers_repeat_on_cartpole(tmp_path):
     assert one == two
     assert len(read_document(runs[0])["costs"]) == 5
     assert read_rows(runs[0], "metrics")[-1]["policy_lag"] > 100
+
+
+@pytest.mark.parametrize("algo", ["one-step-q", "one-step-sarsa", "n-step-q", "a3c", "a2c"])
+@pytest.mark.parametrize("network", ["nips", "nips-lstm"])
+def test_simulated_updates_on_pong_are_those_of_a_real_worker(algo, network):
+    table = {"env": "pong", "algo": algo, "network": network, "frames": 320}
+    parameters = simulate(**table)[1]
+    subject = actor(*prepare(**table))
+    subject.run()
+    assert same(parameters, subject.parameters)
 
 
 @pytest.mark.parametrize("algo", ["a3c", "one-step-q"])

@@ -96,12 +96,13 @@ def test_simulated_one_worker_with_continuous_actions_has_the_weights_of_a_real_
 
 
 @pytest.mark.parametrize("algo", ["a3c", "one-step-sarsa"])
-def test_simulated_same_seed_repeats_and_another_one_does_not(algo):
+def test_simulated_same_seed_repeats_and_another_one_or_other_costs_do_not(algo):
     table = CART | {"algo": algo, "threads": 16, "frames": 300}
     (parent, parameters, _), (again, others, _) = simulate(**table), simulate(**table)
     assert same(parameters, others)
     assert parent.events(EpisodeEnd) == again.events(EpisodeEnd)
     assert parent.states[3].state["virtual"] == again.states[3].state["virtual"]
+    assert not same(parameters, simulate(**table | {"seed": 2})[1])
     assert not same(parameters, simulate(**table, simulation=Simulation(COSTS, jitter=0.4))[1])
     assert lags(parent)[0] > 5
 
@@ -153,10 +154,11 @@ def test_simulated_constant_costs_lag_is_the_number_of_other_workers(workers):
     parent, _, _ = simulate(
         **FOREVER, threads=workers, frames=60 * workers, simulation=Simulation(CHEAP_APPLY, jitter=1e-9)
     )
-    _, counts = lags(parent)
+    mean, counts = lags(parent)
     digits = (workers - 1).bit_length()
     # The first rollouts of all workers begin before any update.
     assert counts[digits] >= counts.sum() - workers
+    assert mean > workers - 1.5
 
 
 def test_simulated_lock_step_workers_apply_one_after_the_other():
