@@ -31,7 +31,7 @@ def train(
     A script that calls this must do so under ``if __name__ == "__main__":``, since every worker imports the script.
 
     Args:
-        algo: ``a3c``, ``a2c``, ``n-step-q``, ``one-step-q`` or ``one-step-sarsa``.
+        algo: ``a3c``, ``a2c``, ``n-step-q``, ``one-step-q``, ``one-step-sarsa``, or your own, ``"pkg.module:Learner"``.
         env: an Atari game (``"pong"``), a Gymnasium id, or ``"pkg.module:factory"``.
         results: the directory of all runs.
         name: the run's id; None: made from the settings.

@@ -154,7 +154,7 @@ class Policy:
         """Write ``module`` as an ONNX file, compare its outputs with onnxruntime's, and return the path.
 
         Inputs are ``obs`` ``[N, *O]``, and with an LSTM ``h`` and ``c``, each ``[N, H]``; outputs are ``scores``
-        ``[N, n]``, and with an LSTM ``h_out`` and ``c_out``.
+        ``[N, n]``, and with an LSTM ``h_out`` and ``c_out``. A separate critic has ``h_critic`` and ``c_critic`` too.
 
         Raises:
             InputError: the extra ``onnx`` is missing, the file cannot be written, or the outputs differ.
@@ -175,7 +175,8 @@ class Policy:
             (obs, *carry),
             input_names=names,
             output_names=["scores", *(f"{name}_out" for name in names[1:])],
-            dynamic_shapes=tuple({0: batch} for _ in names),
+            # *carry is one argument, a tuple
+            dynamic_shapes=({0: batch}, *([tuple({0: batch} for _ in carry)] if carry else [])),
             dynamo=True,
             verbose=False,
         )

@@ -7,6 +7,7 @@ import threading
 import gymnasium
 import numpy as np
 import pytest
+import torch
 
 import asyncrl
 
@@ -126,6 +127,27 @@ def test_act_with_an_lstm_remembers_until_reset(tmp_path):
     assert np.array_equal(policy.act(observation, deterministic=True), first)
     assert not np.array_equal(first, second)
     assert first.shape == (1,)
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize(
+    ("env", "names"), [("CartPole-v1", ["h", "c"]), ("Pendulum-v1", ["h", "c", "h_critic", "c_critic"])]
+)
+def test_export_of_a_network_with_an_lstm_takes_and_returns_its_state(tmp_path, env, names):
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    settings = {"threads": 1, "frames": 300, "progress": False, "network": "mlp-lstm"}
+    policy = asyncrl.train("a3c", env, results=tmp_path, **settings).load("last")
+    session = runtime.InferenceSession(str(policy.export(tmp_path / "lstm.onnx")))
+    assert [given.name for given in session.get_inputs()] == ["obs", *names]
+    obs = policy.make_env().reset(seed=1)[0][None]
+    carry = policy.module.initial_carry(1)
+    state = {name: part.numpy() for name, part in zip(names, carry, strict=True)}
+    for _ in range(3):
+        scores, *after = session.run(None, {"obs": obs} | state)
+        expected, *carry = policy.module(torch.from_numpy(obs), *carry)
+        assert np.allclose(scores, expected.numpy(), atol=1e-5)
+        state = dict(zip(names, after, strict=True))
 
 
 @pytest.mark.learning

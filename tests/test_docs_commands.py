@@ -21,8 +21,30 @@ OTHERS = {
     *("python3", ".", "pre-commit", "optuna-dashboard", "tensorboard"),
     *("trap", "wait", "[", "export", "sleep", "ray", "srun"),
 }
-# A file that a page names and does not show.
-CORRIDORS = "from tests.runtime.toys import Corridor\n"
+# Files that the pages name and do not show.
+HIDDEN = {
+    "corridors.py": "from tests.runtime.toys import Corridor\n",
+    "island.py": """
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete, Text
+
+
+class Island(gymnasium.Env):
+    observation_space = Dict(map=Box(0, 255, (84, 84), np.uint8), speed=Box(-1, 1, (1,), np.float32), log=Text(9))
+    action_space = Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.see(), {}
+
+    def step(self, action):
+        return self.see(), 0.0, False, False, {}
+
+    def see(self):
+        return {"map": np.zeros((84, 84), np.uint8), "speed": np.zeros(1, np.float32), "log": "calm"}
+""",
+}
 
 
 def blocks(page, language):
@@ -108,7 +130,8 @@ KNOWN = {"asyncrl": parse, "make": has_targets, "tox": has_environment, "pip": h
 def reader(tmp_path_factory):
     """Return a directory with the files that the pages show, and some that they name."""
     folder = tmp_path_factory.mktemp("reader")
-    (folder / "corridors.py").write_text(CORRIDORS)
+    for name, text in HIDDEN.items():
+        (folder / name).write_text(text)
     for page in PAGES:
         for block in (*blocks(page, "python"), *blocks(page, "toml")):
             if name := re.match(r"# (\w+\.(?:py|toml))\n", block):

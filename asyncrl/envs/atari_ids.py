@@ -41,7 +41,7 @@ class AtariId(NamedTuple):
 
 
 def parse(env: str) -> AtariId | None:
-    """Return what an id says; None where a text has not the form of one. The title may be that of no game."""
+    """Return what an id says; None where a text does not have the form of one. The title may be that of no game."""
     found = ID.fullmatch(env.rpartition(":")[2])
     if found is None:
         return None
