@@ -25,6 +25,8 @@ def test_python_blocks_of_a_page_run_one_after_another(page, tmp_path):
             script.append(block)
     for file in tmp_path.glob("train_*.py"):
         subprocess.run([sys.executable, file], cwd=tmp_path, check=True, timeout=500)
+    for file in tmp_path.glob("test_*.py"):
+        subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", file], check=True, timeout=500)
     # Standard input is no file that a worker would import.
     done = subprocess.run(
         [sys.executable, "-"], input="\n".join(script), text=True, capture_output=True, cwd=tmp_path, timeout=500

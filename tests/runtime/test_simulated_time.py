@@ -118,10 +118,10 @@ def test_simulated_same_seed_repeats_and_another_one_or_other_costs_do_not(algo)
     ids=["ideal", "delay", "turns", "phases"],
 )
 def test_simulated_run_that_resumes_at_a_barrier_ends_as_one_that_was_never_stopped(simulation):
-    table = CART | {"algo": "n-step-q", "network": "mlp-lstm", "threads": 4, "frames": 300, "simulation": simulation}
-    _, whole, _ = simulate((150, NEVER), **table)
-    first, parameters, job = simulate((150,), **table)
-    assert 150 <= parameters.T < 300
+    table = CART | {"algo": "n-step-q", "network": "mlp-lstm", "threads": 16, "frames": 600, "simulation": simulation}
+    _, whole, _ = simulate((300, NEVER), **table)
+    first, parameters, job = simulate((300,), **table)
+    assert 300 <= parameters.T < 600
     second, parameters, _ = simulate((NEVER,), replace(job, session=1), parameters, first.states)
     assert same(parameters, whole)
     assert second.events(Interval)[-1].clock > first.events(Interval)[-1].clock > 0
