@@ -22,7 +22,7 @@ SETTINGS = ("evaluation.episodes=1", "evaluation.every=1000", "checkpoints.every
 
 
 def command(results, *settings, **options):
-    table = {"env": "CartPole-v1", "algo": "a3c", "threads": 4, "frames": 4_000, "clock": "simulated"} | options
+    table = {"env": "CartPole-v1", "algo": "a3c", "threads": 4, "frames": 8_000, "clock": "simulated"} | options
     return arguments(results, "mine", *SETTINGS, *settings, **table)
 
 
@@ -99,7 +99,8 @@ def test_simulated_process_killed_goes_back_to_the_last_checkpoint(faults, tmp_p
 def test_simulated_run_stopped_by_a_signal_notes_where_it_stops_to_repeat(faults, tmp_path):
     faults.inject("a simulated run is stopped")
     run = tmp_path / "mine"
-    with launched(command(tmp_path, "checkpoints.every=1M"), tmp_path / "said") as process:
+    words = command(tmp_path, "checkpoints.every=1M", env="tests.runtime.toys:Unhurried")
+    with launched(words, tmp_path / "said") as process:
         assert wait_until(lambda: run.is_dir() and len(read_rows(run, "episodes")) > 3, seconds=200)
         os.kill(process.pid, signal.SIGTERM)
         assert process.wait(timeout=100) == 143
