@@ -1,20 +1,17 @@
 """One cell of a sweep on a node of a cluster: the process that trains it, and its directory as an archive."""
 
 import io
-import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import tarfile
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from asyncrl.store import atomic
-from asyncrl.sweeping.executors import LOGS
+from asyncrl.sweeping.executors import LOGS, open_log, send_request, start_process
 
 CHECKPOINTS = "checkpoints"  # in the directory of a run
 
@@ -59,27 +56,16 @@ class CellProcess:
             shutil.rmtree(place, ignore_errors=True)
 
     def _train(self) -> int:
-        logs = self._root / LOGS
-        logs.mkdir(exist_ok=True)
         environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}  # Ray's
         # where the driver runs: environments of the user may be there
         directory = self._request["directory"] if self.shares else None
         request = self._request | {"root": str(self._root), "parent": os.getpid(), "bound_to": None}
-        with atomic.open_for_append(logs / f"{self._name}.log") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "asyncrl", "train-cell"],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                text=True,
-                process_group=0,
-                cwd=directory if directory and os.path.isdir(directory) else None,
-                env=environment,
-            )
+        with open_log(self._root, self._name) as log:
+            cwd = directory if directory and os.path.isdir(directory) else None
+            self._process = start_process(log, cwd, environment)
             if self._is_stopped:
                 self._process.terminate()
-            with suppress(BrokenPipeError):  # it was stopped at once
-                self._process.communicate(json.dumps(request))
+            send_request(self._process, request)
             return self._process.wait()
 
     def stop(self, now: bool) -> None:

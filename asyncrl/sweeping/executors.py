@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
@@ -48,6 +49,38 @@ class Executor(Protocol):
         """End all tasks at once."""
 
 
+def open_log(root: Path, name: str) -> FileIO:
+    """Open the file of a cell's printed text; what stands in the place of its directory is moved away."""
+    logs = root / LOGS
+    if os.path.lexists(logs) and not logs.is_dir():
+        atomic.set_aside(logs)
+    logs.mkdir(exist_ok=True)
+    return atomic.open_for_append(logs / f"{name}.log")
+
+
+def start_process(log: FileIO, cwd: str | None = None, env: dict[str, str] | None = None) -> "subprocess.Popen[str]":
+    """Start the process that trains a cell, in a group of its own; it waits for its request."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "asyncrl", "train-cell"],
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=log,
+        text=True,
+        process_group=0,
+        cwd=cwd,
+        env=env,
+    )
+
+
+def send_request(process: "subprocess.Popen[str]", request: dict[str, Any]) -> None:
+    """Send a process the Task that it trains, with ``parent`` and ``bound_to``."""
+    assert process.stdin is not None
+    # it was killed at once; its exit code reports that
+    with suppress(BrokenPipeError):
+        process.stdin.write(json.dumps(request))
+        process.stdin.close()
+
+
 class _Running(NamedTuple):
     process: "subprocess.Popen[str]"
     cores: tuple[int, ...]
@@ -78,26 +111,10 @@ class LocalProcesses:
     def submit(self, task: Task) -> None:
         """Start a process in a group of its own, so that Ctrl-C in a terminal reaches the driver alone."""
         cores = self._share(task)
-        logs = task.root / LOGS
-        if os.path.lexists(logs) and not logs.is_dir():
-            atomic.set_aside(logs)
-        logs.mkdir(exist_ok=True)
-        log = atomic.open_for_append(logs / f"{task.name}.log")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "asyncrl", "train-cell"],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            text=True,
-            process_group=0,
-        )
+        log = open_log(task.root, task.name)
+        process = start_process(log)
         request = task._asdict() | {"root": str(task.root), "parent": os.getpid(), "bound_to": cores}
-        assert process.stdin is not None
-        try:
-            process.stdin.write(json.dumps(request))
-            process.stdin.close()
-        except BrokenPipeError:
-            pass  # it was killed at once; poll reports that
+        send_request(process, request)
         self._running[task.name] = _Running(process, cores, log)
 
     def poll(self) -> list[tuple[str, int]]:

@@ -12,7 +12,7 @@ from asyncrl.cluster.connection import connected
 from asyncrl.errors import Exit
 from asyncrl.store import atomic
 from asyncrl.sweeping.cell_process import CellProcess, pack, unpack
-from asyncrl.sweeping.executors import LOGS, Task
+from asyncrl.sweeping.executors import Task, open_log
 from asyncrl.text import error_text, one_line
 
 LOSSES = 20  # of one cell's nodes or processes, before it counts as failed
@@ -167,11 +167,8 @@ class RayTasks:
 
     def _fail(self, running: _Running, reason: str) -> int:
         """Write to a cell's log why it cannot be trained, where the driver reads it."""
-        logs = running.task.root / LOGS
-        with suppress(OSError):
-            logs.mkdir(exist_ok=True)
-            with atomic.open_for_append(logs / f"{running.task.name}.log") as log:
-                log.write(f"{reason}\n".encode())
+        with suppress(OSError), open_log(running.task.root, running.task.name) as log:
+            log.write(f"{reason}\n".encode())
         return Exit.WORKER_FAILED
 
     def cancel(self, name: str, now: bool = False) -> None:
