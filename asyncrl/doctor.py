@@ -14,6 +14,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from asyncrl.cluster import checks as cluster
 from asyncrl.config import RunConfig
 from asyncrl.kernels import native
 from asyncrl.system import machine
@@ -31,8 +32,16 @@ CHILD_SECONDS = 120.0
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
-def run_checks(results: Path) -> Iterator[Check]:
-    """Yield the result of every check as soon as it is known; the last ones take seconds."""
+def run_checks(results: Path, on: str | None = None) -> Iterator[Check]:
+    """Yield the result of every check as soon as it is known; the last ones take seconds.
+
+    Args:
+        results: the directory of all runs.
+        on: ``ray``, or ``ray://HOST:PORT``: the nodes of this cluster, too; None: only this machine.
+
+    Raises:
+        InputError: there is no cluster at the address that takes this connection.
+    """
     threads = RunConfig().threads
     checks: dict[str, Callable[[], Check]] = {
         "python": python,
@@ -53,6 +62,8 @@ def run_checks(results: Path) -> Iterator[Check]:
         except Exception as error:
             reason = error_text(error)
             yield Check(name, "fail", reason, "Reinstall: pip install --force-reinstall asyncrl")
+    if on is not None:
+        yield from cluster.run_checks(on)
 
 
 def line(check: Check) -> RenderableType:

@@ -43,7 +43,7 @@ On = Annotated[
     str | None,
     typer.Option(
         metavar="CLUSTER",
-        help="Train on a Ray cluster: ray (that of this machine), or ray://HOST:PORT. \\[default: this machine]",
+        help="A Ray cluster: ray (that of this machine), or ray://HOST:PORT. \\[default: this machine alone]",
     ),
 ]
 DEFAULT_RESULTS = Path("results")

@@ -15,6 +15,7 @@ from asyncrl.config import RunConfig
 from asyncrl.events import RECENT_EPISODES
 from asyncrl.system.output import is_ready
 from asyncrl.terminal.log_lines import LogLines, done, health, left, rate, statistics
+from asyncrl.terminal.nodes import node_rates
 from asyncrl.text import NOTHING, bars, clock, count, escape, score, sparkline
 from asyncrl.training.progress import Progress, ShowProgress, WorkerView
 
@@ -90,8 +91,9 @@ def view(config: RunConfig, progress: Progress) -> RenderableType:
 def _header(config: RunConfig, progress: Progress) -> RenderableType:
     title = Text.assemble((config.algo, "bold"), " on ", (escape(config.env), "bold"))
     threads = f"{config.threads}{' simulated' * config.is_simulated} thread{'s' * (config.threads != 1)}"
+    nodes = f"{config.cluster.nodes} nodes × " * (config.cluster.nodes > 1)
     batch = f" × {config.envs_per_thread} envs" if config.envs_per_thread > 1 else ""
-    title.append(f"   {threads}{batch} · {config.network} · seed {config.seed}", "dim")
+    title.append(f"   {nodes}{threads}{batch} · {config.network} · seed {config.seed}", "dim")
     return _edges(title, Text(progress.phase, PHASES.get(progress.phase, "dim")))
 
 
@@ -118,13 +120,16 @@ def _scores(config: RunConfig, progress: Progress) -> Iterator[RenderableType]:
         evaluations.append(f"{score(best)} best   ").append(sparkline(means, 24), "cyan")
     yield evaluations
     values = (Text.assemble((f"{name} ", "dim"), value) for name, value in statistics(p))
-    update = Text.assemble(("update   ", "dim"), Text("  ").join(values))
-    update.truncate(WIDTH, overflow="ellipsis")
-    yield update
+    yield _cut(Text.assemble(("update   ", "dim"), Text("  ").join(values)))
+    if of_nodes := node_rates(config, p):
+        yield _cut(Text.assemble(("nodes    ", "dim"), of_nodes))
     if problems := health(p):
-        line = Text.assemble(("health   ", "dim"), (", ".join(problems), "yellow"))
-        line.truncate(WIDTH, overflow="ellipsis")
-        yield line
+        yield _cut(Text.assemble(("health   ", "dim"), (", ".join(problems), "yellow")))
+
+
+def _cut(line: Text) -> Text:
+    line.truncate(WIDTH, overflow="ellipsis")
+    return line
 
 
 def _curve(scores: Sequence[float], height: int) -> Iterator[RenderableType]:

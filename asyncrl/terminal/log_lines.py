@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from asyncrl.terminal.nodes import push_rates
 from asyncrl.text import clock, count, escape, number, score, shorten
 from asyncrl.training.progress import Progress
 
@@ -44,6 +45,7 @@ def line(progress: Progress) -> str:
     parts += [f"{name} {value}" for name, value in statistics(p)]
     if p.evaluations:
         parts.append(f"eval {score(p.evaluations[-1][1])}")
+    parts += push_rates(p)
     parts += health(p)
     return "  ".join(parts)
 

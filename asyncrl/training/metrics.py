@@ -45,6 +45,7 @@ class Metrics:
         self._seconds: Counter[str] = Counter()  # of all workers' time, by phase
         self._lags: Counter[int] = Counter()  # updates, by binary digits of their policy lag
         self._pushes: Counter[str] = Counter()  # of nodes, by column
+        self._push_rates: dict[str, float] = {}  # a second, of the last interval
         self._counted = self._stepped = 0  # updates and steps in the sums
         self._statistics: dict[str, float] = {}
         self._last_row = (self.T, self.clock.seconds)  # steps and seconds of the last row of metrics
@@ -119,6 +120,7 @@ class Metrics:
         span, shortest = self.clock.seconds - seconds, self.clock.shortest_span
         if span >= shortest or not self._rate:
             self._rate = (self.T - steps) * self._frames_per_step / max(span, shortest)
+        self._push_rates = {name: count / max(span, shortest) for name, count in self._pushes.items()}
         self._statistics = {name: value / self._counted for name, value in sorted(self._sums.items())}
         row = {"frames_per_second": self._rate, "learning_rate": self.learning_rate, **self.health()}
         profile = {f"{phase}_us": 1e6 * value / max(1, self._stepped) for phase, value in self._seconds.items()}
@@ -169,6 +171,7 @@ class Metrics:
             workers=workers,
             evaluations=tuple(self._evaluations),
             scores=tuple(self._curve.points),
+            pushes=self._push_rates,
             skipped=self.skipped,
             restarts=self.restarts,
         )

@@ -1,6 +1,6 @@
 """The state of a run as the live view shows it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
 
@@ -31,6 +31,7 @@ class Progress(NamedTuple):
     workers: tuple[WorkerView, ...]
     evaluations: tuple[tuple[int, float, float], ...]  # frames, mean, std
     scores: tuple[float, ...] = ()  # mean_score as it was, at equal intervals from this session's start
+    pushes: Mapping[str, float] = {}  # of nodes, a second of the last interval, by column of metrics
     skipped: int = 0  # updates whose gradient was not finite
     restarts: int = 0  # workers that failed and were replaced
     store_problem: str = ""  # why the run cannot be written at present; empty: it can

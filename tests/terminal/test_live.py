@@ -51,11 +51,44 @@ def test_the_view_fits_80_columns_and_24_rows(n, scores):
     config = RunConfig(env="some.rather.long.package.name:make_the_environment", threads=max(n, 1), envs_per_thread=16)
     progress = workers(n)._replace(statistics=long, evaluations=tuple((i, i * 1e4, 1e5) for i in range(99)))
     progress = progress._replace(
-        skipped=10**9, restarts=10**9, lost=10**9, scores=scores, store_problem="Disk quota exceeded " * 5
+        skipped=10**9,
+        restarts=10**9,
+        lost=10**9,
+        scores=scores,
+        store_problem="Disk quota exceeded " * 5,
+        pushes=PUSHES,
     )
     lines = render(progress, config).splitlines()
     assert len(lines) <= 23  # a terminal's last row is the cursor's
     assert max(map(len, lines)) <= 80
+
+
+PUSHES = {"pushes_applied": 30.0, "pushes_empty": 8.0, "staleness_0": 16.0, "staleness_1": 10.0, "staleness_4": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "more", "expected"),
+    [
+        (2, {}, "38 pushes/s   staleness ≤ 0 in half, ≤ 7 in all   110 · 110 steps/s"),
+        (2, {"staleness_1": 30.0}, "38 pushes/s   staleness ≤ 1 in half, ≤ 7 in all   110 · 110 steps/s"),
+        (1, {}, "38 pushes/s   staleness ≤ 0 in half, ≤ 7 in all   220 steps/s"),
+    ],
+)
+def test_the_views_of_a_run_on_nodes_have_their_rates_and_staleness(nodes, more, expected):
+    progress = PROGRESS._replace(pushes=PUSHES | more)
+    text = render(progress, RunConfig(threads=2, cluster={"nodes": nodes}))
+    assert f"nodes    {expected}" in text
+    assert ("2 nodes × 2 threads" in text) == (nodes == 2)
+    assert expected.rpartition("   ")[0].replace("   ", "  ") in line(progress)
+
+
+def test_the_views_of_a_run_on_many_nodes_name_refused_pushes():
+    pushes = {"pushes_stale": 1.5, "pushes_not_current": 0.5, "pushes_empty": 1.0}
+    progress = PROGRESS._replace(workers=PROGRESS.workers * 2, pushes=pushes)
+    text = render(progress, RunConfig(threads=1, cluster={"nodes": 8}))
+    assert "nodes    3 pushes/s   2/s refused: not current, stale   54.9 · 54.9" in text
+    assert "3 pushes/s  2/s refused: not current, stale" in line(progress)
+    assert "nodes" not in render(PROGRESS)
 
 
 def test_the_view_says_what_matters():
