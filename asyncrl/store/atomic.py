@@ -108,6 +108,12 @@ def hidden_name(folder: Path) -> Path:
     return folder / f".tmp-{secrets.token_hex(4)}"
 
 
+def delete_hidden(folder: Path) -> None:
+    """Delete what killed processes have left incomplete in a directory that only this process writes to."""
+    for stale in folder.glob(".tmp-*"):
+        delete(stale)
+
+
 def is_directory(path: Path) -> bool:
     """Return whether a path is a directory, and not a link to one."""
     return path.is_dir() and not path.is_symlink()

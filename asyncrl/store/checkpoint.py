@@ -59,9 +59,7 @@ def save(run: Path, checkpoint: Checkpoint, keep: int = 3) -> Path:
         OSError: the disk is full, or the checkpoint reads back differently; earlier checkpoints are unchanged.
     """
     folder = _make_folder(run)
-    # A crash during a save leaves these.
-    for stale in folder.glob(".tmp-*"):
-        atomic.delete(stale)
+    atomic.delete_hidden(folder)
     path, hidden = folder / f"{checkpoint.step:012d}", atomic.hidden_name(folder)
     displaced = path.with_name(path.name + DISPLACED)
     try:

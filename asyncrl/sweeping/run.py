@@ -113,6 +113,7 @@ def run(request: Request, show: Show, options: Options = Options()) -> Result:  
     with _executor(options) as executor:
         _make(root)
         with runs.hold(root):
+            atomic.delete_hidden(root)
             cells.keep_declaration(root, declaration, text)
             source = _source(request, found, resolver)
             outcome = Driver(root, source, executor, show, options.fail_fast).run()

@@ -13,6 +13,7 @@ def test_sweep_killed_before_its_declaration_was_written_starts(entries, train, 
     for name in entries:
         (tmp_path / "s" / name).touch()
     assert train(TABLE).progress.finished == 1
+    assert not list((tmp_path / "s").glob(".tmp-*"))
 
 
 def test_sweep_whose_declaration_was_removed_continues(train, tmp_path):
