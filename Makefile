@@ -16,7 +16,7 @@ INSTALLED := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint format type fast faults learn docs dist clean
+.PHONY: help install run test lint format type fast faults learn results docs dist clean
 
 help:
 	@echo "make run     train on Pong until it wins: about twelve minutes on two cores;"
@@ -25,6 +25,7 @@ help:
 	@echo "make fast    the fast tests alone      make learn   the learning tests alone"
 	@echo "make faults  the fault tests: processes killed and stopped on purpose, a few times each"
 	@echo "make lint    style and imports         make type    mypy --strict"
+	@echo "make results tables and figures of the documents, from results/published"
 	@echo "make docs    the documentation site, in build/docs/    make dist    wheel and sdist, in dist/"
 	@echo "make format  mend what lint can mend   make clean   remove .venv and caches; results stay"
 
@@ -62,6 +63,10 @@ faults: $(INSTALLED)
 
 learn: $(INSTALLED)
 	@$(PYTEST) -m learning
+
+# Every table and figure of the documents that comes from results/published.
+results: $(INSTALLED)
+	@$(BIN)/python docs/make_results.py
 
 docs: $(INSTALLED)
 	@$(BIN)/tox -q -e docs
