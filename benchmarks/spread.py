@@ -4,7 +4,6 @@ One actor-learner trains in this process. Printed is σ of the logarithm of a ph
 the 16th and the 84th percentile, which single pauses do not change: what ``simulated.jitter`` stands for.
 """
 
-import os
 import time
 from typing import Annotated
 
@@ -28,9 +27,14 @@ CASES = [
 WARM_UP_SECONDS = 1.0
 
 
-def make_worker(env: str, algo: str, envs: int) -> tuple[ActorLearner, LoggedEnvironments]:
-    """Return the only actor-learner of a run with default settings, and its environments."""
-    table = {"env": env, "algo": algo, "threads": 1, "envs_per_thread": envs, "frames": 10_000_000}
+def make_worker(env: str, algo: str, envs: int, network: str = "auto") -> tuple[ActorLearner, LoggedEnvironments]:
+    """Return the only actor-learner of a run, and its environments; the libraries of this process use one thread."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    torch.manual_seed(0)
+    table = {
+        "env": env, "algo": algo, "network": network, "threads": 1, "envs_per_thread": envs, "frames": 10_000_000
+    }  # fmt: skip
     job = make_job(*resolve(table), (0.1,) * envs, 0)
     rate, period = job.learning_rate, job.learners[0].target_period
     parameters = SharedParameters.allocate(flatten(job.make_network()), 1, job.optimizer, rate, period)
@@ -59,12 +63,8 @@ def spread(values: list[float]) -> float:
 
 def main(seconds: Annotated[float, typer.Option(help="of each case")] = 4.0) -> None:
     """Print a Markdown table of the spread of each phase."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
     print(f"| environment | method | environments | {' | '.join(PHASES)} |\n|---|---|---:|{'---:|' * len(PHASES)}")
     for env, algo, envs in CASES:
-        torch.manual_seed(0)
         worker, environments = make_worker(env, algo, envs)
         durations(worker, WARM_UP_SECONDS)
         found = durations(worker, seconds)
