@@ -1,12 +1,12 @@
 # Everything from a bare machine with CPython 3.11-3.13 (pip and venv included) and make:
-#   make run     train n-step Q on Pong until it wins: about eleven minutes on two cores, with a live view
+#   make run     train n-step Q on Pong until it wins: about twelve minutes on two cores, with a live view
 #   make test    what CI runs: lint, types, the fast tests, the faults, the learning tests
 
 PYTHON ?= python3
 ALGO ?= n-step-q
 CORES := import os; print(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
 THREADS ?= $(shell $(PYTHON) -c '$(CORES)')
-FRAMES ?= 5M
+FRAMES ?= 5.4M
 SEED ?= 1
 JOBS ?= 2
 
@@ -19,7 +19,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist workste
 .PHONY: help install run test lint format type fast faults learn results docs dist clean
 
 help:
-	@echo "make run     train on Pong until it wins: about eleven minutes on two cores;"
+	@echo "make run     train on Pong until it wins: about twelve minutes on two cores;"
 	@echo "             ALGO=$(ALGO) THREADS=$(THREADS) FRAMES=$(FRAMES) SEED=$(SEED)"
 	@echo "make test    lint, types, the fast tests, faults, learning tests: what CI runs"
 	@echo "make fast    the fast tests alone      make learn   the learning tests alone"
