@@ -104,4 +104,4 @@ def test_run_on_two_nodes_driver_killed_leaves_no_worker_and_is_resumed(add, tmp
     assert steps(path) < budget
     run(tmp_path, "resume", "mine", "--on", "ray")
     check_counts(path, budget)
-    assert len(read_document(path)["sessions"]) == 1
+    assert read_document(path)["sessions"] == 1
