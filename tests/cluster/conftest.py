@@ -59,6 +59,7 @@ def nodes():
         # not in tmp_path_factory's: the names of Ray's sockets may not be longer than about a hundred characters
         "RAY_TMPDIR": tempfile.mkdtemp(prefix="ray-"),
         # a machine with other work
+        "RAY_worker_niceness": "0",
         "RAY_raylet_start_wait_time_s": "200",
         "RAY_agent_register_timeout_ms": "200000",
         "RAY_worker_register_timeout_seconds": "200",

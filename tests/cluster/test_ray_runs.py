@@ -78,8 +78,8 @@ def test_run_on_two_nodes_one_killed_and_another_added_goes_on_with_both(nodes, 
         lost, counted = rows(path, "failures")[0]["reason"].split()[1], len(rows(path, "episodes"))
         # another incarnation of the lost node, on the new machine, and the other node have played since
         assert wait(lambda: {row["worker"] for row in rows(path, "episodes")[counted:]} == {0, 1}, 500)
-        driver.send_signal(signal.SIGINT)
-        assert driver.wait(500) == 130
+        driver.send_signal(signal.SIGTERM)
+        assert driver.wait(500) == 143
     budget = steps(path) + 1000
     run(tmp_path, "resume", "two", "--on", "ray", "--frames", budget)
     check_counts(path, budget)
