@@ -6,6 +6,7 @@ import shutil
 import socket
 import tempfile
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +39,14 @@ def free_ports():
     return dict(zip(AGENTS, ports, strict=True))
 
 
+def make_patient(services, folder):
+    """Let raylets wait for no agent: Ray does not pass them this port, and after thirty seconds without it they die."""
+    script = Path(folder) / "raylet"
+    script.write_text(f'#!/bin/sh\nexec {services.RAYLET_EXECUTABLE} "$@" --dashboard_agent_listen_port=1\n')
+    script.chmod(0o700)
+    services.RAYLET_EXECUTABLE = str(script)
+
+
 @pytest.fixture(scope="session")
 def nodes():
     """Return a cluster, and end all of its processes afterwards."""
@@ -50,6 +59,7 @@ def nodes():
         # not in tmp_path_factory's: the names of Ray's sockets may not be longer than about a hundred characters
         "RAY_TMPDIR": tempfile.mkdtemp(prefix="ray-"),
         # a machine with other work
+        "RAY_worker_niceness": "0",
         "RAY_raylet_start_wait_time_s": "200",
         "RAY_agent_register_timeout_ms": "200000",
         "RAY_worker_register_timeout_seconds": "200",
@@ -60,8 +70,10 @@ def nodes():
     os.environ.update(variables)
     # only now: Ray reads its variables when it is imported
     import ray
+    from ray._private import services
     from ray.cluster_utils import Cluster
 
+    make_patient(services, variables["RAY_TMPDIR"])
     head = {"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=head | free_ports())
     os.environ["RAY_ADDRESS"] = cluster.address
