@@ -265,7 +265,7 @@ def test_export_says_what_it_wrote(asyncrl, results):
 @pytest.mark.parametrize(("verdict", "code"), [("ok", 0), ("warn", 0), ("fail", 1)])
 def test_the_doctor_fails_only_if_a_check_does(asyncrl, monkeypatch, verdict, code):
     check = doctor.Check("disk", verdict, "half full", "Free some.")
-    monkeypatch.setattr(doctor, "run_checks", lambda results: iter([check]))
+    monkeypatch.setattr(doctor, "run_checks", lambda results, on: iter([check]))
     assert asyncrl("doctor")[0] == code
     ended, out, _ = asyncrl("doctor", "--json")
     assert ended == code
