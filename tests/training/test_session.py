@@ -292,6 +292,7 @@ def test_training_goes_on_while_the_disk_is_full_and_a_run_that_ends_on_a_full_o
     assert not row["is_final"]
 
     allow(ROOM)
+    assert wait_until(lambda: steps() > max(saved_steps(run)))
     os.kill(launched.process.pid, signal.SIGINT)
     assert launched.process.wait(40) == Exit.DISK_FULL, said.read_text()
     document = read_document(run)
@@ -300,7 +301,8 @@ def test_training_goes_on_while_the_disk_is_full_and_a_run_that_ends_on_a_full_o
     assert load(run).step == max(saved_steps(run)) < steps()
     assert not list(run.rglob(".*"))
     lines = [line for line in said.read_text().splitlines() if line.startswith("asyncrl: ")]
-    assert ["Training continues" in line for line in lines] == [True, False]  # one warning, and the end
+    # a warning, another one if a checkpoint was due before the end, and the end
+    assert ["Training continues" in line for line in lines] in ([True, False], [True, True, False])
     assert "Traceback" not in said.read_text()
     faults.survive("the disk is full", 2)
 
@@ -450,7 +452,8 @@ def saved_steps(run):
 @pytest.mark.faults
 def test_weights_that_are_no_numbers_again_and_again_end_the_run(tmp_path, poison, faults):
     show, _, done = poison(99)
-    config = resolve(threads=1, frames=FOREVER, checkpoints={"every": 1_000})
+    # a faster run would save all the time, and show nothing between two checkpoints
+    config = resolve(env="tests.runtime.toys:Unhurried", threads=1, frames=FOREVER, checkpoints={"every": 1_400})
     with pytest.raises(RunFailed, match=r"optimizer_state held .* after going back to a checkpoint 3 times") as failed:
         experiment.train(config, tmp_path, show=show)
     assert len(done) == 4
