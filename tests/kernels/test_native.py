@@ -74,6 +74,7 @@ def test_status_without_a_library_returns_the_reason(in_new_process, changes, re
     assert reason in output
 
 
+@pytest.mark.faults
 @compiled
 @pytest.mark.parametrize("changes", [{"CC": ""}, {"CC": "cc -m64"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
 def test_load_with_other_compiler_commands_and_locales_succeeds(in_new_process, changes):

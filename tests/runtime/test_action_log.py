@@ -51,7 +51,7 @@ def test_games_played_back_go_on_as_those_that_were_taped(monkeypatch, env, seed
         assert (max(taped.log.resets) > 1) == (seed_every < 10_000)
 
 
-@pytest.mark.parametrize("protocol", ["paper", "sticky"])
+@pytest.mark.parametrize("protocol", ["paper", pytest.param("sticky", marks=pytest.mark.faults)])
 def test_emulators_are_seeded_one_by_one_and_played_back(monkeypatch, protocol):
     monkeypatch.setattr(action_log, "SEED_EVERY", 1)
     atari = Atari(protocol=protocol, max_frames=100)  # 25 steps
@@ -125,7 +125,7 @@ def assert_exact(tmp_path, updates, broken_after, **table):
     return broken
 
 
-@pytest.mark.parametrize("network", ["mlp", "mlp-lstm"])
+@pytest.mark.parametrize("network", ["mlp", pytest.param("mlp-lstm", marks=pytest.mark.faults)])
 @pytest.mark.parametrize("algo", ["one-step-q", "one-step-sarsa", "n-step-q", "a3c", "a2c"])
 def test_a_worker_goes_on_bit_for_bit(monkeypatch, tmp_path, algo, network):
     monkeypatch.setattr(action_log, "SEED_EVERY", 50)
@@ -135,9 +135,9 @@ def test_a_worker_goes_on_bit_for_bit(monkeypatch, tmp_path, algo, network):
     assert broken.pipe.events(EpisodeEnd)
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(
-    ("env", "algo", "network"),
-    [pytest.param("qbert", "a3c", "nips-lstm", marks=pytest.mark.faults), ("pong", "one-step-sarsa", "nips")],
+    ("env", "algo", "network"), [("qbert", "a3c", "nips-lstm"), ("pong", "one-step-sarsa", "nips")]
 )
 def test_a_worker_on_atari_goes_on_bit_for_bit(monkeypatch, tmp_path, env, algo, network):
     monkeypatch.setattr(action_log, "SEED_EVERY", 20)

@@ -92,7 +92,7 @@ def test_shipped_small_sweep_is_valid(name, tmp_path):
         ("figure2", 5 * 4 * 50, 40e6),
         ("figure3-4", 5 * 4 * 7 * 10, 40e6),
         ("figure-s5", 3 * 2 * 4 * 50, 40e6),
-        ("table-s3", 57 * 2 * 3, 320e6),
+        pytest.param("table-s3", 57 * 2 * 3, 320e6, marks=pytest.mark.faults),
     ],
 )
 def test_shipped_sweep_of_the_paper_has_its_runs(name, runs, frames):
