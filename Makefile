@@ -1,5 +1,5 @@
 # Everything from a bare machine with CPython 3.11-3.13 (pip and venv included) and make:
-#   make run     train n-step Q on Pong until it wins: about twelve minutes on two cores, with a live view
+#   make run     train n-step Q on Pong for some twelve minutes on two cores, with a live view; most runs win by then
 #   make test    what CI runs: lint, types, the fast tests, the faults, the learning tests
 
 PYTHON ?= python3
@@ -19,7 +19,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist workste
 .PHONY: help install run test lint format type fast faults learn results docs dist clean
 
 help:
-	@echo "make run     train on Pong until it wins: about twelve minutes on two cores;"
+	@echo "make run     train on Pong for some twelve minutes on two cores; most runs win by then;"
 	@echo "             ALGO=$(ALGO) THREADS=$(THREADS) FRAMES=$(FRAMES) SEED=$(SEED)"
 	@echo "make test    lint, types, the fast tests, faults, learning tests: what CI runs"
 	@echo "make fast    the fast tests alone      make learn   the learning tests alone"
