@@ -25,7 +25,7 @@ LIBRARY_VARIABLES = {
 }
 PARENT_SIGNALS = tuple(STOPS)  # signals that only the parent acts on
 NAME = "asyncrl-"  # the names of this package's processes begin with this
-STARTING = threading.Lock()  # held while this process's environment and main module are those of a child
+START_LOCK = threading.Lock()  # held while this process's environment and main module are those of a child
 NO_MAIN_GUARD = 78  # exit code of a child that was about to train again
 GUARD_ADVICE = 'trains when it is imported, as every worker does: put the training under if __name__ == "__main__":'
 
@@ -66,7 +66,7 @@ def start(target: Callable[..., None], args: tuple[Any, ...], name: str, threads
     variables = dict.fromkeys(THREAD_VARIABLES, str(threads)) | LIBRARY_VARIABLES
     if native.load() is None:  # built here once, not by every child
         variables["ASYNCRL_NATIVE"] = "0"
-    with STARTING, block_signals(PARENT_SIGNALS), without_missing_main_file():
+    with START_LOCK, block_signals(PARENT_SIGNALS), without_missing_main_file():
         old = {variable: os.environ.get(variable) for variable in variables}
         try:
             os.environ.update(variables)
