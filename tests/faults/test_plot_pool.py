@@ -12,7 +12,7 @@ import pytest
 from tests.faults.launch import group, launched
 from tests.runtime.setups import children, is_at_work, wait_until
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(120), pytest.mark.usefixtures("nothing_left")]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300), pytest.mark.usefixtures("nothing_left")]
 PANELS = 600  # most of a minute
 POINTS = 5_000  # half a megabyte: more than a pipe can store
 SCRIPT = f"""
@@ -49,7 +49,8 @@ def is_blocked(pid, number):
 
 def assert_draws_the_rest_alone(process, output):
     """The pool ends, and every panel is still drawn once and in order."""
-    assert wait_until(lambda: not children(process.pid), 40)
+    # RESULT_TIMEOUT counts from the result before, for which a busy machine may need a long time, too
+    assert wait_until(lambda: not children(process.pid), 150)
     before = len(drawn(output))
     assert wait_until(lambda: len(drawn(output)) > before + 3, 60)
     assert drawn(output) == list(range(len(drawn(output))))
@@ -93,8 +94,9 @@ def test_plot_pool_with_killed_processes_is_replaced_by_the_parent(tmp_path, not
         assert_draws_the_rest_alone(process, output)
 
 
-def test_plot_pool_with_a_process_that_hangs_is_replaced_by_the_parent(tmp_path, nothing_left):
+def test_plot_pool_whose_processes_hang_is_replaced_by_the_parent(tmp_path, nothing_left):
     with drawing_process(tmp_path, timeout=25) as (process, output):
         assert wait_until(lambda: drawn(output), 60)
-        os.kill(min(children(process.pid)), signal.SIGSTOP)
+        for pid in children(process.pid):  # of two, one could be stopped between two panels: the other draws them all
+            os.kill(pid, signal.SIGSTOP)
         assert_draws_the_rest_alone(process, output)
