@@ -1,7 +1,8 @@
 """Measures what each trick of the compiled kernels gains: ``python -m benchmarks.kernels``.
 
 Each trick is taken out of a copy of the package, by a change of its text, and this version is compared with the copy in
-pairs of short turns (``benchmarks.pairs``), on Pong with one and with eight environments per worker. Nothing else may
+pairs of short turns (``benchmarks.pairs``), on Pong with one and with eight environments per worker. The tricks of
+RMSProp are for parameters that several cores write: measure them with ``--workers 2 --only RMSProp``. Nothing else may
 run on the machine.
 """
 
@@ -87,9 +88,9 @@ def copy_without(trick: Trick, folder: Path) -> Path:
 
 def main(
     only: Annotated[str, typer.Option(help="part of the names of tricks")] = "",
-    workers: Annotated[int, typer.Option(help="actor-learners")] = 2,
+    workers: Annotated[int, typer.Option(help="actor-learners")] = 1,
     network: Annotated[str, typer.Option(help="nips or nature")] = "nips",
-    pairs: Annotated[int, typer.Option(help="turns of each version", min=2)] = 20,
+    pairs: Annotated[int, typer.Option(help="of turns", min=2)] = 20,
     seconds: Annotated[float, typer.Option(help="of a turn")] = 1.5,
 ) -> None:
     """Print how many times as fast training is with each trick as without it."""
