@@ -30,6 +30,7 @@ START_SECONDS = 120.0  # the longest wait for a row of metrics
 LOG_SECONDS = 0.2  # between rows
 STOP_SECONDS = 20.0
 PAIRS_OF_A_START = 4
+FEWEST_ROWS = 3  # of metrics in a turn
 
 
 class Training:
@@ -81,9 +82,14 @@ class Training:
     def end(self) -> float:
         """End a turn, and return the steps per second between its first and its last row of metrics."""
         rows = self._rows()
+        deadline = time.monotonic() + STOP_SECONDS
+        # the process that writes rows shares the cores with those that train, and may be late
+        while len(rows) < FEWEST_ROWS and time.monotonic() < deadline:
+            time.sleep(LOG_SECONDS / 4)
+            rows += self._rows()
         self._signal(signal.SIGSTOP)
-        if len(rows) < 2:
-            raise RuntimeError(f"{len(rows)} rows of metrics in a turn; use longer turns")
+        if len(rows) < FEWEST_ROWS:
+            raise RuntimeError(f"{len(rows)} rows of metrics in a turn")
         return float((rows[-1]["steps"] - rows[0]["steps"]) / (rows[-1]["seconds"] - rows[0]["seconds"]))
 
     def close(self) -> None:
