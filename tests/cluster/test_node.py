@@ -14,14 +14,13 @@ from tests.cluster.setups import (
     job_of,
     parameters_of,
     run_node,
-    same,
     serve,
     train_in_thread,
     train_in_turn,
     train_with_processes,
     wait,
 )
-from tests.runtime.setups import actor
+from tests.runtime.setups import actor, same
 
 METHODS = ("a3c", "n-step-q", "one-step-q", "one-step-sarsa")
 
@@ -80,7 +79,7 @@ def test_push_after_several_updates_has_the_sum_of_their_gradients():
         assert not pushes
         workers[i].update()
         expected += workers[i].actor.grad
-        agent.turn()
+        agent.poll()
     (push,) = pushes
     assert torch.equal(torch.from_numpy(push.gradient), expected)
     assert push.updates == 3
@@ -104,11 +103,11 @@ def test_push_base_version_is_the_oldest_of_its_gradients():
     assert next(phases) == "pull"
     for _ in range(2):
         first.update()
-    agent.turn()
+    agent.poll()
     for _ in phases:
         pass
     first.update()
-    agent.turn()
+    agent.poll()
     # the second push has a gradient that was computed with the weights before the first
     assert server.take_counts().staleness == {0: 1, 1: 1}
     for worker in (first, late):
