@@ -18,9 +18,8 @@ from tests.cluster.setups import (
     train_in_thread,
     train_in_turn,
     train_with_processes,
-    wait,
 )
-from tests.runtime.setups import actor, same
+from tests.runtime.setups import actor, same, wait_until
 
 METHODS = ("a3c", "n-step-q", "one-step-q", "one-step-sarsa")
 
@@ -179,13 +178,13 @@ def test_two_nodes_one_replaced_in_the_middle_meet_the_budget(faults):
     threads = [threading.Thread(target=run, args=key, daemon=True) for key in ((0, 1), (1, 1))]
     for thread in threads:
         thread.start()
-    assert wait(lambda: steps_of_node_1() > 500, seconds=60)
+    assert wait_until(lambda: steps_of_node_1() > 500, seconds=60)
     faults.inject("a node replaced in the middle of a run")
     threads.append(threading.Thread(target=run, args=(1, 2), daemon=True))
     threads[-1].start()
-    assert wait(lambda: (1, 1) in ends)
+    assert wait_until(lambda: (1, 1) in ends)
     before = steps_of_node_1()
-    assert wait(lambda: steps_of_node_1() > before, seconds=60)
+    assert wait_until(lambda: steps_of_node_1() > before, seconds=60)
     is_replaced.set()
     for thread in threads:
         thread.join(60)
