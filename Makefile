@@ -64,7 +64,7 @@ faults: $(INSTALLED)
 learn: $(INSTALLED)
 	@$(PYTEST) -m learning
 
-# Every table and figure of the documents that comes from results/published.
+# The tables and figures of the documents below a comment <!-- results: … -->, from results/published.
 results: $(INSTALLED)
 	@$(BIN)/python docs/make_results.py
 

@@ -19,7 +19,7 @@ from asyncrl.config import RunConfig
 from asyncrl.kernels import native
 from asyncrl.system import machine
 from asyncrl.system.machine import Check, Verdict
-from asyncrl.text import error_text
+from asyncrl.text import error_text, escape
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,9 +72,9 @@ def line(check: Check) -> RenderableType:
     grid.add_column(width=4)
     grid.add_column(width=13)
     grid.add_column()
-    grid.add_row(Text(check.verdict, STYLES[check.verdict]), check.name, Text(check.found))
+    grid.add_row(Text(check.verdict, STYLES[check.verdict]), check.name, Text(escape(check.found)))
     if check.advice:
-        grid.add_row("", "", Text(f"→ {check.advice}", STYLES[check.verdict]))
+        grid.add_row("", "", Text(f"→ {escape(check.advice)}", STYLES[check.verdict]))
     return grid
 
 

@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import count
-from typing import Annotated, NamedTuple
+from itertools import count, product
+from typing import Annotated, NamedTuple, TypeVar
 
 import typer
 
@@ -84,6 +84,7 @@ class Weights(NamedTuple):
 
 
 START = Weights()
+Number = TypeVar("Number", int, float)
 
 
 @dataclass
@@ -240,6 +241,18 @@ def cells(setting: Setting) -> list[str]:
     ]
 
 
+def numbers(text: str, kind: Callable[[str], Number]) -> list[Number]:
+    """Return the numbers of an option, which are separated by commas; raise BadParameter where one is not above 0."""
+    try:
+        found = [kind(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    # NaN is not above 0 either
+    if not found or not all(0 < each for each in found):
+        raise typer.BadParameter(f"{text!r} is not a list of {'whole ' * (kind is int)}numbers above 0, such as 1,10")
+    return found
+
+
 def row(*texts: str) -> str:
     """Return a row of a Markdown table."""
     return "| " + " | ".join(texts) + " |"
@@ -249,18 +262,19 @@ def main(
     links: Annotated[str, typer.Option(help="Gb/s of the server's link, each way.")] = "1,10,100",
     push_every: Annotated[str, typer.Option(help="Updates of a node between two pushes.")] = "1,5,20",
     nodes: Annotated[str, typer.Option(help="Numbers of nodes.")] = "1,2,4,8,16,32,64",
-    threads: Annotated[int, typer.Option(help="Workers of each node.")] = 16,
-    delay: Annotated[float, typer.Option(help="Milliseconds that a message is under way, besides.")] = 0.1,
-    server: Annotated[float | None, typer.Option(help="Milliseconds of the server for a push.")] = None,
+    threads: Annotated[int, typer.Option(help="Workers of each node.", min=1)] = 16,
+    delay: Annotated[float, typer.Option(help="Milliseconds that a message is under way, besides.", min=0)] = 0.1,
+    server: Annotated[
+        float | None, typer.Option(help="Milliseconds that the server needs for a push.  [default: computed]", min=0)
+    ] = None,
 ) -> None:
     """Print the table."""
+    cases = product(numbers(links, float), numbers(push_every, int), numbers(nodes, int))
+    seconds = None if server is None else server / 1000
     print(f"{row(*COLUMNS)}\n{row(*['---:'] * len(COLUMNS))}", flush=True)
-    for gigabits in links.split(","):
-        for every in map(int, push_every.split(",")):
-            for number in map(int, nodes.split(",")):
-                seconds = None if server is None else server / 1000
-                setting = for_pong(number, threads, every, float(gigabits), delay / 1000, seconds)
-                print(row(gigabits, *cells(setting)), flush=True)
+    for gigabits, every, number in cases:
+        setting = for_pong(number, threads, every, gigabits, delay / 1000, seconds)
+        print(row(f"{gigabits:g}", *cells(setting)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What many tests share.
 
-Faults are counted: each test says what it inflicts, and the end of a session says how much of it was survived.
+Faults are counted: each fault test records what it injects, and a table at the end of a session has how much of it was
+survived.
 """
 
 import multiprocessing
@@ -25,7 +26,7 @@ def torch_seed():
 
 @pytest.fixture
 def nothing_left():
-    """No test that uses this leaves a process, or a name in /dev/shm."""
+    """Check that a test leaves no process, and no name in /dev/shm."""
     before, names = children(os.getpid()), shared_memory()
     started = multiprocessing.active_children()
     yield
@@ -48,7 +49,7 @@ def command_line(capsys):
 
 @pytest.fixture
 def slow_start(monkeypatch):
-    """Beside other tests a process may take long to start."""
+    """Allow a process a long start: other tests may run on the same cores."""
     monkeypatch.setattr(worker_slot, "STARTING", 100)
 
 
@@ -58,7 +59,7 @@ def pytest_addoption(parser):
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items):
-    """Have all that counts faults be among the fault tests."""
+    """Mark each test that counts faults as a fault test."""
     for item in items:
         if "faults" in item.fixturenames:
             item.add_marker("faults")

@@ -17,8 +17,8 @@ from asyncrl.system import machine
 
 PUSH_SECONDS = 0.05  # after which fewer than ``push_every`` updates are pushed
 IDLE_SECONDS = 0.05  # between two pushes without a gradient, by which events and orders travel
-EVENT_SECONDS = 0.02  # between two looks at the workers' events
-SHORTEST_SLEEP, LONGEST_SLEEP = 0.0001, 0.001  # between two looks at pending updates: one by one, or several
+EVENT_SECONDS = 0.02  # between two reads of the workers' events
+SHORTEST_SLEEP, LONGEST_SLEEP = 0.0001, 0.001  # between two polls: where each update is pushed, or several together
 FIRST_DELAY, LONGEST_DELAY = 0.1, 5.0  # seconds before a failed call is repeated, doubled each time
 
 
@@ -67,7 +67,7 @@ class NodeAgent:
         self._pause = 0  # the server's number of the pause that the workers here will make next
         self._obey(joined.answer.orders)
         self._events: list[Event] = []
-        self._pushed_at = self._looked_at = time.monotonic()
+        self._pushed_at = self._read_at = time.monotonic()
         self._parked_in = 0
 
     def __enter__(self) -> Self:
@@ -87,19 +87,19 @@ class NodeAgent:
             ConnectionError: the server did not answer in time.
         """
         while self.pool.is_running:
-            if not self.turn():
+            if not self.poll():
                 time.sleep(SHORTEST_SLEEP if self._push_every == 1 else LONGEST_SLEEP)
         self._push(is_last=True)
         self._call(lambda: self._server.leave(self.node, self.incarnation))
 
-    def turn(self) -> bool:
-        """Look at the workers, and push where it is due; return whether a push was made.
+    def poll(self) -> bool:
+        """Read the workers' events, and push where it is due; return whether a push was made.
 
-        While the server does not answer, workers are not taken to hang, since nothing looks at them.
+        While the server does not answer, no worker is taken to hang, since their progress is not observed.
         """
         now = time.monotonic()
-        if now - self._looked_at > EVENT_SECONDS:
-            self._looked_at = now
+        if now - self._read_at > EVENT_SECONDS:
+            self._read_at = now
             self._events += self.pool.events(0.0)
         pending, passed = self.parameters.pending, now - self._pushed_at
         is_due = pending >= self._push_every or (self._push_every > 1 and pending and passed > PUSH_SECONDS)

@@ -22,7 +22,7 @@ from asyncrl.store.sweeps import DECLARATION
 from asyncrl.sweeping import declaration, fresh_seeds, study_file
 from asyncrl.sweeping.cell import value_text
 from asyncrl.sweeping.declaration import Declaration
-from asyncrl.sweeping.parameters import INVALID, LINKED, STUDY, settings_of
+from asyncrl.sweeping.parameters import INVALID, LINKED, PRUNED, STUDY, rank, settings_of
 from asyncrl.text import counted, escape, number, shorten
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _build(sweep: Path, name: str, title: str) -> Section:
         raise InputError("it has no finished trial with a finite value")
     study = _readable(trials, {trial.number for trial in complete})
     labels = list(dict.fromkeys(label for trial in study.trials for label in trial.params))
-    complete.sort(key=lambda trial: (-_value(trial), trial.number))
+    complete.sort(key=lambda trial: rank(trial.number, _value(trial), attributes))
     try:
         declared, text = declaration.read(sweep / DECLARATION), ""
         best = [settings_of(trial.params) for trial in complete[:SHOWN_TRIALS]]
@@ -70,7 +70,7 @@ def _build(sweep: Path, name: str, title: str) -> Section:
     except Exception as error:
         declared, fresh = None, []
         text = f" Means over fresh seeds are not shown: {study_file.reason(error)}."
-    pruned = {trial.number for trial in complete if f"pruned-{trial.number}" in attributes}
+    pruned = {trial.number for trial in complete if f"{PRUNED}{trial.number}" in attributes}
     data = _table(complete, pruned, fresh)
     if untrained:
         text += f" {counted(len(untrained), 'trial')} had settings that cannot be trained."
@@ -153,8 +153,9 @@ COLUMNS = (
     Column("pruned", "stopped early", yes_or_no),
 )
 BEST = (
-    f"The {SHOWN_TRIALS} trials with the highest values. The best of many trials owes its value partly to luck. The "
-    "mean over fresh seeds, which the search did not use, is the fair one; asyncrl sweep --confirm trains them."
+    f"The {SHOWN_TRIALS} trials with the highest values; those whose runs have all failed come last. The best of many "
+    "trials owes its value partly to luck. The mean over fresh seeds, which the search did not use, is the fair one; "
+    "asyncrl sweep --confirm trains them."
 )
 
 

@@ -30,17 +30,18 @@ def means(sweep: Path, declared: Declaration, wanted: Sequence[Mapping[str, Any]
     """
     found = list(_ended_runs(place_of(sweep)))
     worst = objective.worst_scores(found)
-    stored = [(run, made, _flat(made)) for run, made in found]
+    stored = [(points, made, _flat(made)) for points, made in found]
     each = []
     for settings in wanted:
         # Only these settings are compared: all others are those of the base.
         asked = _flat(config.build(config.nested(settings)))
-        same = [(run, made) for run, made, flat in stored if all(flat[name] == asked[name] for name in settings)]
+        same = [(points, made) for points, made, flat in stored if all(flat[name] == asked[name] for name in settings)]
         each.append(objective.means_of_seeds(same, declared.sweep, worst))
     return each
 
 
-def _ended_runs(place: Path) -> Iterator[tuple[Path, RunConfig]]:
+def _ended_runs(place: Path) -> Iterator[tuple[objective.Curve, RunConfig]]:
+    """Yield the evaluations and the settings of each run that has ended."""
     for run in runs.list_runs(place):
         try:
             document = read_document(run)
@@ -48,7 +49,7 @@ def _ended_runs(place: Path) -> Iterator[tuple[Path, RunConfig]]:
         except InputError:
             continue
         if document.get("status") in ENDED:
-            yield run, made
+            yield objective.curve(run), made
 
 
 def _flat(made: RunConfig) -> dict[str, Any]:

@@ -85,32 +85,32 @@ def scale(env: str, kind: Normalisation) -> tuple[float, float]:
     return low, high
 
 
-def worst_scores(runs: Iterable[tuple[Path, RunConfig]]) -> dict[str, float]:
+def worst_scores(runs: Iterable[tuple[Curve, RunConfig]]) -> dict[str, float]:
     """Return the lowest score of any evaluation of some runs, by environment; those without a score are not there."""
     found: dict[str, float] = {}
-    for run, config in runs:
-        for _, score in curve(run):
+    for points, config in runs:
+        for _, score in points:
             found[config.env] = min(score, found.get(config.env, score))
     return found
 
 
 def means_of_seeds(
-    runs: Iterable[tuple[Path, RunConfig]], sweep: SweepSettings, worst: Mapping[str, float]
+    runs: Iterable[tuple[Curve, RunConfig]], sweep: SweepSettings, worst: Mapping[str, float]
 ) -> list[float]:
     """Return the objective of equal settings for each seed: its mean over the runs of that seed, one on each game.
 
     Nothing is returned where no run has a score on one of the games: a run that failed has no value yet.
 
     Args:
-        runs: their directories and settings.
+        runs: their evaluations and settings.
         sweep: of the search.
         worst: ``worst_scores``.
     """
     by_seed: dict[int, list[float]] = {}
-    for run, config in runs:
+    for points, config in runs:
         if config.env not in worst:
             return []
-        score = value(curve(run), sweep.objective, config.frames, worst[config.env])
+        score = value(points, sweep.objective, config.frames, worst[config.env])
         by_seed.setdefault(config.seed, []).append(normalised(score, config, sweep.normalisation))
     return [statistics.fmean(each) for each in by_seed.values()]
 

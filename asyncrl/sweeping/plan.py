@@ -38,6 +38,10 @@ class Resolver:
         table = config.nested({**base, **varied, "seed": seed})
         try:
             resolved, _ = job_builder.resolve(table, self._describe)
+            if (nodes := resolved.cluster.nodes) > 1:
+                raise InputError(
+                    f"cluster.nodes is {nodes}, but each run of a sweep trains on one machine; leave it out."
+                )
         except InputError as error:
             where = describe(varied)
             raise InputError(f"{error} (In the cell with {where}.)" if where else str(error)) from None

@@ -16,7 +16,7 @@ from asyncrl.sweeping.executors import Task, open_log
 from asyncrl.text import error_text, one_line
 
 LOSSES = 20  # of one cell's nodes or processes, before it counts as failed
-ARCHIVE_SECONDS = 10.0  # between two looks whether a cell that shares no directory has a new checkpoint
+ARCHIVE_SECONDS = 10.0  # between two copies of a cell that shares no directory
 METHODS = 4  # of an actor at once: train, stop, archive
 
 
@@ -57,7 +57,7 @@ class RayTasks:
         self._actor = self._ray.remote(CellProcess)
 
     def __enter__(self) -> Self:
-        """Have everything ended at the end."""
+        """Return this; the end of the context ends all tasks."""
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -82,7 +82,7 @@ class RayTasks:
         return max(1, min(cores, max(sizes, default=1)))
 
     def submit(self, task: Task) -> None:
-        """Ask the cluster for a place, and train there."""
+        """Start an actor that trains the task as soon as a node has free cores."""
         self._running[task.name] = self._start(task)
 
     def _start(self, task: Task, losses: int = 0) -> _Running:
@@ -178,7 +178,7 @@ class RayTasks:
             self._running[name].actor.stop.remote(now)
 
     def _end(self, running: _Running) -> None:
-        """Give the place of an actor back."""
+        """End an actor, so that its cores are free."""
         with suppress(Exception):  # it may be lost
             self._ray.kill(running.actor)
 

@@ -6,23 +6,19 @@ trained once.
 """
 
 import statistics
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence, Set
 from pathlib import Path
 
-import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from asyncrl.errors import InputError
-from asyncrl.sweeping import cells, objective, proposals, study, study_file
+from asyncrl.sweeping import cells, objective, proposals, pruning, study, study_file
 from asyncrl.sweeping.cell import Cell
 from asyncrl.sweeping.cells import CellState
 from asyncrl.sweeping.declaration import Declaration
-from asyncrl.sweeping.parameters import INVALID
+from asyncrl.sweeping.parameters import FAILED, INVALID, PRUNED
 from asyncrl.sweeping.plan import Resolver
 from asyncrl.sweeping.source import cores_of
-
-WARM_UP = 1 / 3  # of the evaluations of a run, before the median pruner may stop it
-FEWEST_TRIALS = 4  # complete ones with which the median pruner compares
 
 
 class Search:
@@ -45,12 +41,13 @@ class Search:
         self._cells: dict[int, list[Cell]] = {}  # of every trial
         self._running: list[int] = []  # numbers of trials that are not told
         attributes = self._study.user_attrs
-        self._pruned = set(study.numbers(attributes, study.PRUNED))
+        self._pruned = set(study.numbers(attributes, PRUNED))
         self._invalid = set(study.numbers(attributes, INVALID))  # numbers of trials that cannot be trained
         self._messages: list[str] = []
         self._submitted: set[str] = set()  # names of cells that the driver got
         self._ended: set[str] = set()  # names of cells that are not trained any further
         self._finished: set[str] = set()  # those that were trained to their end
+        self._curves: dict[str, objective.Curve] = {}  # of cells that have ended
         self._example = study.cells_of(declaration, study.first_point(declaration), resolver)
         for trial in self._study.get_trials(deepcopy=False):
             self._restore(trial)
@@ -188,35 +185,21 @@ class Search:
             if number not in self._pruned | self._invalid and self._is_due_to_prune(self._cells[number]):
                 self._pruned.add(number)
                 with study_file.in_use(self._root):
-                    self._study.set_user_attr(f"{study.PRUNED}{number}", True)
+                    self._study.set_user_attr(f"{PRUNED}{number}", True)
         wanted = {cell.name for cell in self._wanted()}
         pruned = [cell for number in self._running if number in self._pruned for cell in self._cells[number]]
         self._tell_complete()
         return [cell.name for cell in pruned if cell.name in running and cell.name not in wanted]
 
     def _is_due_to_prune(self, trial_cells: Sequence[Cell]) -> bool:
-        """Compare those runs of a trial that have done a third of their evaluations with the same runs of others."""
-        curves = [objective.curve(self._root / cell.name) for cell in trial_cells]
-        config = trial_cells[0].config
-        due = max(1, config.frames // (config.evaluation.every or config.frames // 10))
-        compared = [i for i, curve in enumerate(curves) if len(curve) > WARM_UP * due]
-        if not compared:
-            return False
-        done = min(len(curves[i]) for i in compared)
-
-        def mean(trial_curves: Sequence[objective.Curve]) -> float:
-            return statistics.fmean(
-                objective.normalised(trial_curves[i][done - 1][1], trial_cells[i].config, self._settings.normalisation)
-                for i in compared
-            )
-
-        others = []
-        for number, theirs in self._cells.items():
-            if number not in self._running and len(theirs) == len(trial_cells):
-                their_curves = [objective.curve(self._root / cell.name) for cell in theirs]
-                if min(len(their_curves[i]) for i in compared) >= done:
-                    others.append(mean(their_curves))
-        return len(others) >= FEWEST_TRIALS and mean(curves) < float(np.median(others))
+        """Compare a trial with those that are told."""
+        others = (
+            [self._curve(cell) for cell in theirs]
+            for number, theirs in self._cells.items()
+            if number not in self._running
+        )
+        configs, curves = [cell.config for cell in trial_cells], [self._curve(cell) for cell in trial_cells]
+        return pruning.is_below_median(configs, curves, others, self._settings.normalisation)
 
     def _tell_complete(self) -> None:
         """Tell the value of each running trial that has no cell to wait for.
@@ -232,14 +215,31 @@ class Search:
                     continue
                 self._running.remove(number)
                 with study_file.in_use(self._root):
-                    self._study.tell(number, statistics.fmean(values))
+                    self._tell(number, names, statistics.fmean(values))
                 self._ended |= names
+
+    def _tell(self, number: int, names: Set[str], value: float) -> None:
+        """Store which part of a trial's runs has failed, then its value: a trial without a value is trained again."""
+        failed = names - self._finished if number not in self._pruned else ()
+        # what a killed driver has stored may not hold any more
+        if failed or f"{FAILED}{number}" in self._study.user_attrs:
+            self._study.set_user_attr(f"{FAILED}{number}", len(failed) / max(1, len(names)))
+        self._study.tell(number, value)
 
     def _values(self, number: int) -> list[float]:
         """Return the objective of a trial for each seed; nothing while it needs a score that no run has."""
         made = {cell.name: cell for each in self._cells.values() for cell in each}
-        worst = objective.worst_scores((self._root / name, cell.config) for name, cell in made.items())
+        worst = objective.worst_scores((self._curve(cell), cell.config) for cell in made.values())
         if number in self._invalid:
             return objective.worst_values((cell.config for cell in self._example), self._settings, worst)
-        runs = [(self._root / cell.name, cell.config) for cell in self._cells[number]]
+        runs = [(self._curve(cell), cell.config) for cell in self._cells[number]]
         return objective.means_of_seeds(runs, self._settings, worst)
+
+    def _curve(self, cell: Cell) -> objective.Curve:
+        """Return the evaluations of a cell; those of one that has ended do not change, and are read once."""
+        if cell.name in self._curves:
+            return self._curves[cell.name]
+        curve = objective.curve(self._root / cell.name)
+        if cell.name in self._ended:
+            self._curves[cell.name] = curve
+        return curve

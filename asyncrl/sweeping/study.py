@@ -14,12 +14,11 @@ from asyncrl.errors import InputError
 from asyncrl.sweeping import objective, study_file
 from asyncrl.sweeping.cell import Cell
 from asyncrl.sweeping.declaration import ENVIRONMENTS, Declaration
-from asyncrl.sweeping.parameters import INVALID, LINKED, settings_of
+from asyncrl.sweeping.parameters import INVALID, LINKED, PRUNED, rank, settings_of
 from asyncrl.sweeping.plan import Resolver, combinations
 from asyncrl.text import error_text, shorten
 
 WITH_CELLS = (TrialState.RUNNING, TrialState.COMPLETE)
-PRUNED = "pruned-"  # with the number of a trial: an attribute of the study
 
 
 class SearchTrial(NamedTuple):
@@ -123,7 +122,7 @@ def cells_to_preview(root: Path, declaration: Declaration, resolver: Resolver) -
 
 
 def trials(root: Path) -> list[SearchTrial]:
-    """Return the finished trials of a sweep's study, the best first; raise InputError if it has no study.
+    """Return the finished trials of a sweep's study in the order of ``rank``; raise InputError if it has no study.
 
     Trials that could not be trained are left out.
     """
@@ -136,7 +135,7 @@ def trials(root: Path) -> list[SearchTrial]:
         if trial.state is TrialState.COMPLETE and trial.value is not None
         if f"{INVALID}{trial.number}" not in attributes
     ]
-    return sorted(found, key=lambda trial: (-trial.value, trial.number))
+    return sorted(found, key=lambda trial: rank(trial.number, trial.value, attributes))
 
 
 def left_out(root: Path) -> list[tuple[int, str]]:

@@ -1,13 +1,14 @@
-"""What the views of a run on several nodes say of its nodes."""
+"""The rates of a run on several nodes: a line of the live view, and a part of a line of the log."""
 
 from collections.abc import Mapping
+from itertools import accumulate
 
 from asyncrl.config import RunConfig
 from asyncrl.text import count, number
 from asyncrl.training.progress import Progress
 
 SHOWN = 4  # nodes with a rate of their own
-STALENESS = "staleness_"  # columns of metrics begin with this
+PUSHES, STALENESS = "pushes_", "staleness_"  # columns of metrics begin with these
 
 
 def node_rates(config: RunConfig, progress: Progress) -> str:
@@ -26,30 +27,27 @@ def node_rates(config: RunConfig, progress: Progress) -> str:
 
 
 def push_rates(progress: Progress) -> list[str]:
-    """Return the rate of pushes, that of refused ones, and how stale those were that were applied."""
-    rates = progress.pushes
+    """Return the rate of pushes with a gradient, that of refused ones, and the staleness of applied ones."""
+    rates = {name.removeprefix(PUSHES): rate for name, rate in progress.pushes.items() if name.startswith(PUSHES)}
     if not rates:
         return []
-    made = {name.removeprefix("pushes_"): rate for name, rate in rates.items() if name.startswith("pushes_")}
-    empty, applied = made.pop("empty", 0.0), made.pop("applied", 0.0)
-    parts = [f"{number(empty + applied + sum(made.values()))} pushes/s"]
-    if made:
-        parts.append(f"{number(sum(made.values()))}/s refused: {', '.join(sorted(made)).replace('_', ' ')}")
+    # nodes also send these while workers are parked and the training clock is stopped, so that their rate is not known
+    rates.pop("empty", None)
+    applied, refused = rates.pop("applied", 0.0), sum(rates.values())
+    parts = [f"{number(applied + refused)} pushes/s"]
+    if rates:
+        parts.append(f"{number(refused)}/s refused: {', '.join(sorted(rates)).replace('_', ' ')}")
     if applied:
-        parts.append(f"staleness {_staleness(rates)}")
+        parts.append(f"staleness {_staleness(progress.pushes)}")
     return parts
 
 
 def _staleness(rates: Mapping[str, float]) -> str:
-    """Say which staleness half of the applied pushes, and all of them, did not exceed."""
-    columns = [name for name in rates if name.startswith(STALENESS)]
+    """Return two bounds of the staleness of applied pushes: that of half of them, and that of all."""
+    counts = sorted(
+        (int(name.removeprefix(STALENESS)), rate) for name, rate in rates.items() if name.startswith(STALENESS)
+    )
+    sizes, seen = [size for size, _ in counts], list(accumulate(rate for _, rate in counts))
+    half = next(size for size, so_far in zip(sizes, seen, strict=True) if so_far >= seen[-1] / 2)
     # each column counts the pushes from its own number to below its double
-    counts = sorted((int(name.removeprefix(STALENESS)), rates[name]) for name in columns)
-    total, seen = sum(rate for _, rate in counts), 0.0
-    half, largest = counts[-1][0], counts[-1][0]
-    for size, rate in counts:
-        seen += rate
-        if seen >= total / 2:
-            half = size
-            break
-    return f"≤ {max(0, 2 * half - 1)} in half, ≤ {max(0, 2 * largest - 1)} in all"
+    return f"≤ {max(0, 2 * half - 1)} in half, ≤ {max(0, 2 * sizes[-1] - 1)} in all"

@@ -10,7 +10,7 @@ import torch
 
 from asyncrl.store import checkpoint
 from asyncrl.store.rows import read_rows
-from tests.runtime.setups import is_alive
+from tests.runtime.setups import is_alive, parent
 
 SECONDS = 500  # of one command at most
 
@@ -50,7 +50,7 @@ def steps(run):
 
 
 def same(one, other):
-    """Say whether the last checkpoints of two runs have the same vectors, counters and states."""
+    """Return whether the last checkpoints of two runs have the same vectors and counters."""
     first, second = (checkpoint.load(run).tensors for run in (one, other))
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
@@ -72,11 +72,6 @@ def node_workers():
     return found
 
 
-def parent(pid):
-    """Return the process id of a process's parent."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
 def have_ended(pids):
-    """Say whether all of these processes have ended."""
+    """Return whether all of these processes have ended."""
     return not any(is_alive(pid) for pid in pids)

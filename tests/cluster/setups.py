@@ -1,7 +1,6 @@
 """Servers in this process, nodes of a run, and the same run without nodes."""
 
 import threading
-import time
 
 import torch
 
@@ -71,7 +70,7 @@ def train_in_thread(job: Job, server: ParameterServer, push_every: int = 1) -> P
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     while thread.is_alive():
-        agent.turn()
+        agent.poll()
     agent.run()  # the last push
     worker.environments.close()
     return server
@@ -92,17 +91,3 @@ def run_node(job: Job, server, push_every: int, node: int = 0, nodes: int = 1, i
     """Run a node with worker processes to its end."""
     with NodeAgent(job, node, nodes, incarnation, server, push_every) as agent:
         agent.run()
-
-
-def same(one: SharedParameters, other: SharedParameters) -> bool:
-    """Say whether vectors and counters of two runs are equal, bit for bit."""
-    first, second = one.tensors(), other.tensors()
-    return all(torch.equal(first[name], second[name]) for name in first)
-
-
-def wait(holds, seconds: float = 30.0) -> bool:
-    """Wait until something holds, and say whether it does."""
-    deadline = time.monotonic() + seconds
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return holds()

@@ -14,14 +14,12 @@ from tests.cluster.setups import (
     job_of,
     parameters_of,
     run_node,
-    same,
     serve,
     train_in_thread,
     train_in_turn,
     train_with_processes,
-    wait,
 )
-from tests.runtime.setups import actor
+from tests.runtime.setups import actor, same, wait_until
 
 METHODS = ("a3c", "n-step-q", "one-step-q", "one-step-sarsa")
 
@@ -80,7 +78,7 @@ def test_push_after_several_updates_has_the_sum_of_their_gradients():
         assert not pushes
         workers[i].update()
         expected += workers[i].actor.grad
-        agent.turn()
+        agent.poll()
     (push,) = pushes
     assert torch.equal(torch.from_numpy(push.gradient), expected)
     assert push.updates == 3
@@ -104,11 +102,11 @@ def test_push_base_version_is_the_oldest_of_its_gradients():
     assert next(phases) == "pull"
     for _ in range(2):
         first.update()
-    agent.turn()
+    agent.poll()
     for _ in phases:
         pass
     first.update()
-    agent.turn()
+    agent.poll()
     # the second push has a gradient that was computed with the weights before the first
     assert server.take_counts().staleness == {0: 1, 1: 1}
     for worker in (first, late):
@@ -180,13 +178,13 @@ def test_two_nodes_one_replaced_in_the_middle_meet_the_budget(faults):
     threads = [threading.Thread(target=run, args=key, daemon=True) for key in ((0, 1), (1, 1))]
     for thread in threads:
         thread.start()
-    assert wait(lambda: steps_of_node_1() > 500, seconds=60)
+    assert wait_until(lambda: steps_of_node_1() > 500, seconds=60)
     faults.inject("a node replaced in the middle of a run")
     threads.append(threading.Thread(target=run, args=(1, 2), daemon=True))
     threads[-1].start()
-    assert wait(lambda: (1, 1) in ends)
+    assert wait_until(lambda: (1, 1) in ends)
     before = steps_of_node_1()
-    assert wait(lambda: steps_of_node_1() > before, seconds=60)
+    assert wait_until(lambda: steps_of_node_1() > before, seconds=60)
     is_replaced.set()
     for thread in threads:
         thread.join(60)

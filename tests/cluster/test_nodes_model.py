@@ -3,8 +3,10 @@
 import math
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
-from benchmarks.nodes import Setting, for_pong, measure
+from benchmarks.nodes import Setting, for_pong, main, measure
 
 ROLLOUT, LINK = 0.01, 0.002
 
@@ -86,3 +88,28 @@ def test_for_pong_one_node_and_a_fast_link_is_linear():
     assert sums.updates / sums.seconds == pytest.approx(16 / setting.rollout, rel=0.02)
     gigabit = for_pong(nodes=1, workers=16, push_every=20, gigabits=1.0, delay=0.0, server=None)
     assert gigabit.link == pytest.approx(0.0217, rel=0.01)
+
+
+@pytest.fixture
+def command():
+    """Return a function that runs the benchmark's command line."""
+    app = typer.Typer()
+    app.command()(main)
+    return lambda *words: CliRunner().invoke(app, words)
+
+
+def test_command_prints_a_row_for_each_combination(command):
+    result = command("--links", "10,2.5", "--push-every", "5", "--nodes", "1,2", "--threads", "2", "--server", "1")
+    cells = [line.split(" | ")[:3] for line in result.stdout.splitlines()[2:]]
+    assert cells == [["| 10", "5", "1"], ["| 10", "5", "2"], ["| 2.5", "5", "1"], ["| 2.5", "5", "2"]]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--links", "0"), ("--links", "nan"), ("--links", "x"), ("--push-every", "1.5"), ("--nodes", "1,,2"),
+     ("--nodes", "-1"), ("--threads", "0"), ("--delay", "-1"), ("--server", "-1")],
+)  # fmt: skip
+def test_command_with_a_number_that_is_not_possible_is_refused(command, words):
+    result = command(*words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Traceback" not in result.stderr

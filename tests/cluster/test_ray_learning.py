@@ -3,7 +3,7 @@
 import pytest
 
 from tests.cluster.commands import rows, started
-from tests.cluster.setups import wait
+from tests.runtime.setups import wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]
 
@@ -22,7 +22,7 @@ def best(root, seed):
         return [row["mean"] for row in rows(path, "evaluations")]
 
     with started(root, *words, "--on", "ray", "--nodes", 2, **SETTINGS) as driver:
-        assert wait(lambda: driver.poll() is not None or max(means(), default=0) >= WANTED, 1500)
+        assert wait_until(lambda: driver.poll() is not None or max(means(), default=0) >= WANTED, 1500)
     return max(means())
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from asyncrl.store.document import read_document
 from tests.cluster.commands import have_ended, node_workers, rows, run, same, started, steps
-from tests.cluster.setups import wait
+from tests.runtime.setups import wait_until
 
 pytestmark = pytest.mark.cluster
 
@@ -67,17 +67,17 @@ def test_run_on_two_nodes_one_killed_and_another_added_goes_on_with_both(nodes, 
     path = tmp_path / "results/two"
     words = *CARTPOLE, "--frames", "1G", "--name", "two", "--on", "ray", "--nodes", 2
     with started(tmp_path, *words, cluster__push_every=4, **QUICK) as driver:
-        assert wait(lambda: {row["worker"] for row in rows(path, "episodes")} == {0, 1}, 500)
+        assert wait_until(lambda: {row["worker"] for row in rows(path, "episodes")} == {0, 1}, 500)
         workers = node_workers()
         assert {at for _, at in workers.values()} == set(machines)
         process, (_, at) = workers.popitem()
         nodes.remove(machines[at])
         add()
-        assert wait(lambda: have_ended([process]), GONE_SECONDS)
-        assert wait(lambda: rows(path, "failures"), 500)
+        assert wait_until(lambda: have_ended([process]), GONE_SECONDS)
+        assert wait_until(lambda: rows(path, "failures"), 500)
         lost, counted = rows(path, "failures")[0]["reason"].split()[1], len(rows(path, "episodes"))
         # another incarnation of the lost node, on the new machine, and the other node have played since
-        assert wait(lambda: {row["worker"] for row in rows(path, "episodes")[counted:]} == {0, 1}, 500)
+        assert wait_until(lambda: {row["worker"] for row in rows(path, "episodes")[counted:]} == {0, 1}, 500)
         driver.send_signal(signal.SIGTERM)
         assert driver.wait(500) == 143
     budget = steps(path) + 1000
@@ -95,12 +95,12 @@ def test_run_on_two_nodes_driver_killed_leaves_no_worker_and_is_resumed(add, tmp
     path, budget = tmp_path / "results/mine", 12_000
     words = *CARTPOLE, "--frames", budget, "--name", "mine", "--on", "ray", "--nodes", 2
     with started(tmp_path, *words, cluster__push_every=4, checkpoints__every=1000, **QUICK) as driver:
-        assert wait(lambda: steps(path) > 2000, 500)
+        assert wait_until(lambda: steps(path) > 2000, 500)
         workers = node_workers()
         assert len(workers) == 2
         os.kill(driver.pid, signal.SIGKILL)
-    assert wait(lambda: have_ended(workers), GONE_SECONDS)
-    assert wait(lambda: not node_workers(), GONE_SECONDS)
+    assert wait_until(lambda: have_ended(workers), GONE_SECONDS)
+    assert wait_until(lambda: not node_workers(), GONE_SECONDS)
     assert steps(path) < budget
     run(tmp_path, "resume", "mine", "--on", "ray")
     check_counts(path, budget)

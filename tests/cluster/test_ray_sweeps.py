@@ -14,7 +14,7 @@ from asyncrl.store.runs import list_runs
 from asyncrl.sweeping import run as sweeping
 from asyncrl.sweeping.declaration import parse
 from asyncrl.sweeping.ray_tasks import RayTasks
-from tests.cluster.setups import wait
+from tests.runtime.setups import wait_until
 
 pytestmark = pytest.mark.cluster
 
@@ -81,7 +81,7 @@ def test_sweep_driver_killed_and_restarted_repeats_nothing(nodes, tmp_path):
     command = [sys.executable, "-m", "asyncrl", "sweep", "mine.toml", "--on", "ray"]
     root = tmp_path / "results/mine"
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, env=dict(os.environ)) as driver:
-        assert wait(lambda: len(finished(root)) >= 1 and len(running(root)) >= 1, 400)
+        assert wait_until(lambda: len(finished(root)) >= 1 and len(running(root)) >= 1, 400)
         driver.send_signal(signal.SIGKILL)
     done = {name: (root / name / "run.json").stat().st_mtime_ns for name in finished(root)}
     again = subprocess.run(command, cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, timeout=500)

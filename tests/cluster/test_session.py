@@ -1,13 +1,12 @@
 """Whole runs on nodes: files, pauses, lost nodes, resume."""
 
 import pytest
-import torch
 
 from asyncrl import experiment
-from asyncrl.store import checkpoint
 from asyncrl.store.document import read_document
 from asyncrl.store.rows import read_rows
 from asyncrl.training import job_builder
+from tests.cluster.commands import same
 from tests.cluster.thread_nodes import Pools
 
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("nothing_left")]
@@ -23,12 +22,6 @@ TABLE = {
 
 def resolve(**table):
     return job_builder.resolve(TABLE | table)[0]
-
-
-def same(one, other):
-    """Say whether the last checkpoints of two runs have the same vectors, counters and states."""
-    first, second = (checkpoint.load(run).tensors for run in (one, other))
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_run_on_one_node_with_one_worker_leaves_the_checkpoints_and_scores_of_a_run_without(tmp_path):

@@ -13,8 +13,8 @@ from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store.document import read_document
 from asyncrl.store.rows import read_rows
 from tests.faults.launch import arguments, group, launched
-from tests.runtime.setups import actor, prepare, wait_until
-from tests.runtime.test_simulated_time import same, simulate
+from tests.runtime.setups import actor, prepare, same, wait_until
+from tests.runtime.test_simulated_time import simulate
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 

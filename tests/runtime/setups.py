@@ -93,9 +93,15 @@ def write_theta(parameters: SharedParameters, values: torch.Tensor) -> None:
     parameters.restore_vectors(parameters.tensors() | {"theta": values})
 
 
+def same(one: SharedParameters, other: SharedParameters) -> bool:
+    """Return whether vectors and counters of two runs are equal, bit for bit."""
+    first, second = one.tensors(), other.tensors()
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
 def children(pid: int) -> set[int]:
     """Return a process's living children, but Python's own tracker of resources."""
-    return {child for child in _processes() if _parent(child) == pid and not _tracks(child)}
+    return {child for child in _processes() if parent(child) == pid and not _tracks(child)}
 
 
 def shared_memory() -> set[str]:
@@ -104,7 +110,7 @@ def shared_memory() -> set[str]:
 
 
 def wait_until(holds, seconds: float = 30.0) -> bool:
-    """Wait until something holds, and say whether it does."""
+    """Wait until something holds, and return whether it does."""
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
@@ -113,13 +119,18 @@ def wait_until(holds, seconds: float = 30.0) -> bool:
     return True
 
 
+def parent(pid: int) -> int | None:
+    """Return the process id of a process's parent; None if the process has ended."""
+    return int(status[1]) if (status := _status(pid)) else None
+
+
 def is_alive(pid: int) -> bool:
-    """Say whether a process runs; one that only waits to be buried does not."""
+    """Return whether a process has not ended."""
     return _status(pid)[:1] not in ([], ["Z"], ["X"])
 
 
 def is_at_work(pid: int) -> bool:
-    """Say whether a process takes any time of a core within two tenths of a second."""
+    """Return whether a process takes any time of a core within two tenths of a second."""
     before = _status(pid)[11:13]  # of its own, of the kernel for it
     time.sleep(0.2)
     return _status(pid)[11:13] != before
@@ -127,10 +138,6 @@ def is_at_work(pid: int) -> bool:
 
 def _processes() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit() and is_alive(int(name))]
-
-
-def _parent(pid: int) -> int | None:
-    return int(status[1]) if (status := _status(pid)) else None
 
 
 def _tracks(pid: int) -> bool:

@@ -13,7 +13,7 @@ from asyncrl.runtime.hosted_worker import HostedWorker
 from asyncrl.runtime.simulated_process import Outbox, SimulatedProcess, WorkerFailed
 from asyncrl.runtime.simulated_worker import SimulatedWorker
 from asyncrl.runtime.simulation import Cores, Durations, Simulation
-from tests.runtime.setups import actor, prepare, steps_of
+from tests.runtime.setups import actor, prepare, same, steps_of
 
 COSTS = default_costs("mlp", "other")
 CHEAP_APPLY = Costs(pull=1, act=10, environment=10, learn=50, apply=1)
@@ -65,12 +65,6 @@ def lags(parent):
         for digits, count in each.lags.items():
             counts[digits] += count
     return mean, counts
-
-
-def same(one, other):
-    """Return whether two sets of parameters have the same bits."""
-    tensors, others = one.tensors(), other.tensors()
-    return all(torch.equal(tensors[name], others[name]) for name in tensors)
 
 
 @pytest.mark.parametrize("algo", ["one-step-q", "one-step-sarsa", "n-step-q", "a3c", "a2c"])

@@ -8,6 +8,7 @@ import pytest
 from asyncrl.errors import Exit, InputError
 from asyncrl.sweeping import study
 from asyncrl.sweeping.declaration import parse
+from asyncrl.sweeping.parameters import PRUNED
 from asyncrl.sweeping.study_file import open_or_create
 from tests.sweeping.fakes import FakeExecutor
 from tests.sweeping.test_search import search
@@ -138,7 +139,7 @@ def test_search_with_a_pruned_trial_called_again_has_no_failed_cell(tmp_path):
     vary = {"t_max": {"low": 5, "high": 6}}
     search(tmp_path / "s", FakeExecutor(), declare(vary, n=1))
     stored = open_or_create(tmp_path / "s")
-    stored.set_user_attr(f"{study.PRUNED}0", True)
+    stored.set_user_attr(f"{PRUNED}0", True)
     for file in (tmp_path / "s").glob("*/run.json"):
         file.write_text(file.read_text().replace('"finished"', '"interrupted"'))
     codes = [search(tmp_path / "s", FakeExecutor(), declare(vary, n=8)).code for _ in range(2)]
