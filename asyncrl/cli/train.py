@@ -8,10 +8,10 @@ import typer
 
 from asyncrl import config as configuration
 from asyncrl.cli.completion import environments, of
-from asyncrl.cli.options import DEFAULT_RESULTS, On, Results, RunName, print_error, print_json
+from asyncrl.cli.options import DEFAULT_RESULTS, On, Results, RunName, exiting, print_json
 from asyncrl.cluster.connection import check_on
 from asyncrl.config import ALGOS, CLOCKS, NETWORKS, PRESETS, TRACKERS, RunConfig
-from asyncrl.errors import InputError, RunFailed, Stopped
+from asyncrl.errors import InputError
 from asyncrl.store import runs, summary
 from asyncrl.store.settings import config_of
 from asyncrl.system import output
@@ -151,7 +151,7 @@ def run(
     if on is not None:
         check_on(on)
     from asyncrl import experiment
-    from asyncrl.cluster import ray_nodes
+    from asyncrl.cli import on_cluster
     from asyncrl.training import job_builder
 
     resolved, spec = job_builder.resolve(table)
@@ -159,9 +159,10 @@ def run(
         _train_seeds(table, resolved, seeds, results, name, seed, dry_run, on)
     if dry_run:
         _print_settings(resolved, as_json)
+    elif seeds is None and on is not None:
+        on_cluster.start(resolved, results, name, on)
     elif seeds is None:
-        with ray_nodes.pools(on) as make_pool:
-            train(resolved, lambda show: experiment.train(resolved, results, name, show, spec, make_pool=make_pool))
+        train(resolved, lambda show: experiment.train(resolved, results, name, show, spec))
 
 
 @commands.command(epilog="Example: asyncrl resume last --frames 20M")
@@ -177,12 +178,15 @@ def resume(
     config = config_of(path)
     if frames:
         config = configuration.build(config.model_dump() | {"frames": frames})
-    from asyncrl import experiment
-    from asyncrl.cluster import ray_nodes
-
     budget = config.frames if frames else None
-    with ray_nodes.pools(on) as make_pool:
-        train(config, lambda show: experiment.resume(path, budget, show, trackers=trackers, make_pool=make_pool))
+    if on is not None:
+        from asyncrl.cli import on_cluster
+
+        on_cluster.go_on(path, config, budget, trackers, on)
+        return
+    from asyncrl import experiment
+
+    train(config, lambda show: experiment.resume(path, budget, show, trackers=trackers))
 
 
 def _print_settings(config: RunConfig, as_json: bool) -> None:
@@ -226,13 +230,6 @@ def _train_seeds(
 def train(config: RunConfig, start: Callable[[ShowProgress], Path]) -> None:
     """Train with a live view, and print the outcome; exit with the code of a failure or a signal."""
     output.forgive()
-    try:
-        with live.live_view(config, console()) as show:
-            path = start(show)
-    except RunFailed as failed:
-        text = f"The run failed: {failed.reason}. See: asyncrl show {failed.run}"
-        raise typer.Exit(print_error(text, failed.code)) from None
-    except Stopped as stopped:
-        text = f"The run was {stopped}. Continue with: asyncrl resume {stopped.run}"
-        raise typer.Exit(print_error(text, stopped.code)) from None
+    with exiting(), live.live_view(config, console()) as show:
+        path = start(show)
     write(*rendering.outcome(summary.details(path)), soft_wrap=True)

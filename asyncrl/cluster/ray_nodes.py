@@ -152,7 +152,14 @@ class RayNodes:
                 ends.append(NodeEnd(node.number, *call.arguments))
                 continue
             method: Callable[..., Reply] = getattr(node.server, call.name)
-            self._waiting[node.actor.exchange.remote(method(*call.arguments), False)] = node
+            try:
+                reply = method(*call.arguments)
+            # of one node, such as a push of another network: the others go on
+            except Exception as error:
+                self._kill(node.actor)
+                ends.append(NodeEnd(node.number, f"its {call.name} failed: {error_text(error)}"))
+                continue
+            self._waiting[node.actor.exchange.remote(reply, False)] = node
         return ends
 
     def _kill(self, actor: Any) -> None:

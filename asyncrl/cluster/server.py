@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
 import torch
 
 from asyncrl.cluster.messages import Answer, Joined, Orders, Push
@@ -85,7 +86,7 @@ class ParameterServer:
             return Joined(self._answer(node, incarnation, 0), steps, tuple(current))
 
     def push(self, push: Push) -> Answer:
-        """See Server."""
+        """See Server; raise ValueError where a push is not of this run, before anything is changed."""
         with self._lock:
             outcome = self._take(push)
             self._outcomes[outcome] += 1
@@ -107,6 +108,14 @@ class ParameterServer:
             raise ValueError(f"there is no node {node}")
         return range(node * self._share, (node + 1) * self._share)
 
+    def _check(self, push: Push) -> None:
+        workers, size = self._workers(push.node), len(self.parameters.theta)
+        if len(push.steps) != len(workers) or min(push.steps) < 0:
+            raise ValueError(f"node {push.node} has pushed steps {push.steps} of {len(workers)} workers")
+        if push.gradient is not None and (push.gradient.shape, push.gradient.dtype) != ((size,), np.float32):
+            found = f"{push.gradient.dtype} {push.gradient.shape}"
+            raise ValueError(f"node {push.node} has pushed a gradient of {found}; θ is float32 ({size},)")
+
     def _is_current(self, node: int, incarnation: int) -> bool:
         known = self.nodes.get(node)
         return known is not None and known.incarnation == incarnation
@@ -117,6 +126,7 @@ class ParameterServer:
         node = self.nodes[push.node]
         if push.seq != node.seq + 1:
             return Outcome.REPEATED if push.seq <= node.seq else Outcome.AHEAD
+        self._check(push)
         outcome = self._apply(push)
         node.seq, node.parked_in = push.seq, push.parked_in
         self._events += push.events
