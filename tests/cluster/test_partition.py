@@ -108,8 +108,7 @@ def test_partition_longer_than_the_patience_ends_the_node_and_what_arrives_late_
     lost.parameters.advance(0, 5)
     link.is_cut.set()
     with pytest.raises(ConnectionError):
-        while True:
-            lost.turn()
+        lost.run()
     again = NodeAgent(job, 0, 1, 2, server, push_every=2)
     worker = actor(job, again.parameters)
     while server.parameters.T < job.budget:

@@ -17,7 +17,7 @@ from asyncrl.system.child_process import end_with_parent
 CONTEXT = multiprocessing.get_context("spawn")
 
 
-class exceptions:  # noqa: N801
+class exceptions:
     """The module of errors."""
 
     class RayError(Exception):
