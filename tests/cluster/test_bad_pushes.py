@@ -41,6 +41,19 @@ class Actor:
         return None
 
 
+class Class:
+    """The class of actors."""
+
+    def __init__(self, actors):
+        self._actors = actors
+
+    def options(self, **options):
+        return self
+
+    def remote(self, job, node, *arguments):
+        return self._actors[node]
+
+
 class Cluster:
     """What RayNodes uses of Ray."""
 
@@ -55,11 +68,7 @@ class Cluster:
         return []
 
     def remote(self, made):
-        return self
-
-    def options(self, **options):
-        self.remote = lambda *arguments: self._actors[arguments[1]]
-        return self
+        return Class(self._actors)
 
     def wait(self, references, num_returns, timeout):
         return references, []

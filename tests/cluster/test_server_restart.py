@@ -77,6 +77,23 @@ def test_run_on_nodes_server_killed_twice_goes_on_from_its_checkpoint_to_the_bud
     assert "Traceback" not in printed(tmp_path)
 
 
+def test_run_on_nodes_shard_killed_goes_on_to_the_budget(cluster, tmp_path, faults):
+    budget = 30_000
+    with started(tmp_path, *TRAIN, "--frames", budget, cluster__shards=3, checkpoints__every=2000, **QUICK) as driver:
+        assert wait_until(lambda: steps(cluster) > 5000, SECONDS)
+        server = server_of(driver)
+        # actors of nodes have workers
+        shards = [pid for pid in children(server) if not children(pid)]
+        assert len(shards) == 2
+        faults.inject("the process of a shard killed")
+        os.kill(shards[0], signal.SIGKILL)
+        assert driver.wait(SECONDS) == 0
+    check(cluster, budget, losses=0)
+    (reason,) = [row["reason"] for row in rows(cluster, "failures")]
+    assert reason in [f"shard {i} was lost; its weights are those of the last pause" for i in (1, 2)]
+    faults.survive("the process of a shard killed")
+
+
 def test_run_on_nodes_session_ends_by_an_error_of_the_cluster_goes_on(cluster, tmp_path):
     budget = 12_000
     with started(tmp_path, *TRAIN, "--frames", budget, checkpoints__every=1000, **QUICK) as driver:

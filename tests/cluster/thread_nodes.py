@@ -5,6 +5,8 @@ import threading
 
 from asyncrl.cluster.agent import NodeAgent
 from asyncrl.cluster.pool import ClusterPool, NodeEnd
+from asyncrl.cluster.shards import ShardedServer
+from tests.cluster.local_shards import LocalShards
 
 
 class ThreadNodes:
@@ -13,16 +15,21 @@ class ThreadNodes:
     Each number in ``cut`` is a node that cannot reach the server: for so many calls, or until it is started again.
     """
 
-    def __init__(self, job, nodes, push_every, patience=60.0):
+    def __init__(self, job, nodes, push_every, patience=60.0, shards=None):
         self.job, self.nodes, self.push_every, self.patience = job, nodes, push_every, patience
-        self.lost, self.cut = set(), {}
+        self.lost, self.cut, self.shards = set(), {}, shards
         self._ends, self._threads, self._is_closed = queue.Queue(), [], False
 
     def start(self, node, incarnation, server):
         self.cut.pop(node, None)
-        thread = threading.Thread(target=self._run, args=(node, incarnation, Losing(self, server)), daemon=True)
+        thread = threading.Thread(
+            target=self._run, args=(node, incarnation, Losing(self, self._whole(server))), daemon=True
+        )
         self._threads.append(thread)
         thread.start()
+
+    def _whole(self, server):
+        return server if self.shards is None else ShardedServer(server, self.shards, self.job.workers // self.nodes)
 
     def _run(self, node, incarnation, server):
         reason = None
@@ -73,9 +80,12 @@ class Pools:
     """Makes the pools of runs on nodes in threads."""
 
     def __init__(self, patience=60.0):
-        self.launcher, self._patience = None, patience
+        self.launcher, self.shards, self._patience = None, None, patience
 
     def __call__(self, config, job, parameters, control, states):
         settings = config.cluster
-        self.launcher = ThreadNodes(job, settings.nodes, settings.push_every, self._patience)
-        return ClusterPool(job, parameters, control, states, settings.nodes, settings.max_staleness, self.launcher)
+        if settings.shards > 1:
+            self.shards = LocalShards(job, settings.shards)
+        self.launcher = ThreadNodes(job, settings.nodes, settings.push_every, self._patience, self.shards)
+        size = settings.nodes, settings.max_staleness
+        return ClusterPool(job, parameters, control, states, *size, self.launcher, self.shards, settings.shards)

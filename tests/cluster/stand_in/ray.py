@@ -6,15 +6,17 @@ It is imported in the place of Ray where its directory is in PYTHONPATH. RAY_FAI
 
 import multiprocessing
 import os
+import secrets
 import signal
 import threading
 import time
 from contextlib import suppress
-from itertools import count
+from multiprocessing.connection import Client, Listener
 
 from asyncrl.system.child_process import end_with_parent
 
 CONTEXT = multiprocessing.get_context("spawn")
+START_SECONDS = 100.0
 
 
 class exceptions:
@@ -44,68 +46,98 @@ class Method:
 
 
 class Actor:
-    """A process with an object of a class; calls to it run in threads."""
+    """A handle of an actor, for any process: each has a connection of its own."""
 
-    def __init__(self, made, arguments):
-        self._pipe, theirs = CONTEXT.Pipe()
-        self.process = CONTEXT.Process(target=serve, args=(theirs, made, arguments, os.getpid()), name="actor")
-        self.process.start()
-        theirs.close()
-        self._open, self._numbers, self._lock = {}, count(), threading.Lock()
-        threading.Thread(target=self._read, daemon=True).start()
+    def __init__(self, address):
+        self.address = address
+
+    def __reduce__(self):
+        return Actor, (self.address,)
 
     def __getattr__(self, name):
         return Method(self, name)
 
     def call(self, name, arguments):
         reference = Reference()
-        with self._lock:
-            number = next(self._numbers)
-            self._open[number] = reference
-            try:
-                self._pipe.send((number, name, arguments))
-            except OSError:
-                reference.set(error=exceptions.RayError("the actor died"))
+        threading.Thread(target=self._call, args=(reference, name, arguments), daemon=True).start()
         return reference
 
-    def _read(self):
-        with suppress(EOFError, OSError):
-            while True:
-                number, value, error = self._pipe.recv()
-                self._open.pop(number).set(value, error and exceptions.RayError(error))
-        for reference in list(self._open.values()):
-            reference.set(error=exceptions.RayError("the actor died"))
-
-
-def serve(pipe, made, arguments, parent):
-    """Run an actor."""
-    end_with_parent(parent, signal.SIGKILL)
-    actor, lock = made(*arguments), threading.Lock()
-
-    def call(number, name, given):
-        value = error = None
+    def _call(self, reference, name, arguments):
+        """Make a call over a connection of its own."""
         try:
-            value = getattr(actor, name)(*given)
-        except Exception as raised:
-            error = repr(raised)
-        with lock, suppress(OSError):
-            pipe.send((number, value, error))
+            with connect(self.address) as connection:
+                connection.send((name, arguments))
+                value, error = connection.recv()
+        except (EOFError, OSError):
+            value, error = None, "the actor died"
+        reference.set(value, error and exceptions.RayError(error))
 
-    with suppress(EOFError):
-        while True:
-            threading.Thread(target=call, args=pipe.recv(), daemon=True).start()
-    os._exit(0)
+
+def connect(address):
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            return Client(address)
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline or address in KILLED:
+                raise
+        time.sleep(0.01)
+
+
+KILLED = set()  # addresses of actors
 
 
 class ActorClass:
     def __init__(self, made):
-        self._made = made
+        self._made, self._restarts, self._concurrency = made, 0, 1
 
-    def options(self, **options):
+    def options(self, max_restarts=0, max_concurrency=1, **options):
+        self._restarts, self._concurrency = max_restarts, max_concurrency
         return self
 
     def remote(self, *arguments):
-        return Actor(self._made, arguments)
+        address = f"\0asyncrl-{secrets.token_hex(8)}"
+        started = threading.Event()
+        threading.Thread(target=self._keep, args=(address, arguments, started), daemon=True).start()
+        started.wait()
+        return Actor(address)
+
+    def _keep(self, address, arguments, started):
+        """Start the process again where it dies, as often as it may."""
+        for _ in range(1 + (1000 if self._restarts < 0 else self._restarts)):
+            if address in KILLED:
+                break
+            process = CONTEXT.Process(
+                target=serve, args=(address, self._made, arguments, self._concurrency, os.getpid())
+            )
+            process.start()
+            PROCESSES[address] = process
+            started.set()
+            process.join()
+
+
+PROCESSES = {}  # by the address of the actor
+
+
+def serve(address, made, arguments, concurrency, parent):
+    """Run an actor."""
+    end_with_parent(parent, signal.SIGKILL)
+    actor, turn = made(*arguments), threading.Semaphore(concurrency)
+    with Listener(address, backlog=100) as listener:
+        while True:
+            threading.Thread(target=answer, args=(actor, turn, listener.accept()), daemon=True).start()
+
+
+def answer(actor, turn, connection):
+    value = error = None
+    with suppress(EOFError, OSError), connection:
+        name, arguments = connection.recv()
+        try:
+            with turn:
+                value = getattr(actor, name)(*arguments)
+        except Exception as raised:
+            error = repr(raised)
+        connection.send((value, error))
 
 
 remote = ActorClass
@@ -128,8 +160,9 @@ def nodes():
 
 
 def kill(actor):
-    actor.process.kill()
-    actor.process.join()
+    KILLED.add(actor.address)
+    PROCESSES[actor.address].kill()
+    PROCESSES[actor.address].join()
 
 
 def wait(references, num_returns=1, timeout=None):
@@ -145,8 +178,10 @@ def wait(references, num_returns=1, timeout=None):
         time.sleep(0.001)
 
 
-def get(reference, timeout=None):
-    reference.is_ready.wait(timeout)
-    if reference.error is not None:
-        raise reference.error
-    return reference.value
+def get(references, timeout=None):
+    if isinstance(references, list):
+        return [get(each, timeout) for each in references]
+    references.is_ready.wait(timeout)
+    if references.error is not None:
+        raise references.error
+    return references.value
