@@ -28,7 +28,7 @@ def test_push_that_is_not_of_this_run_raises_and_changes_nothing(bad, message):
 
 
 class Actor:
-    """An actor whose calls are known beforehand; references are the calls themselves."""
+    """An actor whose calls are known beforehand; a reference is a function that returns one."""
 
     def __init__(self, calls):
         self.calls, self.answers, self.is_killed = list(calls), [], False
@@ -37,7 +37,8 @@ class Actor:
     def remote(self, *arguments):
         if arguments:
             self.answers.append(arguments[0])
-            return self.calls.pop(0)
+            call = self.calls.pop(0)
+            return lambda: call
         return None
 
 
@@ -74,7 +75,7 @@ class Cluster:
         return references, []
 
     def get(self, reference):
-        return reference
+        return reference()
 
     def kill(self, actor):
         actor.is_killed = True
