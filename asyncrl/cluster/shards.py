@@ -4,6 +4,7 @@ The first part is that of the ParameterServer, which alone has T, the schedules 
 is applied, and at which T; the other shards follow.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from asyncrl.cluster.messages import Answer, Joined, Push, Server
-from asyncrl.optim import LearningRate, Optimizer
+from asyncrl.optim import LearningRate, Optimizer, clip_
 from asyncrl.runtime.parameters import SharedParameters
 from asyncrl.runtime.protocols import Vector
 
@@ -178,8 +179,9 @@ class ShardedServer:
         gradients: list[Vector | None] = [None] * (len(self._ends) + 1)
         if push.gradient is not None:
             gradients = list(np.split(push.gradient, self._ends))
-            if not np.isfinite(np.dot(push.gradient, push.gradient)):
-                gradients[0] = np.full(self._ends[0], np.nan, np.float32)  # the first server then drops it, too
+            # the first server sees its part only, and decides for all
+            if not math.isfinite(clip_(torch.from_numpy(push.gradient), None)):
+                gradients[0] = np.full(self._ends[0], np.nan, np.float32)
         answer = self._first.push(push._replace(gradient=gradients[0]))
         if not answer.is_current:
             return answer
