@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,9 @@ from asyncrl.system import output
 from asyncrl.terminal import live, rendering
 from asyncrl.terminal.console import console, write, write_lines
 from asyncrl.training.progress import ShowProgress
+
+if TYPE_CHECKING:
+    from asyncrl.envs.base import Spec
 
 commands = typer.Typer()
 
@@ -150,8 +153,6 @@ def run(
     table = _merged(config, settings, options)
     if on is not None:
         check_on(on)
-    from asyncrl import experiment
-    from asyncrl.cli import on_cluster
     from asyncrl.training import job_builder
 
     resolved, spec = job_builder.resolve(table)
@@ -159,10 +160,8 @@ def run(
         _train_seeds(table, resolved, seeds, results, name, seed, dry_run, on)
     if dry_run:
         _print_settings(resolved, as_json)
-    elif seeds is None and on is not None:
-        on_cluster.start(resolved, results, name, on)
     elif seeds is None:
-        train(resolved, lambda show: experiment.train(resolved, results, name, show, spec))
+        _train_one(resolved, spec, results, name, on)
 
 
 @commands.command(epilog="Example: asyncrl resume last --frames 20M")
@@ -204,6 +203,18 @@ def _merged(config: Path | None, settings: list[str] | None, options: Mapping[st
         configuration.parse_set(settings or []),
         {name: value for name, value in options.items() if value is not None},
     )
+
+
+def _train_one(config: RunConfig, spec: "Spec", results: Path, name: str | None, on: str | None) -> None:
+    """Train a new run on a cluster, or on this machine."""
+    if on is not None:
+        from asyncrl.cli import on_cluster
+
+        on_cluster.start(config, results, name, on)
+        return
+    from asyncrl import experiment
+
+    train(config, lambda show: experiment.train(config, results, name, show, spec))
 
 
 def _train_seeds(
