@@ -122,6 +122,8 @@ def train(run: Path, first: Mapping[str, Any], later: Mapping[str, Any], restart
 
 def _loss(run: Path, code: int) -> Loss | None:
     """Return why a process with this exit code did not end in order, by the run's document; None: it did."""
+    if code == Exit.DISK_FULL:  # the document may be an old one
+        return None
     try:
         document = read_document(run)
     except InputError:  # it was not written yet

@@ -105,7 +105,13 @@ def test_train_session_that_ends_by_an_exception_is_repeated_a_few_times(run, tr
 
 @pytest.mark.parametrize(
     ("code", "status", "failure"),
-    [(0, "finished", None), (4, "failed", WORKER), (4, "failed", EMPTY), (143, "interrupted", None)],
+    [
+        (0, "finished", None),
+        (4, "failed", WORKER),
+        (4, "failed", EMPTY),
+        (5, "running", None),  # the disk was too full for the end of the run
+        (143, "interrupted", None),
+    ],
 )
 def test_train_process_that_ends_in_order_is_not_started_again(run, train, code, status, failure):
     assert train(session(run, code, status, 0, failure)) == (code, [FIRST])
