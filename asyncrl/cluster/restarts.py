@@ -107,6 +107,9 @@ def train(run: Path, first: Mapping[str, Any], later: Mapping[str, Any], restart
             # a process that continues may not even begin, for instance where there is no cluster for a moment
             has_begun = bool(losses) or runs.was_held_by(run, pid)
             loss = _loss(run, code) if has_begun and process.received is None else None
+            if loss is None and code < 0:
+                reason = f"the process with the parameter server {describe_exit(code)} before it trained"
+                raise RunFailed(run, reason, Exit.WORKER_FAILED)
             if loss is None:
                 return code
             step = _last_step(run, loss)

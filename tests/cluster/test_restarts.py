@@ -131,6 +131,11 @@ def test_train_process_without_a_session_is_not_started_again(run, train):
     assert train(lambda: 2) == (2, [FIRST])
 
 
+def test_train_process_that_dies_before_its_session_is_a_failure(train):
+    with pytest.raises(RunFailed, match=r"exited unexpectedly \(signal 9\) before it trained"):
+        train(lambda: -9)
+
+
 def test_train_process_that_cannot_continue_for_a_moment_is_started_again(run, train):
     code, requests = train(session(run, -9, step=0), lambda: 2, session(run, 0, "finished"))
     assert (code, len(requests)) == (0, 3)
