@@ -48,6 +48,8 @@ class RayShards:
     def write(self, tensors: Mapping[int, Tensors]) -> None:
         """See Shards."""
         self._get([self.actors[i].write.remote(each) for i, each in tensors.items()])
+        for i in tensors:
+            self._questions.pop(i, None)  # it may have been answered before
 
     def _get(self, references: list[Any]) -> list[Any]:
         import ray
