@@ -59,7 +59,7 @@ class Severity(StrEnum):
 class Incident(NamedTuple):
     """Something that went wrong, in a worker or elsewhere."""
 
-    source: str  # "worker", "evaluation", "weights", "store" or "session"
+    source: str  # "worker", "evaluation", "weights", "store", "node", "shard", "server" or "session"
     severity: Severity
     message: str  # one line
     traceback: str = ""

@@ -88,6 +88,7 @@ class Cluster(Section):
     # updates of a node between two pushes of its gradients; 1: each actor-learner waits for the answer
     push_every: Annotated[int, Field(ge=1, le=100_000)] = 16
     max_staleness: Annotated[int, Field(ge=0, le=1_000_000)] = 100  # updates; staler gradients are dropped
+    shards: Annotated[int, Field(ge=1, le=64)] = 1  # parts of the weights, each on a server of its own
 
 
 class Simulated(Section):

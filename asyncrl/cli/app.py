@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from asyncrl.cli import doctor, envs, mistakes, play, report, runs, sweep, train
+from asyncrl.cli import doctor, envs, mistakes, on_cluster, play, report, runs, sweep, train
 from asyncrl.cli.options import print_error
 from asyncrl.errors import UNWRITABLE, Exit, InputError
 from asyncrl.store import provenance
@@ -31,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (train, sweep, play, runs, report, envs, doctor):
+for group in (train, on_cluster, sweep, play, runs, report, envs, doctor):
     app.add_typer(group.commands)
 
 

@@ -1,12 +1,15 @@
 """Option types that several commands share, and how commands print errors and JSON."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from asyncrl.cli.completion import run_names
+from asyncrl.errors import RunFailed, Stopped
 from asyncrl.store.atomic import plain
 from asyncrl.terminal.console import write_error, write_lines
 
@@ -59,3 +62,16 @@ def print_json(value: Any) -> None:
     """Print a value as strict JSON, with numbers that are not finite as in the rows of a run."""
     # In ASCII: no encoding lacks it, and control characters are escaped.
     write_lines(json.dumps(plain(value), indent=2, allow_nan=False))
+
+
+@contextmanager
+def exiting() -> Iterator[None]:
+    """Print why a run ended early, and exit with the code of the failure or the signal."""
+    try:
+        yield
+    except RunFailed as failed:
+        text = f"The run failed: {failed.reason}. See: asyncrl show {failed.run}"
+        raise typer.Exit(print_error(text, failed.code)) from None
+    except Stopped as stopped:
+        text = f"The run was {stopped}. Continue with: asyncrl resume {stopped.run}"
+        raise typer.Exit(print_error(text, stopped.code)) from None

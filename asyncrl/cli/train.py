@@ -2,22 +2,25 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from asyncrl import config as configuration
 from asyncrl.cli.completion import environments, of
-from asyncrl.cli.options import DEFAULT_RESULTS, On, Results, RunName, print_error, print_json
+from asyncrl.cli.options import DEFAULT_RESULTS, On, Results, RunName, exiting, print_json
 from asyncrl.cluster.connection import check_on
 from asyncrl.config import ALGOS, CLOCKS, NETWORKS, PRESETS, TRACKERS, RunConfig
-from asyncrl.errors import InputError, RunFailed, Stopped
+from asyncrl.errors import InputError
 from asyncrl.store import runs, summary
 from asyncrl.store.settings import config_of
 from asyncrl.system import output
 from asyncrl.terminal import live, rendering
 from asyncrl.terminal.console import console, write, write_lines
 from asyncrl.training.progress import ShowProgress
+
+if TYPE_CHECKING:
+    from asyncrl.envs.base import Spec
 
 commands = typer.Typer()
 
@@ -150,8 +153,6 @@ def run(
     table = _merged(config, settings, options)
     if on is not None:
         check_on(on)
-    from asyncrl import experiment
-    from asyncrl.cluster import ray_nodes
     from asyncrl.training import job_builder
 
     resolved, spec = job_builder.resolve(table)
@@ -160,8 +161,7 @@ def run(
     if dry_run:
         _print_settings(resolved, as_json)
     elif seeds is None:
-        with ray_nodes.pools(on) as make_pool:
-            train(resolved, lambda show: experiment.train(resolved, results, name, show, spec, make_pool=make_pool))
+        _train_one(resolved, spec, results, name, on)
 
 
 @commands.command(epilog="Example: asyncrl resume last --frames 20M")
@@ -177,12 +177,15 @@ def resume(
     config = config_of(path)
     if frames:
         config = configuration.build(config.model_dump() | {"frames": frames})
-    from asyncrl import experiment
-    from asyncrl.cluster import ray_nodes
-
     budget = config.frames if frames else None
-    with ray_nodes.pools(on) as make_pool:
-        train(config, lambda show: experiment.resume(path, budget, show, trackers=trackers, make_pool=make_pool))
+    if on is not None:
+        from asyncrl.cli import on_cluster
+
+        on_cluster.go_on(path, config, budget, trackers, on)
+        return
+    from asyncrl import experiment
+
+    train(config, lambda show: experiment.resume(path, budget, show, trackers=trackers))
 
 
 def _print_settings(config: RunConfig, as_json: bool) -> None:
@@ -200,6 +203,18 @@ def _merged(config: Path | None, settings: list[str] | None, options: Mapping[st
         configuration.parse_set(settings or []),
         {name: value for name, value in options.items() if value is not None},
     )
+
+
+def _train_one(config: RunConfig, spec: "Spec", results: Path, name: str | None, on: str | None) -> None:
+    """Train a new run on a cluster, or on this machine."""
+    if on is not None:
+        from asyncrl.cli import on_cluster
+
+        on_cluster.start(config, results, name, on)
+        return
+    from asyncrl import experiment
+
+    train(config, lambda show: experiment.train(config, results, name, show, spec))
 
 
 def _train_seeds(
@@ -226,13 +241,6 @@ def _train_seeds(
 def train(config: RunConfig, start: Callable[[ShowProgress], Path]) -> None:
     """Train with a live view, and print the outcome; exit with the code of a failure or a signal."""
     output.forgive()
-    try:
-        with live.live_view(config, console()) as show:
-            path = start(show)
-    except RunFailed as failed:
-        text = f"The run failed: {failed.reason}. See: asyncrl show {failed.run}"
-        raise typer.Exit(print_error(text, failed.code)) from None
-    except Stopped as stopped:
-        text = f"The run was {stopped}. Continue with: asyncrl resume {stopped.run}"
-        raise typer.Exit(print_error(text, stopped.code)) from None
+    with exiting(), live.live_view(config, console()) as show:
+        path = start(show)
     write(*rendering.outcome(summary.details(path)), soft_wrap=True)

@@ -109,7 +109,8 @@ class NodeAgent:
         return False
 
     def _push(self, is_last: bool = False) -> None:
-        is_parked = self.pool.is_running and self.pool.is_parked
+        # not yet with a gradient: it may still be under way to other shards when the session reads them
+        is_parked = self.pool.is_running and self.pool.is_parked and not self.parameters.pending
         states: tuple[WorkerState, ...] = ()
         if is_last or (is_parked and self._parked_in != self._pause):
             states = tuple(self.pool.states.values())

@@ -4,9 +4,10 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
-from asyncrl.errors import InputError, requires_extra, shown
+from asyncrl.errors import InputError, needs, requires_extra, shown
 from asyncrl.text import error_text, one_line
 
 ON = re.compile(r"ray(://\[?[\w.:-]+\]?:\d{1,5})?")
@@ -17,6 +18,12 @@ def check_on(on: str) -> None:
     """Raise InputError if a text is no value of ``--on``."""
     if not ON.fullmatch(on):
         raise InputError(f"--on takes ray, or ray://HOST:PORT of a cluster's head; got {shown(on)}.")
+
+
+def require_ray() -> None:
+    """Raise InputError if Ray is not installed."""
+    if find_spec("ray") is None:
+        raise InputError(needs("This", "ray", "cluster"))
 
 
 @contextmanager

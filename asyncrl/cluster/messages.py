@@ -30,6 +30,14 @@ class Orders(NamedTuple):
     is_stopping: bool
 
 
+class Taken(NamedTuple):
+    """What became of the last push of a node that was taken."""
+
+    start: int = 0  # T before it
+    end: int = 0  # T after it
+    is_applied: bool = False  # whether it had a gradient, and that was applied
+
+
 class Answer(NamedTuple):
     """What a node needs after a push."""
 
@@ -41,6 +49,7 @@ class Answer(NamedTuple):
     target: Vector | None  # ``[P]`` θ⁻; None: the node has it
     targets: int  # the number of this θ⁻
     orders: Orders
+    taken: Taken = Taken()
 
 
 class Joined(NamedTuple):

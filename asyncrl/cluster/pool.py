@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol, Self
 
 from asyncrl.cluster.messages import Server
 from asyncrl.cluster.server import ParameterServer
+from asyncrl.cluster.shards import Shards, WholeParameters
 from asyncrl.events import Event, Incident, Severity, WorkerState
 from asyncrl.runtime.control import NEVER, Control
 from asyncrl.runtime.job import Job
@@ -50,6 +51,8 @@ class ClusterPool:
         nodes: int,
         max_staleness: int,
         launcher: NodeLauncher,
+        shards: Shards | None = None,
+        count: int = 1,
     ) -> None:
         """Prepare; agents start when the context is entered.
 
@@ -61,9 +64,12 @@ class ClusterPool:
             nodes: how many there are.
             max_staleness: in updates; staler gradients are dropped.
             launcher: starts agents.
+            shards: those of all parts of the parameters but the first; None: there is one part.
+            count: how many parts there are.
         """
         self._job, self._parameters, self._control, self._launcher = job, parameters, control, launcher
-        self.server = ParameterServer(parameters, control, nodes, max_staleness, states)
+        self._whole = WholeParameters(parameters, shards, count)
+        self.server = ParameterServer(self._whole.first, control, nodes, max_staleness, states)
         self._incarnations = dict.fromkeys(range(nodes), 0)
         self._running: set[int] = set()
         self._counted_at = time.monotonic()
@@ -73,6 +79,7 @@ class ClusterPool:
     def __enter__(self) -> Self:
         """Start all nodes."""
         try:
+            self._whole.write()
             for node in self._incarnations:
                 self._start(node)
         except BaseException:
@@ -106,6 +113,9 @@ class ClusterPool:
 
     def events(self, timeout: float = POLL_SECONDS) -> Iterator[Event]:
         """Answer nodes for ``timeout`` seconds, and yield their events; start lost nodes again."""
+        for shard in self._whole.mend():
+            message = f"shard {shard + 1} was lost; its weights are those of the last pause"
+            yield Incident("shard", Severity.RECOVERED, message, is_replaced=True)
         ends = self._launcher.serve(timeout)
         yield from self.server.take_events()
         yield from self._counts()
@@ -114,6 +124,8 @@ class ClusterPool:
             self.server.forget(end.node)
             if end.reason is not None:
                 yield self._handle_loss(end.node, end.reason)
+        if ends and not self._running:
+            self._whole.read()
         for node, due in list(self._restart_at.items()):
             if self._is_ending:
                 del self._restart_at[node]
@@ -144,9 +156,12 @@ class ClusterPool:
         self._control.park()
         while not self.server.is_parked:
             yield from self.events(timeout=0.01)
+        self._whole.read()
 
     def release(self, pause_at: int = NEVER) -> None:
         """Let parked workers continue, and park again, each after its current rollout, once T >= ``pause_at`` steps."""
+        if self.is_running:
+            self._whole.write()
         self._control.release(pause_at)
 
     def stop(self) -> None:

@@ -10,6 +10,8 @@ from asyncrl.cluster.agent import NodeAgent, SupersededError
 from asyncrl.cluster.connection import connected
 from asyncrl.cluster.messages import Answer, Joined, Push, Server
 from asyncrl.cluster.pool import ClusterPool, NodeEnd
+from asyncrl.cluster.ray_shards import RayShards
+from asyncrl.cluster.shards import ShardedServer
 from asyncrl.config import RunConfig
 from asyncrl.events import WorkerState
 from asyncrl.runtime.control import Control
@@ -73,17 +75,22 @@ class Mailbox:
 class NodeActor:
     """The actor of a node; ``run`` and ``exchange`` run at the same time."""
 
-    def __init__(self, job: Job, node: int, nodes: int, incarnation: int, push_every: int) -> None:
+    def __init__(
+        self, job: Job, node: int, nodes: int, incarnation: int, push_every: int, shards: RayShards | None
+    ) -> None:
         """Prepare; see NodeAgent."""
         self._arguments = job, node, nodes, incarnation
         self._push_every = push_every
         self._mailbox = Mailbox()
+        self._server: Server = self._mailbox
+        if shards is not None:
+            self._server = ShardedServer(self._mailbox, shards, job.workers // nodes)
 
     def run(self) -> None:
         """Train to the end."""
         reason = None
         try:
-            with NodeAgent(*self._arguments, server=self._mailbox, push_every=self._push_every) as agent:
+            with NodeAgent(*self._arguments, server=self._server, push_every=self._push_every) as agent:
                 agent.run()
         except SupersededError as error:
             reason = str(error)
@@ -106,7 +113,7 @@ class _Node(NamedTuple):
 class RayNodes:
     """A NodeLauncher: one actor for each node, on a machine of its own where there are enough."""
 
-    def __init__(self, ray: Any, job: Job, nodes: int, push_every: int) -> None:
+    def __init__(self, ray: Any, job: Job, nodes: int, push_every: int, shards: RayShards | None = None) -> None:
         """Prepare.
 
         Args:
@@ -114,7 +121,9 @@ class RayNodes:
             job: the run's parts.
             nodes: how many there are.
             push_every: see NodeAgent.
+            shards: those of the run's parameters.
         """
+        self._shards = shards
         self._ray, self._job, self._count, self._push_every = ray, job, nodes, push_every
         self._waiting: dict[Any, _Node] = {}  # by the reference to the node's next call
         self._actors: dict[int, Any] = {}
@@ -128,7 +137,7 @@ class RayNodes:
         actor_class = self._ray.remote(NodeActor)
         # SPREAD: machines without an agent first
         options = {"num_cpus": max(1, int(cores)), "max_concurrency": 2, "scheduling_strategy": "SPREAD"}
-        arguments = self._job, node, self._count, incarnation, self._push_every
+        arguments = self._job, node, self._count, incarnation, self._push_every, self._shards
         actor = self._actors[node] = actor_class.options(**options).remote(*arguments)
         actor.run.remote()
         self._waiting[actor.exchange.remote(None, True)] = _Node(node, actor, server)
@@ -152,7 +161,14 @@ class RayNodes:
                 ends.append(NodeEnd(node.number, *call.arguments))
                 continue
             method: Callable[..., Reply] = getattr(node.server, call.name)
-            self._waiting[node.actor.exchange.remote(method(*call.arguments), False)] = node
+            try:
+                reply = method(*call.arguments)
+            # of one node, such as a push of another network: the others go on
+            except Exception as error:
+                self._kill(node.actor)
+                ends.append(NodeEnd(node.number, f"its {call.name} failed: {error_text(error)}"))
+                continue
+            self._waiting[node.actor.exchange.remote(reply, False)] = node
         return ends
 
     def _kill(self, actor: Any) -> None:
@@ -161,7 +177,7 @@ class RayNodes:
 
     def close(self) -> None:
         """Kill all actors; their workers end with them."""
-        for actor in self._actors.values():
+        for actor in (*self._actors.values(), *(self._shards.actors if self._shards is not None else ())):
             self._kill(actor)
         self._actors.clear()
         self._waiting.clear()
@@ -194,7 +210,9 @@ def _pool_maker(ray: Any) -> PoolMaker:
         states: Mapping[int, WorkerState] | None,
     ) -> ClusterPool:
         settings = config.cluster
-        nodes = RayNodes(ray, job, settings.nodes, settings.push_every)
-        return ClusterPool(job, parameters, control, states, settings.nodes, settings.max_staleness, nodes)
+        shards = RayShards.start(ray, job, settings.shards) if settings.shards > 1 else None
+        nodes = RayNodes(ray, job, settings.nodes, settings.push_every, shards)
+        size = settings.nodes, settings.max_staleness
+        return ClusterPool(job, parameters, control, states, *size, nodes, shards, settings.shards)
 
     return make

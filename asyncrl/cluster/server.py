@@ -4,12 +4,13 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+import numpy as np
 import torch
 
-from asyncrl.cluster.messages import Answer, Joined, Orders, Push
+from asyncrl.cluster.messages import Answer, Joined, Orders, Push, Taken
 from asyncrl.events import Event, Pushes, WorkerState
 from asyncrl.optim import clip_
 from asyncrl.runtime.control import Control
@@ -35,6 +36,7 @@ class Node:
 
     incarnation: int
     seq: int = 0  # of the last push that was taken
+    taken: Taken = field(default_factory=Taken)
     parked_in: int = 0
     has_left: bool = False
 
@@ -85,7 +87,7 @@ class ParameterServer:
             return Joined(self._answer(node, incarnation, 0), steps, tuple(current))
 
     def push(self, push: Push) -> Answer:
-        """See Server."""
+        """See Server; raise ValueError where a push is not of this run, before anything is changed."""
         with self._lock:
             outcome = self._take(push)
             self._outcomes[outcome] += 1
@@ -107,6 +109,14 @@ class ParameterServer:
             raise ValueError(f"there is no node {node}")
         return range(node * self._share, (node + 1) * self._share)
 
+    def _check(self, push: Push) -> None:
+        workers, size = self._workers(push.node), len(self.parameters.theta)
+        if len(push.steps) != len(workers) or min(push.steps) < 0:
+            raise ValueError(f"node {push.node} has pushed steps {push.steps} of {len(workers)} workers")
+        if push.gradient is not None and (push.gradient.shape != (size,) or push.gradient.dtype != np.float32):
+            found = f"{push.gradient.dtype} {push.gradient.shape}"
+            raise ValueError(f"node {push.node} has pushed a gradient of {found}; θ is float32 ({size},)")
+
     def _is_current(self, node: int, incarnation: int) -> bool:
         known = self.nodes.get(node)
         return known is not None and known.incarnation == incarnation
@@ -117,7 +127,10 @@ class ParameterServer:
         node = self.nodes[push.node]
         if push.seq != node.seq + 1:
             return Outcome.REPEATED if push.seq <= node.seq else Outcome.AHEAD
+        self._check(push)
+        start = self.parameters.T
         outcome = self._apply(push)
+        node.taken = Taken(start, self.parameters.T, outcome is Outcome.APPLIED)
         node.seq, node.parked_in = push.seq, push.parked_in
         self._events += push.events
         self.states |= {state.worker: state for state in push.states}
@@ -157,6 +170,7 @@ class ParameterServer:
             target=None if targets == self._targets else parameters.vectors["target"].copy(),
             targets=self._targets,
             orders=Orders(self.control.pause, self.control.pause_at, self.control.is_stopping),
+            taken=known.taken if known else Taken(),
         )
 
     def take_counts(self) -> Pushes:

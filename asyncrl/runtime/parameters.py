@@ -5,7 +5,7 @@ killed holds nothing. Only this module, ``control`` and ``optim`` write to share
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -130,6 +130,11 @@ class SharedParameters:
     def theta(self) -> Vector:
         """Return ``[P]`` θ, read-only."""
         return read_only(self._theta.numpy())
+
+    def part(self, cut: slice) -> "SharedParameters":
+        """Return a part of all vectors, with the same counters; it writes to these."""
+        names = "_theta", "_target", "_average", "_optimizer_state"
+        return replace(self, **{name: getattr(self, name)[..., cut] for name in names})
 
     @property
     def evaluation_weights(self) -> Vector:

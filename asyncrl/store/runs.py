@@ -36,11 +36,10 @@ def claim(root: Path, stem: str, name: str | None = None) -> Path:
     """
     if name is not None:
         check_name(name)
-    stem = re.sub(r"[^\w.+=-]+", "-", stem)  # ALE/Pong-v5, module:factory
     try:
         root.mkdir(parents=True, exist_ok=True)
         while True:
-            run = root / (name or f"{stem}-{datetime.now():%Y%m%d%H%M%S}-{secrets.token_hex(2)}")
+            run = root / (name or new_name(stem))
             try:
                 run.mkdir()
             except FileExistsError:
@@ -51,6 +50,12 @@ def claim(root: Path, stem: str, name: str | None = None) -> Path:
     except OSError as error:
         reason = "it is a file" if root.is_file() else error.strerror
         raise InputError(f"Cannot write results to {root}: {reason}.") from None
+
+
+def new_name(stem: str) -> str:
+    """Return ``<stem>-<time>-<random>``, a name that no run has."""
+    stem = re.sub(r"[^\w.+=-]+", "-", stem)  # ALE/Pong-v5, module:factory
+    return f"{stem}-{datetime.now():%Y%m%d%H%M%S}-{secrets.token_hex(2)}"
 
 
 def check_name(name: str) -> None:
@@ -82,6 +87,13 @@ def hold(run: Path) -> Iterator[None]:
         with suppress(OSError):
             os.write(file.fileno(), f"process {os.getpid()} on {platform.node()}".encode())
         yield
+
+
+def was_held_by(run: Path, pid: int) -> bool:
+    """Return whether a process of this machine was the last to hold the lock of a run."""
+    with suppress(OSError), open_regular(run / LOCK) as file:
+        return _owner(file) == f"process {pid} on {platform.node()}"
+    return False
 
 
 def _owner(file: FileIO | BinaryIO) -> str:

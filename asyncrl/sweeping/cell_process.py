@@ -4,14 +4,14 @@ import io
 import os
 import shutil
 import signal
-import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from asyncrl.store import atomic
-from asyncrl.sweeping.executors import LOGS, open_log, send_request, start_process
+from asyncrl.sweeping.executors import LOGS, TRAIN_CELL, open_log
+from asyncrl.system.child_command import Process, send_request, start_command
 
 CHECKPOINTS = "checkpoints"  # in the directory of a run
 
@@ -29,7 +29,7 @@ class CellProcess:
         self._request = request
         self._root, self._name = Path(request["root"]), str(request["name"])
         self.shares = mark is not None and os.path.exists(mark)
-        self._process: subprocess.Popen[str] | None = None
+        self._process: Process | None = None
         self._is_stopped = False
         self._packed: int | None = None  # when the checkpoints were written that were packed last
 
@@ -62,7 +62,7 @@ class CellProcess:
         request = self._request | {"root": str(self._root), "parent": os.getpid(), "bound_to": None}
         with open_log(self._root, self._name) as log:
             cwd = directory if directory and os.path.isdir(directory) else None
-            self._process = start_process(log, cwd, environment)
+            self._process = start_command(TRAIN_CELL, log, cwd, environment)
             if self._is_stopped:
                 self._process.terminate()
             send_request(self._process, request)

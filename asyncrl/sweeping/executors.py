@@ -3,20 +3,18 @@
 No state of a sweep lives in an executor: started again, every task continues from what its directory holds.
 """
 
-import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
 from asyncrl.store import atomic
 from asyncrl.system import machine
+from asyncrl.system.child_command import Process, send_request, start_command
 
+TRAIN_CELL = "train-cell"  # the command that reads a Task with ``parent`` and ``bound_to``
 LOGS = "logs"  # a directory of the sweep: what each cell printed
 
 
@@ -58,31 +56,8 @@ def open_log(root: Path, name: str) -> FileIO:
     return atomic.open_for_append(logs / f"{name}.log")
 
 
-def start_process(log: FileIO, cwd: str | None = None, env: dict[str, str] | None = None) -> "subprocess.Popen[str]":
-    """Start the process that trains a cell, in a group of its own; it waits for its request."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "asyncrl", "train-cell"],
-        stdin=subprocess.PIPE,
-        stdout=log,
-        stderr=log,
-        text=True,
-        process_group=0,
-        cwd=cwd,
-        env=env,
-    )
-
-
-def send_request(process: "subprocess.Popen[str]", request: dict[str, Any]) -> None:
-    """Send a process the Task that it trains, with ``parent`` and ``bound_to``."""
-    assert process.stdin is not None
-    # it was killed at once; its exit code reports that
-    with suppress(BrokenPipeError):
-        process.stdin.write(json.dumps(request))
-        process.stdin.close()
-
-
 class _Running(NamedTuple):
-    process: "subprocess.Popen[str]"
+    process: Process
     cores: tuple[int, ...]
     log: FileIO
 
@@ -112,7 +87,7 @@ class LocalProcesses:
         """Start a process in a group of its own, so that Ctrl-C in a terminal reaches the driver alone."""
         cores = self._share(task)
         log = open_log(task.root, task.name)
-        process = start_process(log)
+        process = start_command(TRAIN_CELL, log)
         request = task._asdict() | {"root": str(task.root), "parent": os.getpid(), "bound_to": cores}
         send_request(process, request)
         self._running[task.name] = _Running(process, cores, log)

@@ -70,7 +70,7 @@ def new_session(
     )
     parameters = _allocate(job, theta)
     origin = provenance.collect()
-    run = runs.claim(results, f"{short_name(config.env)}-{config.algo}-{config.threads}t-s{config.seed}", name)
+    run = runs.claim(results, stem(config), name)
     document = {
         "format": FORMAT,
         "id": run.name,
@@ -88,6 +88,11 @@ def new_session(
     document |= {"own_parts": found} if (found := methods.own_files(config)) else {}
     document |= ({"tags": dict(tags)} if tags else {}) | ({"costs": costs.model_dump()} if costs else {})
     return run, _make_session(run, config, spec, job, parameters, document, show, make_pool=make_pool)
+
+
+def stem(config: RunConfig) -> str:
+    """Return the beginning of the id of a run without a name."""
+    return f"{short_name(config.env)}-{config.algo}-{config.threads}t-s{config.seed}"
 
 
 def _require_cluster(config: RunConfig, make_pool: PoolMaker | None) -> None:
@@ -133,7 +138,8 @@ def _make_session(
         pool = SimulatedPool(job, parameters, control, states, losses)
     else:
         pool = ProcessPool(job, parameters, control, states)
-    return Session(run, config, pool, parameters, _training_evaluation(config, spec), document, show)
+    saves_first = config.is_simulated or make_pool is not None  # to have one to go back to
+    return Session(run, config, pool, parameters, _training_evaluation(config, spec), document, show, saves_first)
 
 
 def resumed_session(

@@ -40,6 +40,7 @@ class Session:
         evaluation: EvaluationSpec | None,
         document: dict[str, Any],
         show: ShowProgress,
+        saves_first: bool = False,
     ) -> None:
         """Prepare; nothing starts before ``run``.
 
@@ -51,10 +52,11 @@ class Session:
             evaluation: the parts of an evaluation during training; None: there are no evaluations.
             document: the first content of run.json.
             show: the live view, see ``ShowProgress``.
+            saves_first: whether a new run begins with a checkpoint.
         """
         config = with_periods(config)
         self._path, self._config, self._pool, self._parameters = run, config, pool, parameters
-        self._show, self._document = show, document
+        self._show, self._document, self._saves_first = show, document, saves_first
         self._frames_per_step: int = document["frames_per_step"]
         self._budget: int = max(1, config.frames // self._frames_per_step)  # steps
         self._start = parameters.T
@@ -104,7 +106,7 @@ class Session:
 
     def _train(self) -> None:
         self._view("starting", now=True)
-        if self._config.is_simulated and self._start == 0:
+        if self._saves_first and self._start == 0:
             self._save()
         self._pool.release(self._pauses.next)
         with self._pool:
@@ -137,8 +139,7 @@ class Session:
             self._pauses.add(event)
             if isinstance(event, Incident) and event.is_fatal:
                 self._ending.fail(event, code)
-        learning_rate = self._parameters.learning_rate(self._parameters.T)
-        self._metrics.write_due(learning_rate, self._config.log_seconds)
+        self._metrics.write_due(self._parameters.learning_rate(self._parameters.T), self._config.log_seconds)
 
     def _evaluate_and_save_if_due(self) -> None:
         if not self._pauses.is_due(self._parameters.T, self._writer.should_retry_save):
