@@ -11,9 +11,9 @@ from asyncrl.store import checkpoint
 from asyncrl.store.document import read_document
 from asyncrl.store.rows import read_rows
 from asyncrl.training import job_builder
-from tests.cluster.setups import job_of, parameters_of, same, serve, train_in_thread, train_in_turn, wait
+from tests.cluster.setups import job_of, parameters_of, serve, train_in_thread, train_in_turn
 from tests.cluster.thread_nodes import Pools
-from tests.runtime.setups import actor
+from tests.runtime.setups import actor, same, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -74,18 +74,18 @@ def test_partition_of_one_of_two_nodes_drops_what_became_stale_and_goes_on(loses
     link.is_cut.set()
     for _ in range(2):
         far.update()
-    pushing = threading.Thread(target=away.turn, daemon=True)
+    pushing = threading.Thread(target=away.poll, daemon=True)
     pushing.start()
-    assert wait(lambda: link.failures > 1)
+    assert wait_until(lambda: link.failures > 1)
     # both nodes go on
     for _ in range(10):
         near.update(), near.update()
-        assert here.turn()
+        assert here.poll()
     for _ in range(2):
         far.update()
     link.is_cut.clear()
     pushing.join(30)
-    away.turn()
+    away.poll()
     counts = server.take_counts().outcomes
     expected = {Outcome.APPLIED: applied, Outcome.STALE: 12 - applied}
     assert counts == expected | ({Outcome.REPEATED: 1} if loses == "answer" else {})
@@ -94,7 +94,7 @@ def test_partition_of_one_of_two_nodes_drops_what_became_stale_and_goes_on(loses
     assert server.parameters.steps(1) == away.parameters.steps(1) > 0
     for _ in range(2):
         far.update()
-    away.turn()
+    away.poll()
     assert server.take_counts().outcomes == {Outcome.APPLIED: 1}
     for worker in (near, far):
         worker.environments.close()
@@ -113,7 +113,7 @@ def test_partition_longer_than_the_patience_ends_the_node_and_what_arrives_late_
     worker = actor(job, again.parameters)
     while server.parameters.T < job.budget:
         worker.update(), worker.update()
-        again.turn()
+        again.poll()
         before = server.parameters.tensors()
         assert not server.push(link.late[-1]).is_current
         after = server.parameters.tensors()

@@ -14,8 +14,9 @@ from asyncrl.store.document import read_document
 from asyncrl.store.rows import read_rows
 from asyncrl.training import job_builder
 from tests.cluster.local_shards import LocalShards
-from tests.cluster.setups import NO_PAUSE, job_of, parameters_of, same, serve, train_in_thread, train_in_turn
+from tests.cluster.setups import NO_PAUSE, job_of, parameters_of, serve, train_in_thread, train_in_turn
 from tests.cluster.thread_nodes import Pools
+from tests.runtime.setups import same
 
 
 def sharded(job, count, max_staleness=100):
