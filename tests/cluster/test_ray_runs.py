@@ -84,24 +84,23 @@ def test_run_on_two_nodes_one_killed_and_another_added_goes_on_with_both(nodes, 
     run(tmp_path, "resume", "two", "--on", "ray", "--frames", budget)
     check_counts(path, budget)
     reasons = [row["reason"] for row in rows(path, "failures")]
-    assert len(reasons) == 1
-    assert reasons[0].startswith(f"node {lost} was lost: ")
-    assert "\n" not in reasons[0]
+    # Ray may start the lost node on the dying machine once more
+    assert 1 <= len(reasons) <= 2
+    assert all(reason.startswith(f"node {lost} was lost: ") and "\n" not in reason for reason in reasons)
 
 
 def test_run_on_two_nodes_driver_killed_leaves_no_worker_and_is_resumed(add, tmp_path):
     for _ in range(2):
         add()
-    path, budget = tmp_path / "results/mine", 12_000
-    words = *CARTPOLE, "--frames", budget, "--name", "mine", "--on", "ray", "--nodes", 2
+    path = tmp_path / "results/mine"
+    words = *CARTPOLE, "--frames", "1G", "--name", "mine", "--on", "ray", "--nodes", 2
     with started(tmp_path, *words, cluster__push_every=4, checkpoints__every=1000, **QUICK) as driver:
-        assert wait_until(lambda: steps(path) > 2000, 500)
+        assert wait_until(lambda: len(node_workers()) == 2 and steps(path) > 2000, 500)
         workers = node_workers()
-        assert len(workers) == 2
         os.kill(driver.pid, signal.SIGKILL)
     assert wait_until(lambda: have_ended(workers), GONE_SECONDS)
     assert wait_until(lambda: not node_workers(), GONE_SECONDS)
-    assert steps(path) < budget
-    run(tmp_path, "resume", "mine", "--on", "ray")
+    budget = steps(path) + 2000
+    run(tmp_path, "resume", "mine", "--on", "ray", "--frames", budget)
     check_counts(path, budget)
     assert read_document(path)["sessions"] == 1
