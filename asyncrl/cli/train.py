@@ -1,8 +1,9 @@
 """The commands that train: ``asyncrl run`` and ``asyncrl resume``."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +19,9 @@ from asyncrl.system import output
 from asyncrl.terminal import live, rendering
 from asyncrl.terminal.console import console, write, write_lines
 from asyncrl.training.progress import ShowProgress
+
+if TYPE_CHECKING:
+    from asyncrl.cluster.ray_nodes import PoolMaker
 
 commands = typer.Typer()
 
@@ -103,7 +107,9 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print all settings of t
 DryRunAsJson = Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON, for scripts.")]
 Nodes = Annotated[
     int | None,
-    typer.Option(help="With --on: machines, each with as many actor-learners as --threads. \\[default: 1]"),
+    typer.Option(
+        help="With --on, or in simulated time: machines, each with as many actor-learners as --threads. \\[default: 1]"
+    ),
 ]
 NewFrames = Annotated[str | None, typer.Option(help="A new budget: 20M, 4e6, 500k. \\[default: that of the run]")]
 
@@ -151,7 +157,6 @@ def run(
     if on is not None:
         check_on(on)
     from asyncrl import experiment
-    from asyncrl.cluster import ray_nodes
     from asyncrl.training import job_builder
 
     resolved, spec = job_builder.resolve(table)
@@ -160,7 +165,7 @@ def run(
     if dry_run:
         _print_settings(resolved, as_json)
     elif seeds is None:
-        with ray_nodes.pools(on) as make_pool:
+        with _pools(resolved, on) as make_pool:
             train(resolved, lambda show: experiment.train(resolved, results, name, show, spec, make_pool=make_pool))
 
 
@@ -178,11 +183,19 @@ def resume(
     if frames:
         config = configuration.build(config.model_dump() | {"frames": frames})
     from asyncrl import experiment
-    from asyncrl.cluster import ray_nodes
 
     budget = config.frames if frames else None
-    with ray_nodes.pools(on) as make_pool:
+    with _pools(config, on) as make_pool:
         train(config, lambda show: experiment.resume(path, budget, show, trackers=trackers, make_pool=make_pool))
+
+
+def _pools(config: RunConfig, on: str | None) -> AbstractContextManager["PoolMaker | None"]:
+    """Return a connection to a cluster, if the run can be trained there, as a context manager."""
+    from asyncrl.cluster import ray_nodes
+    from asyncrl.training import nodes
+
+    nodes.require_cluster(config, on is not None)
+    return ray_nodes.pools(on)
 
 
 def _print_settings(config: RunConfig, as_json: bool) -> None:
