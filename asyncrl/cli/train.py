@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -19,9 +19,6 @@ from asyncrl.system import output
 from asyncrl.terminal import live, rendering
 from asyncrl.terminal.console import console, write, write_lines
 from asyncrl.training.progress import ShowProgress
-
-if TYPE_CHECKING:
-    from asyncrl.cluster.ray_nodes import PoolMaker
 
 commands = typer.Typer()
 
@@ -189,7 +186,7 @@ def resume(
         train(config, lambda show: experiment.resume(path, budget, show, trackers=trackers, make_pool=make_pool))
 
 
-def _pools(config: RunConfig, on: str | None) -> AbstractContextManager["PoolMaker | None"]:
+def _pools(config: RunConfig, on: str | None) -> AbstractContextManager[Any]:
     """Return a connection to a cluster, if the run can be trained there, as a context manager."""
     from asyncrl.cluster import ray_nodes
     from asyncrl.training import nodes

@@ -33,9 +33,7 @@ def simulate(
     if job is None:
         job, parameters = prepare(cluster={"nodes": nodes}, **table)
         job = replace(job, simulation=Simulation(COSTS, jitter=jitter))
-    make_nodes = partial(
-        NetworkNodes, nodes=nodes, push_every=push_every, max_staleness=max_staleness, costs=costs
-    )
+    make_nodes = partial(NetworkNodes, nodes=nodes, push_every=push_every, max_staleness=max_staleness, costs=costs)
     control = Control.allocate(job.workers)
     parent = Parent(control, barriers)
     SimulatedProcess(job, parameters, control, Outbox(parent), dict(saved), make_nodes).run()

@@ -99,7 +99,9 @@ def test_simulated_gradient_that_is_too_stale_is_dropped_and_counted_and_its_ste
 @pytest.mark.parametrize(("nodes", "push_every"), [(1, 1), (4, 1), (4, 5), (8, 20)])
 def test_simulated_nodes_are_as_fast_and_stale_as_the_model(nodes, push_every):
     costs = PushCosts(delay=2e-4, per_byte=1e-7, server=5e-5, taking=2e-5, receiving=1e-5)
-    parent, parameters, _ = simulate(**FOREVER, nodes=nodes, threads=4, frames=8_000, push_every=push_every, costs=costs)
+    parent, parameters, _ = simulate(
+        **FOREVER, nodes=nodes, threads=4, frames=8_000, push_every=push_every, costs=costs
+    )
     link = 4 * parameters.theta.size * costs.per_byte
     parts = {"delay": costs.delay, "server": costs.server, "taking": costs.taking, "receiving": costs.receiving}
     expected = measure(Setting(nodes, 4, push_every, rollout=ROLLOUT, link=link, jitter=0.1, **parts))

@@ -34,7 +34,11 @@ def one(train):
 def test_simulated_run_on_nodes_repeats_and_counts_pushes(train, one):
     assert same(one, train("two"))
     document = read_document(one)
-    assert (document["clock"], document["status"], document["config"]["cluster"]["nodes"]) == ("simulated", "finished", 2)
+    assert (document["clock"], document["status"], document["config"]["cluster"]["nodes"]) == (
+        "simulated",
+        "finished",
+        2,
+    )
     rows = read_rows(one, "metrics")
     assert sum(row.get("pushes_applied", 0) for row in rows) == document["updates"]
     assert sum(count for row in rows for name, count in row.items() if name.startswith("staleness_")) > 20
