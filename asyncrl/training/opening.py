@@ -95,6 +95,7 @@ def _costs(config: RunConfig, spec: Spec) -> Costs:
         return simulated.chosen_costs(config)
     alone = {"clock": "wall", "threads": 1, "trackers": (), "profile": True, "log_seconds": MEASURE_SECONDS / 4}
     alone |= {"evaluation": config.evaluation.model_copy(update={"episodes": 0})}
+    alone |= {"cluster": config.cluster.model_copy(update={"nodes": 1})}
     short = config.model_copy(update=alone)
 
     with TemporaryDirectory() as place:

@@ -20,7 +20,8 @@ SLOW = PushCosts(delay=1e-3, per_byte=0.0, server=0.0, taking=0.0, receiving=0.0
 # a rollout of five steps and its update take 300 µs
 COSTS = Costs(pull=20, act=20, environment=20, learn=50, apply=30)
 ROLLOUT = 300e-6
-CART = {"env": "CartPole-v1", "network": "mlp", "target_frames": 50, "exploration": {"anneal_frames": 200}}
+CART = {"env": "CartPole-v1", "network": "mlp", "t_max": 5, "target_frames": 50}
+CART |= {"exploration": {"anneal_frames": 200}}
 # its episodes never end, so that all rollouts have the same length
 FOREVER = {"env": "tests.toys:Forever", "network": "mlp", "algo": "a3c", "t_max": 5}
 

@@ -24,8 +24,9 @@ def test_simulated_one_node_one_worker_without_costs_is_the_run_without_nodes(al
     local, expected, _ = simulate_locally((100, NEVER), simulation=Simulation(COSTS, jitter=0.3), **table)
     parent, parameters, _ = simulate(barriers=(100, NEVER), **table)
     assert same(parameters, expected)
-    # scores, T and virtual times
-    assert parent.events(EpisodeEnd) == local.events(EpisodeEnd)
+    # scores, T and virtual times; updates are counted when a worker has the answer
+    episodes = [[each._replace(updates=0) for each in run.events(EpisodeEnd)] for run in (parent, local)]
+    assert episodes[0] == episodes[1]
     assert parent.events(Interval)[-1].clock == local.events(Interval)[-1].clock
     assert outcomes(parent)["applied"] == parameters.updates > 20
 
@@ -80,11 +81,12 @@ def test_simulated_network_delay_makes_workers_that_wait_slower():
 
 
 def test_simulated_network_delay_makes_gradients_of_workers_that_do_not_wait_stale():
-    table = FOREVER | {"nodes": 4, "threads": 4, "frames": 8_000, "push_every": 4}
-    fast, slow = (simulate(**table, costs=costs)[0] for costs in (FREE, SLOW))
-    assert seconds(slow) == pytest.approx(seconds(fast), rel=0.1)
-    # 4 to 7 updates of θ, where most were 2 to 3
-    assert staleness(fast).most_common(1)[0][0] < staleness(slow).most_common(1)[0][0]
+    table = FOREVER | {"nodes": 6, "threads": 4, "frames": 8_000, "push_every": 4}
+    (fast, one, _), (slow, other, _) = (simulate(**table, costs=costs) for costs in (FREE, SLOW))
+    assert other.T / seconds(slow) == pytest.approx(one.T / seconds(fast), rel=0.1)
+    # about N updates of θ, and 2N − 1 where nodes always have a push under way
+    assert staleness(fast).most_common(1)[0][0] == (4).bit_length()
+    assert staleness(slow).most_common(1)[0][0] == (8).bit_length()
 
 
 def test_simulated_gradient_that_is_too_stale_is_dropped_and_counted_and_its_steps_count():
@@ -105,9 +107,10 @@ def test_simulated_nodes_are_as_fast_and_stale_as_the_model(nodes, push_every):
     link = 4 * parameters.theta.size * costs.per_byte
     parts = {"delay": costs.delay, "server": costs.server, "taking": costs.taking, "receiving": costs.receiving}
     expected = measure(Setting(nodes, 4, push_every, rollout=ROLLOUT, link=link, jitter=0.1, **parts))
-    found = outcomes(parent)
+    # each node pushes its rest at the end
+    pushes = outcomes(parent)["applied"] - (nodes if push_every > 1 else 0)
     assert parameters.T / 5 / seconds(parent) == pytest.approx(expected.updates / expected.seconds, rel=0.1)
-    assert found["applied"] / seconds(parent) == pytest.approx(expected.pushes / expected.seconds, rel=0.1)
+    assert pushes / seconds(parent) == pytest.approx(expected.pushes / expected.seconds, rel=0.15)
 
 
 def test_simulated_node_with_few_updates_pushes_after_the_time_of_the_agent():
@@ -120,7 +123,7 @@ def test_simulated_node_with_few_updates_pushes_after_the_time_of_the_agent():
 
 def test_simulated_node_worker_that_raises_is_built_anew_in_place():
     parent, parameters, job = simulate(
-        env="tests.toys:Crashing", network="mlp", algo="a3c", nodes=2, threads=2, frames=80, costs=SLOW
+        env="tests.toys:Crashing", network="mlp", algo="a3c", t_max=5, nodes=2, threads=2, frames=80, costs=SLOW
     )
     assert parameters.T >= job.budget
     incidents = parent.events(Incident)
