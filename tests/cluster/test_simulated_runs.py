@@ -9,16 +9,8 @@ from asyncrl.store.rows import read_rows
 from tests.cluster.commands import same
 
 WORDS = ["run", "--env", "CartPole-v1", "--threads", "2", "--nodes", "2", "--clock", "simulated", "--algo", "a3c"]
-WORDS += [
-    "--set",
-    "evaluation.episodes=0",
-    "--set",
-    "checkpoints.every=400",
-    "--set",
-    "cluster.push_every=3",
-    "--set",
-    "t_max=5",
-]
+SETTINGS = ("evaluation.episodes=0", "checkpoints.every=400", "cluster.push_every=3", "t_max=5")
+WORDS += [word for setting in SETTINGS for word in ("--set", setting)]
 
 
 @pytest.fixture
