@@ -43,11 +43,11 @@ def test_simulated_nodes_same_seed_repeats_and_another_one_does_not(algo, push_e
 
 @pytest.mark.parametrize(("algo", "push_every"), [("n-step-q", 1), ("a3c", 7)])
 def test_simulated_nodes_that_resume_at_a_barrier_end_as_a_run_that_was_never_stopped(algo, push_every):
-    table = CART | {"algo": algo, "network": "mlp-lstm", "nodes": 2, "threads": 3, "frames": 900}
+    table = CART | {"algo": algo, "nodes": 2, "threads": 3, "frames": 600}
     table |= {"push_every": push_every, "costs": SLOW}
-    _, whole, _ = simulate(barriers=(450, NEVER), **table)
-    first, parameters, job = simulate(barriers=(450,), **table)
-    assert 450 <= parameters.T < 900
+    _, whole, _ = simulate(barriers=(300, NEVER), **table)
+    first, parameters, job = simulate(barriers=(300,), **table)
+    assert 300 <= parameters.T < 600
     # all that workers have done is in the checkpoint
     assert [first.states[i].state["steps"] for i in range(6)] == steps_of(parameters).tolist()
     saved = {"job": replace(job, session=1), "parameters": parameters, "saved": first.states}
@@ -81,11 +81,11 @@ def test_simulated_network_delay_makes_workers_that_wait_slower():
 
 
 def test_simulated_network_delay_makes_gradients_of_workers_that_do_not_wait_stale():
-    table = FOREVER | {"nodes": 6, "threads": 4, "frames": 8_000, "push_every": 4}
+    table = FOREVER | {"nodes": 3, "frames": 3_000, "push_every": 2}
     (fast, one, _), (slow, other, _) = (simulate(**table, costs=costs) for costs in (FREE, SLOW))
     assert other.T / seconds(slow) == pytest.approx(one.T / seconds(fast), rel=0.1)
-    # about N updates of θ, and 2N − 1 where nodes always have a push under way
-    assert staleness(fast).most_common(1)[0][0] == (4).bit_length()
+    # 2N − 1 updates of θ, and 3N − 1 where each node always has a push under way
+    assert staleness(fast).most_common(1)[0][0] == (5).bit_length()
     assert staleness(slow).most_common(1)[0][0] == (8).bit_length()
 
 
@@ -98,7 +98,7 @@ def test_simulated_gradient_that_is_too_stale_is_dropped_and_counted_and_its_ste
     assert job.budget <= parameters.T < job.budget + 4 * 4 * job.t_max
 
 
-@pytest.mark.parametrize(("nodes", "push_every"), [(1, 1), (4, 1), (4, 5), (8, 20)])
+@pytest.mark.parametrize(("nodes", "push_every"), [(4, 1), (8, 20)])
 def test_simulated_nodes_are_as_fast_and_stale_as_the_model(nodes, push_every):
     costs = PushCosts(delay=2e-4, per_byte=1e-7, server=5e-5, taking=2e-5, receiving=1e-5)
     parent, parameters, _ = simulate(
