@@ -89,6 +89,12 @@ def test_simulated_network_delay_makes_gradients_of_workers_that_do_not_wait_sta
     assert staleness(slow).most_common(1)[0][0] == (8).bit_length()
 
 
+def test_simulated_gradient_is_as_old_as_the_pull_of_its_own_worker():
+    parent, _, _ = simulate(**FOREVER, threads=6, frames=360, jitter=1e-9)
+    # the five other workers push between a pull and the push of its gradient
+    assert staleness(parent)[(5).bit_length()] > 0.8 * staleness(parent).total()
+
+
 def test_simulated_gradient_that_is_too_stale_is_dropped_and_counted_and_its_steps_count():
     parent, parameters, job = simulate(**FOREVER, nodes=4, frames=2_000, costs=SLOW, max_staleness=1)
     found = outcomes(parent)
