@@ -82,7 +82,7 @@ class Atari(Section):
 
 
 class Cluster(Section):
-    """Training on several machines; a run of one machine ignores all but ``nodes``."""
+    """Training on several machines, or on several simulated ones; a run of one machine ignores all but ``nodes``."""
 
     nodes: Annotated[int, Field(ge=1, le=1024)] = 1  # each has as many actor-learners as ``threads``
     # updates of a node between two pushes of its gradients; 1: each actor-learner waits for the answer
@@ -102,3 +102,7 @@ class Simulated(Section):
     delays: Literal["fixed", "drawn"] = "fixed"  # drawn: uniformly from 0 to twice the delay
     speeds: Speeds = (1.0,)  # of the workers in turn
     efficiency: Annotated[float, Field(gt=0, le=1)] = 0.8  # of A2C's cores, as they act and learn together
+    # for which a message between a node and the parameter server is under way, besides its time on the server's link
+    network_delay_ms: Annotated[float, Field(ge=0, le=1e6)] = 0.1
+    # of the server's link, each way, in gigabits per second; None: messages take no time on it
+    network_gbps: Annotated[Annotated[float, Field(ge=1e-3, le=1e6)] | None, BeforeValidator(parse_none)] = 10.0

@@ -17,6 +17,7 @@ import typer
 
 from asyncrl.cluster.agent import PUSH_SECONDS
 from asyncrl.cluster.checks import WEIGHTS
+from asyncrl.cluster.push_costs import Queue, push_costs
 from asyncrl.costs import Costs, default_costs
 from asyncrl.runtime.simulation import MICROSECOND, Durations, Simulation
 from asyncrl.setting_sections import Cluster, Simulated
@@ -63,19 +64,6 @@ class Totals:
         return Totals(*(now - before for now, before in zip(vars(self).values(), vars(other).values(), strict=True)))
 
 
-class Queue:
-    """What serves one after another: a direction of the link, or the server."""
-
-    def __init__(self, seconds: float) -> None:
-        """Serve each in so many seconds."""
-        self._seconds, self._free_at = seconds, 0.0
-
-    def end(self, arrival: float) -> float:
-        """Return when the next that arrives is served; arrivals are in order."""
-        self._free_at = max(arrival, self._free_at) + self._seconds
-        return self._free_at
-
-
 class Weights(NamedTuple):
     """Which weights a node has."""
 
@@ -109,7 +97,7 @@ class Model:
         simulation = Simulation(Costs.model_validate(phase), jitter=setting.jitter)
         self._nodes = [Node() for _ in range(setting.nodes)]
         self._server = START
-        self._arriving, self._serving, self._leaving = map(Queue, (setting.link, setting.server, setting.link))
+        self._arriving, self._serving, self._leaving = Queue(), Queue(), Queue()
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order, self._now = count(), 0.0
         workers = setting.nodes * setting.workers
@@ -164,8 +152,8 @@ class Model:
             totals.dropped += 1
         else:
             self._server = Weights(self._server.version + 1, self._server.gradients + node.pending)
-        arrived = self._arriving.end(self._now + setting.taking + setting.delay)
-        sent = self._leaving.end(self._serving.end(arrived))
+        arrived = self._arriving.end(self._now + setting.taking, setting.link) + setting.delay
+        sent = self._leaving.end(self._serving.end(arrived, setting.server), setting.link)
         answer = partial(self._receive, node, self._server, node.waiting)
         node.is_pushing, node.pending, node.waiting = True, 0, []
         self._at(sent + setting.delay + setting.receiving, answer)
@@ -205,17 +193,17 @@ def for_pong(nodes: int, workers: int, push_every: int, gigabits: float, delay: 
     costs = default_costs("nips", "atari")
     phases = [costs.pull.of(1), costs.learn.of(T_MAX), costs.apply.of(1)]
     phases += [costs.act.of(1), costs.environment.of(1)] * T_MAX
-    copy = costs.pull.of(1) * MICROSECOND
+    push = push_costs(costs, delay, gigabits)
     return Setting(
         nodes=nodes,
         workers=workers,
         push_every=push_every,
         rollout=sum(phases) * MICROSECOND,
-        link=8 * BYTES / (1e9 * gigabits),
+        link=BYTES * push.per_byte,
         delay=delay,
-        server=costs.apply.of(1) * MICROSECOND + 2 * copy if server is None else server,
-        taking=2 * copy,  # of the sum, which is subtracted then
-        receiving=copy,
+        server=push.server if server is None else server,
+        taking=push.taking,
+        receiving=push.receiving,
         # that of a sum of phases, each with the default spread
         jitter=Simulated().jitter * math.hypot(*phases) / sum(phases),
     )

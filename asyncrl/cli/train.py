@@ -106,7 +106,9 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print all settings of t
 DryRunAsJson = Annotated[bool, typer.Option("--json", help="With --dry-run: print JSON, for scripts.")]
 Nodes = Annotated[
     int | None,
-    typer.Option(help="With --on: machines, each with as many actor-learners as --threads. \\[default: 1]"),
+    typer.Option(
+        help="With --on, or in simulated time: machines, each with as many actor-learners as --threads. \\[default: 1]"
+    ),
 ]
 NewFrames = Annotated[str | None, typer.Option(help="A new budget: 20M, 4e6, 500k. \\[default: that of the run]")]
 
@@ -177,6 +179,7 @@ def resume(
     config = config_of(path)
     if frames:
         config = configuration.build(config.model_dump() | {"frames": frames})
+    _require_cluster(config, on)
     budget = config.frames if frames else None
     if on is not None:
         from asyncrl.cli import on_cluster
@@ -186,6 +189,12 @@ def resume(
     from asyncrl import experiment
 
     train(config, lambda show: experiment.resume(path, budget, show, trackers=trackers))
+
+
+def _require_cluster(config: RunConfig, on: str | None) -> None:
+    from asyncrl.training import nodes
+
+    nodes.require_cluster(config, on is not None)
 
 
 def _print_settings(config: RunConfig, as_json: bool) -> None:
@@ -207,6 +216,7 @@ def _merged(config: Path | None, settings: list[str] | None, options: Mapping[st
 
 def _train_one(config: RunConfig, spec: "Spec", results: Path, name: str | None, on: str | None) -> None:
     """Train a new run on a cluster, or on this machine."""
+    _require_cluster(config, on)
     if on is not None:
         from asyncrl.cli import on_cluster
 

@@ -62,6 +62,11 @@ class NodeParameters:
         self.targets = 0
         self.receive(answer)
 
+    @staticmethod
+    def size(parameters: int) -> int:
+        """Return about how many bytes a node's copies and its sum take; a node without θ⁻ takes less."""
+        return 3 * 4 * parameters
+
     @property
     def _counts(self) -> NDArray[np.int64]:
         return self._counters.numpy()
@@ -113,8 +118,13 @@ class NodeParameters:
         self._sum.add_(grad)
         row[SUMMED] = row[STEPS]
         row[UPDATES] += 1
-        while self._waits and row[ANSWERED] < row[UPDATES]:
+        while self._waits and not self.is_answered(worker):
             time.sleep(WAIT_SECONDS)
+
+    def is_answered(self, worker: int) -> bool:
+        """Return whether the server has answered all updates of a worker."""
+        row = self._counts[worker]
+        return bool(row[ANSWERED] >= row[UPDATES])
 
     def sync_target(self, before: int, after: int) -> None:
         """Do nothing: the server copies θ to θ⁻, and its answers have θ⁻."""

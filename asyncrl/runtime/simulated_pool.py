@@ -9,6 +9,7 @@ from asyncrl.runtime import simulated_process
 from asyncrl.runtime.control import Control
 from asyncrl.runtime.job import Job
 from asyncrl.runtime.parameters import SharedParameters
+from asyncrl.runtime.simulated_nodes import MakeNodes
 from asyncrl.runtime.spawn import NO_MAIN_GUARD
 from asyncrl.runtime.supervisor import ProcessPool
 from asyncrl.runtime.worker_slot import WorkerSlot
@@ -28,6 +29,7 @@ class SimulatedPool(ProcessPool):
         control: Control,
         states: Mapping[int, WorkerState] | None = None,
         losses: int = 0,
+        make_nodes: MakeNodes | None = None,
     ) -> None:
         """Prepare; nothing starts before the context is entered.
 
@@ -37,14 +39,16 @@ class SimulatedPool(ProcessPool):
             control: orders and flags.
             states: those of all workers at a checkpoint; None at the start of a run.
             losses: how often in a row a process has died after this checkpoint.
+            make_nodes: makes the nodes of the run; None: there is one.
         """
         super().__init__(job, parameters, control, states)
         self._saved = dict(self.states)
         self._slots = [WorkerSlot(0, None)]
-        self._losses = losses
+        self._losses, self._make_nodes = losses, make_nodes
 
     def _call(self, slot: WorkerSlot, pipe: "Connection[Any, Any]") -> tuple[Callable[..., None], tuple[Any, ...]]:
-        return simulated_process.main, (self.job, self._parameters, self.control, pipe, self._saved)
+        run = self.job, self._parameters, self.control, pipe, self._saved, self._make_nodes
+        return simulated_process.main, run
 
     def _progress(self, worker: int) -> int:
         return self._parameters.T + int(self.control.heartbeats.sum())

@@ -14,15 +14,17 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
-from asyncrl.events import EpisodeEnd, Event, Incident, Interval, Message, Severity, WorkerState
+from asyncrl.events import Incident, Severity, WorkerState
 from asyncrl.runtime import worker_state
 from asyncrl.runtime.control import Control
 from asyncrl.runtime.delayed_parameters import DelayedParameters
 from asyncrl.runtime.hosted_worker import HostedWorker, describe_failure
 from asyncrl.runtime.job import Job
+from asyncrl.runtime.outbox import Outbox
 from asyncrl.runtime.parameters import SharedParameters
 from asyncrl.runtime.process import MOST_SKIPPED, PARKED_SECONDS
-from asyncrl.runtime.reporter import MOST_EPISODES, REPORT_SECONDS
+from asyncrl.runtime.reporter import REPORT_SECONDS
+from asyncrl.runtime.simulated_nodes import Due, MakeNodes, OneNode
 from asyncrl.runtime.simulated_worker import SimulatedWorker
 from asyncrl.runtime.simulation import TURN_ROLLOUTS, Cores, Durations
 from asyncrl.runtime.spawn import enter
@@ -35,6 +37,7 @@ def main(
     control: Control,
     pipe: "Connection[Any, Any]",
     saved: Mapping[int, WorkerState],
+    make_nodes: MakeNodes | None = None,
 ) -> None:
     """Run all workers in this process, and send an Incident to the parent where that fails.
 
@@ -44,11 +47,12 @@ def main(
         control: orders and flags; row 0 is this process's.
         pipe: to the parent.
         saved: the states of an earlier session; empty at the start of a run.
+        make_nodes: makes the nodes of the run; None: there is one.
     """
     enter(job.torch_threads)
     outbox = Outbox(pipe)
     try:
-        simulated = SimulatedProcess(job, parameters, control, outbox, saved)
+        simulated = SimulatedProcess(job, parameters, control, outbox, saved, make_nodes)
         gc.collect()
         gc.freeze()
         simulated.run()
@@ -76,31 +80,6 @@ class WorkerFailed(Exception):
         self.incident = incident
 
 
-class Outbox:
-    """Collects messages of all workers, in order, and stamps them with virtual seconds."""
-
-    def __init__(self, pipe: "Connection[Any, Any]") -> None:
-        """Send through a pipe."""
-        self.clock = 0.0  # virtual seconds: the end of the last update
-        self._pipe = pipe
-        self._events: list[Event] = []
-
-    def send(self, obj: Message) -> None:
-        """Take in a message."""
-        for event in obj if isinstance(obj, list) else [obj]:
-            self._events.append(event)
-            if isinstance(event, EpisodeEnd | Interval):
-                self._events[-1] = event._replace(clock=self.clock)
-        if len(self._events) >= MOST_EPISODES:
-            self.flush()
-
-    def flush(self, *last: Event) -> None:
-        """Send all messages, and some more after them, as one."""
-        if self._events or last:
-            self._pipe.send([*self._events, *last])
-            self._events = []
-
-
 class SimulatedProcess:
     """All workers of a run, and the queue of their next phases."""
 
@@ -111,6 +90,7 @@ class SimulatedProcess:
         control: Control,
         outbox: Outbox,
         saved: Mapping[int, WorkerState],
+        make_nodes: MakeNodes | None = None,
     ) -> None:
         """See main."""
         assert job.simulation is not None
@@ -118,6 +98,7 @@ class SimulatedProcess:
         self._job = replace(job, session=0) if parameters.T == 0 else job
         self._shared, self._control, self._outbox = parameters, control, outbox
         self._delayed = DelayedParameters(parameters, self._draw_delay) if job.simulation.delay else None
+        self._nodes = make_nodes(parameters, control) if make_nodes else OneNode(self._delayed or parameters)
         self._workers: list[SimulatedWorker] = []
         for i in range(job.workers):
             self._workers.append(self._build(i, saved.get(i)))
@@ -148,7 +129,7 @@ class SimulatedProcess:
     def _host(
         self, i: int, saved: WorkerState | None = None, replaced: int = 0, job: Job | None = None
     ) -> HostedWorker:
-        parameters = self._delayed or self._shared
+        parameters = self._nodes.parameters(i)
         return HostedWorker(i, job or self._job, parameters, self._control, self._outbox, saved, replaced)
 
     def run(self) -> None:
@@ -169,26 +150,45 @@ class SimulatedProcess:
 
     def _run_to_barrier(self) -> None:
         """Run phases in the order of virtual time until every worker is between two rollouts at a barrier."""
-        queue = [(worker.time, i) for i, worker in enumerate(self._workers)]
+        queue: list[Due] = [(worker.time, i) for i, worker in enumerate(self._workers)]
         heapq.heapify(queue)
-        cores = self._cores
-        while queue:
+        nodes, cores = self._nodes, self._cores
+        nodes.begin([worker.time for worker in self._workers])
+        while queue or nodes.due:
+            for due in nodes.due:
+                heapq.heappush(queue, due)
+            nodes.due.clear()
             now, i = heapq.heappop(queue)
-            worker = self._workers[i]
-            worker.time = now
-            if worker.is_between_rollouts and not (self._may_continue and self._shared.T < self._control.pause_at):
-                if cores:
-                    cores.leave(i)
-            elif cores is None or cores.enter(i):
-                self._advance(i, worker)
-                heapq.heappush(queue, (worker.time, i))
+            if i >= len(self._workers):
+                nodes.advance(i - len(self._workers), now)
+            elif self._go_on(i, now):
+                heapq.heappush(queue, (self._workers[i].time, i))
             if cores and cores.granted:
                 for first in cores.granted:
                     heapq.heappush(queue, (now, first))
                 cores.granted.clear()
+        nodes.end()
+
+    def _go_on(self, i: int, now: float) -> bool:
+        """Run a worker's phases up to the next access to shared numbers; return False where it waits or has stopped."""
+        worker, cores = self._workers[i], self._cores
+        worker.time = now
+        if worker.is_between_rollouts:
+            if not self._nodes.enter(i, now):
+                return False
+            T = worker.hosted.parameters.T
+            if self._control.is_stopping or T >= min(self._job.budget, self._control.pause_at):
+                if cores:
+                    cores.leave(i)
+                self._nodes.park(i)
+                return False
+        if cores and not cores.enter(i):
+            return False
+        self._advance(i, worker)
+        return True
 
     def _advance(self, i: int, worker: SimulatedWorker) -> None:
-        """Run a worker's phases up to the next access to shared numbers."""
+        """Run phases of a worker, and build it anew where they fail."""
         try:
             update = worker.advance()
             # T moves only after about a rollout of every worker
@@ -220,7 +220,7 @@ class SimulatedProcess:
     def _replace(self, i: int, worker: SimulatedWorker, error: BaseException) -> None:
         """Build a worker anew in place of one that raised; raise its error where that would not help."""
         incident, hosted = describe_failure(i, error, worker.hosted), worker.hosted
-        if self._shared.T == 0:
+        if hosted.parameters.T == 0:
             raise WorkerFailed(incident) from error
         hosted.report()
         with suppress(Exception):  # of a broken environment
@@ -235,7 +235,7 @@ class SimulatedProcess:
     def _report(self, states: Sequence[WorkerState] = ()) -> None:
         for worker in self._workers:
             worker.hosted.report()
-        self._outbox.flush(*states)
+        self._outbox.flush(*self._nodes.take_events(), *states)
         self._reported = time.monotonic()
 
     def _wait_for_release(self, pause: int) -> None:

@@ -30,7 +30,7 @@ from asyncrl.runtime.evaluator import EvaluationSpec
 from asyncrl.runtime.job import Job
 from asyncrl.runtime.simulation import Simulation
 from asyncrl.system.machine import cores
-from asyncrl.training import methods, tracking
+from asyncrl.training import methods, nodes, tracking
 
 BINS = 5  # values of a number that is made discrete, in a message
 
@@ -60,9 +60,7 @@ def resolve(
     merged = configuration.build(configuration.merge(preset, table))
     if merged.network.endswith("-separate") and not methods.is_policy_method(merged):
         raise InputError(f"Network {merged.network!r} has an actor and a critic: use it with a3c or a2c, or use mlp.")
-    if merged.cluster.nodes > 1 and (merged.algo == "a2c" or merged.is_simulated):
-        what = "a2c" if merged.algo == "a2c" else "simulated time"
-        raise InputError(f"cluster.nodes is {merged.cluster.nodes}, but {what} uses one node; use a3c and clock=wall.")
+    nodes.check(merged)
     resolved = {"network": networks.fit(merged.network, spec.obs_shape), "env": canonical(merged.env)}
     config = merged.model_copy(update=resolved)
     _check_own_parts(config, spec)

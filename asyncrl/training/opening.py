@@ -32,7 +32,7 @@ from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store import provenance, rows, runs
 from asyncrl.store.document import FORMAT, RunDocument, Status
 from asyncrl.store.settings import final_exploration
-from asyncrl.training import checkpointing, job_builder, methods, preflight, simulated, tracking
+from asyncrl.training import checkpointing, job_builder, methods, nodes, preflight, simulated, tracking
 from asyncrl.training.progress import ShowProgress
 from asyncrl.training.reopening import protocol_of, refuse_changes, reopen
 from asyncrl.training.session import Session
@@ -53,7 +53,7 @@ def new_session(
     make_pool: PoolMaker | None = None,
 ) -> tuple[Path, Session]:
     """Create a run's directory, and return it with its first session; arguments and errors as in experiment.train."""
-    _require_cluster(config, make_pool)
+    nodes.require_cluster(config, make_pool is not None)
     spec = spec or environments.spec_of(config)
     config = configuration.with_barriers(config)
     costs = _costs(config, spec) if config.is_simulated else None
@@ -65,9 +65,8 @@ def new_session(
     job = job_builder.make_job(config, spec, final, 0, costs)
     preflight.warn_of_schedule(config)
     preflight.warn_of_barriers(config)
-    preflight.check(
-        job, len(theta), len(final), results, config.checkpoints.keep, observation=math.prod(spec.obs_shape)
-    )
+    size = {"observation": math.prod(spec.obs_shape), "of_nodes": nodes.memory(config, len(theta))}
+    preflight.check(job, len(theta), len(final), results, config.checkpoints.keep, **size)
     parameters = _allocate(job, theta)
     origin = provenance.collect()
     run = runs.claim(results, stem(config), name)
@@ -95,17 +94,13 @@ def stem(config: RunConfig) -> str:
     return f"{short_name(config.env)}-{config.algo}-{config.threads}t-s{config.seed}"
 
 
-def _require_cluster(config: RunConfig, make_pool: PoolMaker | None) -> None:
-    if config.cluster.nodes > 1 and make_pool is None:
-        raise InputError(f"cluster.nodes is {config.cluster.nodes}: train this run on a cluster, with --on ray.")
-
-
 def _costs(config: RunConfig, spec: Spec) -> Costs:
     """Return the costs of a new simulated run, which are measured first where that is asked for."""
     if config.simulated.costs != MEASURE:
         return simulated.chosen_costs(config)
     alone = {"clock": "wall", "threads": 1, "trackers": (), "profile": True, "log_seconds": MEASURE_SECONDS / 4}
     alone |= {"evaluation": config.evaluation.model_copy(update={"episodes": 0})}
+    alone |= {"cluster": config.cluster.model_copy(update={"nodes": 1})}
     short = config.model_copy(update=alone)
 
     with TemporaryDirectory() as place:
@@ -135,7 +130,8 @@ def _make_session(
     if make_pool:
         pool: WorkerPool = make_pool(config, job, parameters, control, states)
     elif job.simulation:
-        pool = SimulatedPool(job, parameters, control, states, losses)
+        make_nodes = nodes.simulated_nodes(config, job.simulation.costs)
+        pool = SimulatedPool(job, parameters, control, states, losses, make_nodes)
     else:
         pool = ProcessPool(job, parameters, control, states)
     saves_first = config.is_simulated or make_pool is not None  # to have one to go back to
@@ -152,7 +148,7 @@ def resumed_session(
     """
     document = runs.open_document(run)
     config, spec = reopen(run, document)
-    _require_cluster(config, make_pool)
+    nodes.require_cluster(config, make_pool is not None)
     old_budget = config.frames
     if changes:
         config = configuration.build({**config.model_dump(), **changes})
@@ -172,8 +168,9 @@ def resumed_session(
     _warn_of_changed_parts(config, known.own_parts)
     sessions = known.sessions + 1
     job = job_builder.make_job(config, spec, final, sessions, simulated.stored_costs(run, document, config))
-    parts = checkpoints.count(run), math.prod(spec.obs_shape)
-    preflight.check(job, len(saved.tensors["theta"]), len(final), run, config.checkpoints.keep, *parts)
+    P = len(saved.tensors["theta"])
+    size = {"observation": math.prod(spec.obs_shape), "of_nodes": nodes.memory(config, P)}
+    preflight.check(job, P, len(final), run, config.checkpoints.keep, checkpoints.count(run), **size)
     _warn_of_rate(config, old_budget, job, saved.step)
     for name in ("episodes", "metrics", "evaluations"):
         rows.cut(run, name, saved.step)

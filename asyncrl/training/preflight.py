@@ -60,7 +60,14 @@ PROCESS = 64 << 20  # bytes of its own that a worker process takes, at least
 
 
 def check(
-    job: Job, parameters: int, num_envs: int, place: Path, keep: int, saved: int = 0, observation: int = 0
+    job: Job,
+    parameters: int,
+    num_envs: int,
+    place: Path,
+    keep: int,
+    saved: int = 0,
+    observation: int = 0,
+    of_nodes: int = 0,
 ) -> None:
     """Check that a run fits on this machine; many more workers than cores are a warning.
 
@@ -72,13 +79,14 @@ def check(
         keep: how many checkpoints it keeps, besides the one that it is writing.
         saved: how many there are already.
         observation: numbers in one observation.
+        of_nodes: bytes of shared memory that simulated nodes take.
 
     Raises:
         InputError: it does not fit: one line for each resource that is too small.
     """
     has_target, has_average = job.target_period is not None, job.averaging > 0
     vectors = SharedParameters.size(parameters, job.workers, job.optimizer, has_target, has_average)
-    shared = vectors + Control.size(job.workers)
+    shared = vectors + Control.size(job.workers) + of_nodes
     checkpoint = vectors + STATE_OF_AN_ENVIRONMENT * num_envs
     # the observations of a rollout, and the network's input in float32
     rollouts = num_envs * (job.t_max + 1) * observation * 8
