@@ -128,16 +128,15 @@ TABLE = {"env": "CartPole-v1", "algo": "a3c", "threads": 1, "frames": 20_000, "e
 
 @pytest.mark.faults
 @pytest.mark.usefixtures("nothing_left")
-@pytest.mark.parametrize(("calls", "patience", "losses"), [(100, 60.0, 0), (10**9, 0.5, 1)])
-def test_run_on_two_nodes_one_cut_off_twice_meets_the_budget(tmp_path, faults, calls, patience, losses):
-    pools, cuts = Pools(patience), []
+def test_run_on_two_nodes_one_cut_off_twice_meets_the_budget(tmp_path, faults):
+    pools, cuts = Pools(), []
 
     def show(progress):
         """Cut node 1 off, twice: also where a pause is due meanwhile, which waits for it."""
         if progress.frames > 4000 * (len(cuts) + 1) and len(cuts) < 2:
             cuts.append(progress.frames)
             faults.inject("a node cut off from the server")
-            pools.launcher.cut[1] = calls
+            pools.launcher.cut[1] = 100
 
     config = job_builder.resolve(TABLE | {"cluster": {"nodes": 2, "push_every": 4}})[0]
     run = experiment.train(config, tmp_path, "two", show=show, make_pool=pools)
@@ -148,6 +147,5 @@ def test_run_on_two_nodes_one_cut_off_twice_meets_the_budget(tmp_path, faults, c
     assert sum(row["length"] for row in read_rows(run, "episodes")) <= document["steps"]
     applied = sum(row.get("pushes_applied", 0) for row in read_rows(run, "metrics"))
     assert checkpoint.load(run).tensors["counters"][:, 1].sum() == document["updates"] == applied
-    reasons = [row["reason"] for row in read_rows(run, "failures")]
-    assert reasons == ["node 1 was lost: the server cannot be reached"] * 2 * losses
+    assert not read_rows(run, "failures")
     faults.survive("a node cut off from the server", 2)

@@ -197,6 +197,7 @@ def test_run_with_shards_one_lost_meets_the_budget(tmp_path, faults):
             pools.shards.lose(1)
 
     table = {"frames": 20_000, "evaluation": {"episodes": 0}, "cluster": {"nodes": 2, "push_every": 4, "shards": 3}}
+    table |= {"checkpoints": {"every": "1G"}}  # no pause, in which a lost shard would get its part back at once
     run = experiment.train(job_builder.resolve(TABLE | table)[0], tmp_path, "two", show=show, make_pool=pools)
     assert read_document(run)["status"] == "finished"
     assert read_document(run)["steps"] >= 20_000
