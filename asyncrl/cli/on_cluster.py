@@ -30,9 +30,8 @@ def start(config: RunConfig, results: Path, name: str | None, on: str) -> None:
         on: see ``cluster.connection.connected``.
 
     Raises:
-        InputError: Ray is not installed.
+        InputError: Ray is not installed, or the run is simulated.
     """
-    require_ray()
     from asyncrl.store import runs
     from asyncrl.training import opening
 
@@ -45,10 +44,9 @@ def go_on(run: Path, config: RunConfig, frames: int | None, trackers: Sequence[s
     """Continue a run on a cluster to its end, and exit with its code; ``frames`` and ``trackers`` as in resume.
 
     Raises:
-        InputError: Ray is not installed, or ``on`` is no cluster.
+        InputError: Ray is not installed, ``on`` is no cluster, or the run is simulated.
     """
     check_on(on)
-    require_ray()
     request = _continuing(run, on) | {"frames": frames, "trackers": trackers}
     _supervise(run, request, request, config)
 
@@ -59,7 +57,10 @@ def _continuing(run: Path, on: str) -> dict[str, Any]:
 
 def _supervise(run: Path, first: Mapping[str, Any], later: Mapping[str, Any], config: RunConfig) -> None:
     from asyncrl.cluster import restarts
+    from asyncrl.training import nodes
 
+    nodes.require_cluster(config, has_cluster=True)
+    require_ray()
     with exiting():
         code = restarts.train(run, first, later, config.workers.restarts)
     if code:

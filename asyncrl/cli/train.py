@@ -179,7 +179,6 @@ def resume(
     config = config_of(path)
     if frames:
         config = configuration.build(config.model_dump() | {"frames": frames})
-    _require_cluster(config, on)
     budget = config.frames if frames else None
     if on is not None:
         from asyncrl.cli import on_cluster
@@ -189,12 +188,6 @@ def resume(
     from asyncrl import experiment
 
     train(config, lambda show: experiment.resume(path, budget, show, trackers=trackers))
-
-
-def _require_cluster(config: RunConfig, on: str | None) -> None:
-    from asyncrl.training import nodes
-
-    nodes.require_cluster(config, on is not None)
 
 
 def _print_settings(config: RunConfig, as_json: bool) -> None:
@@ -216,7 +209,6 @@ def _merged(config: Path | None, settings: list[str] | None, options: Mapping[st
 
 def _train_one(config: RunConfig, spec: "Spec", results: Path, name: str | None, on: str | None) -> None:
     """Train a new run on a cluster, or on this machine."""
-    _require_cluster(config, on)
     if on is not None:
         from asyncrl.cli import on_cluster
 
