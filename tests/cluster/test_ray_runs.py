@@ -7,7 +7,7 @@ import pytest
 
 from asyncrl.store.document import read_document
 from tests.cluster.commands import have_ended, node_workers, rows, run, same, started, steps
-from tests.runtime.setups import wait_until
+from tests.runtime.setups import children, wait_until
 
 pytestmark = pytest.mark.cluster
 
@@ -49,13 +49,17 @@ def check_counts(path, budget):
     assert counted == sorted(set(counted))
 
 
-@pytest.mark.parametrize(("algo", "optimizer"), [("a3c", "shared-rmsprop"), ("one-step-q", "momentum")])
-def test_run_on_one_node_with_one_worker_has_the_weights_of_a_local_run(add, tmp_path, algo, optimizer):
+@pytest.mark.parametrize(
+    ("algo", "optimizer", "shards"),
+    [("a3c", "shared-rmsprop", 1), ("a3c", "shared-rmsprop", 3), ("one-step-q", "momentum", 1)],
+)
+def test_run_on_one_node_with_one_worker_has_the_weights_of_a_local_run(add, tmp_path, algo, optimizer, shards):
     add()
     words = *CARTPOLE, "--algo", algo, "--frames", 2000
     settings = {"optimizer__name": optimizer, "evaluation__every": 1000, "evaluation__episodes": 2}
     run(tmp_path, *words, "--name", "local", **settings)
-    run(tmp_path, *words, "--name", "node", "--on", "ray", cluster__push_every=1, **settings)
+    cluster = {"cluster__push_every": 1, "cluster__shards": shards}
+    run(tmp_path, *words, "--name", "node", "--on", "ray", **cluster, **settings)
     local, node = tmp_path / "results/local", tmp_path / "results/node"
     assert same(local, node)
     assert [row["score"] for row in rows(local, "episodes")] == [row["score"] for row in rows(node, "episodes")]
@@ -103,4 +107,19 @@ def test_run_on_two_nodes_driver_killed_leaves_no_worker_and_is_resumed(add, tmp
     budget = steps(path) + 2000
     run(tmp_path, "resume", "mine", "--on", "ray", "--frames", budget)
     check_counts(path, budget)
+    assert read_document(path)["sessions"] == 1
+
+
+def test_run_on_nodes_server_killed_goes_on_from_its_checkpoint_to_the_budget(add, tmp_path):
+    for _ in range(2):
+        add()
+    path, budget = tmp_path / "results/mine", 30_000
+    words = *CARTPOLE, "--frames", budget, "--name", "mine", "--on", "ray", "--nodes", 2
+    with started(tmp_path, *words, cluster__push_every=4, checkpoints__every=1000, **QUICK) as driver:
+        assert wait_until(lambda: steps(path) > 3000, 500)
+        (server,) = children(driver.pid)
+        os.kill(server, signal.SIGKILL)
+        assert driver.wait(500) == 0
+    check_counts(path, budget)
+    assert [row["source"] for row in rows(path, "failures")] == ["server"]
     assert read_document(path)["sessions"] == 1
