@@ -55,6 +55,15 @@ def durations(worker: ActorLearner, seconds: float) -> dict[str, list[float]]:
     return phases
 
 
+def duration(worker: ActorLearner, updates: int) -> float:
+    """Return the seconds that some updates take."""
+    start = time.perf_counter()
+    for _ in range(updates):
+        for _ in worker.update():
+            pass
+    return time.perf_counter() - start
+
+
 def spread(values: list[float]) -> float:
     """Return the robust σ of the logarithm of durations."""
     low, high = np.percentile(values, (16, 84))

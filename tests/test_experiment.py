@@ -179,7 +179,7 @@ class FakeSession:
     """Stands for a Session, and keeps what it is given."""
 
     def __init__(self, *args):
-        self.path, self.config, self.pool, self.parameters, self.evaluation, self.document, _ = args
+        self.path, self.config, self.pool, self.parameters, self.evaluation, self.document, *_ = args
         FakeSession.last = self
 
     def run(self, handle_signals=True):

@@ -38,9 +38,10 @@ class Resolver:
         table = config.nested({**base, **varied, "seed": seed})
         try:
             resolved, _ = job_builder.resolve(table, self._describe)
-            if (nodes := resolved.cluster.nodes) > 1:
+            if (nodes := resolved.cluster.nodes) > 1 and not resolved.is_simulated:
                 raise InputError(
-                    f"cluster.nodes is {nodes}, but each run of a sweep trains on one machine; leave it out."
+                    f"cluster.nodes is {nodes}, but each run of a sweep trains on one machine; leave it out, or use "
+                    "--clock simulated."
                 )
         except InputError as error:
             where = describe(varied)

@@ -200,7 +200,7 @@ def _meet(worker, shared, control, pipe):
 
 
 def _wait(holds):
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 100
     while not holds() and time.monotonic() < deadline:
         time.sleep(0.01)
 
