@@ -1,9 +1,9 @@
 """Measures what each trick of the compiled kernels gains: ``python -m benchmarks.kernels``.
 
-Each trick is taken out of a copy of the package, by a change of its text, and this version is compared with the copy in
-pairs of short turns (``benchmarks.pairs``), on Pong with one and with eight environments per worker. The tricks of
-RMSProp are for parameters that several cores write: measure them with ``--workers 2 --only RMSProp``. Nothing else may
-run on the machine.
+Each trick is taken out of a copy of the package, by a change of its text, and updates of this version are compared
+with those of the copy (``benchmarks.updates``), on Pong with one and with eight environments. What RMSProp gains
+where several cores write to the same parameters is not seen so: compare a copy in pairs of whole runs
+(``benchmarks.pairs``).
 """
 
 import shutil
@@ -13,8 +13,8 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from benchmarks.pairs import ratios, summary
 from benchmarks.speed import ROOT, machine
+from benchmarks.updates import compare, summary
 
 NATIVE, TORSO = "kernels/native.c", "kernels/torso.py"
 
@@ -88,24 +88,19 @@ def copy_without(trick: Trick, folder: Path) -> Path:
 
 def main(
     only: Annotated[str, typer.Option(help="part of the names of tricks")] = "",
-    workers: Annotated[int, typer.Option(help="actor-learners")] = 1,
     network: Annotated[str, typer.Option(help="nips or nature")] = "nips",
     pairs: Annotated[int, typer.Option(help="of turns", min=2)] = 20,
-    seconds: Annotated[float, typer.Option(help="of a turn")] = 1.5,
 ) -> None:
-    """Print how many times as fast training is with each trick as without it."""
+    """Print how many times as fast updates are with each trick as without it."""
     about = machine()
-    print(f"{about['cpu']}, {about['usable_cores']} cores, commit {about['commit']}; {pairs} pairs of {seconds:g} s\n")
-    print(f"| trick | {workers} × 1 | quartiles | {workers} × 8 | quartiles |\n| --- | ---: | --- | ---: | --- |")
+    print(f"{about['cpu']}, {about['usable_cores']} cores, commit {about['commit']}; {network}, {pairs} pairs\n")
+    print("| trick | 1 environment | quartiles | 8 environments | quartiles |\n| --- | ---: | --- | ---: | --- |")
     for trick in TRICKS:
         if only not in trick.name:
             continue
-        cells = []
-        for envs in (1, 8):
-            with tempfile.TemporaryDirectory() as folder:
-                case = f"--env pong --network {network} --threads {workers} --envs-per-thread {envs}"
-                cells.append(summary(ratios(ROOT, copy_without(trick, Path(folder)), case, pairs, seconds, warm_up=2)))
-        print(f"| {trick.name} | {' | '.join(cells)} |", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            cells = map(summary, compare(ROOT, copy_without(trick, Path(folder)), "pong", network, pairs))
+            print(f"| {trick.name} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":
