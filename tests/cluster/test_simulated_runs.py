@@ -42,6 +42,7 @@ def test_simulated_run_on_nodes_repeats_and_counts_pushes(train, one):
     assert {row["worker"] for row in read_rows(one, "episodes")} == {0, 1, 2, 3}
 
 
+@pytest.mark.faults
 def test_simulated_run_on_nodes_is_resumed_as_if_it_had_not_stopped(train, one, command_line):
     whole = train("whole", "--set", "optimizer.anneal=false", frames=1200)
     part = train("part", "--set", "optimizer.anneal=false", frames=400)
@@ -50,6 +51,7 @@ def test_simulated_run_on_nodes_is_resumed_as_if_it_had_not_stopped(train, one, 
     assert same(part, whole)
 
 
+@pytest.mark.faults
 def test_simulated_run_on_nodes_with_a_slow_network_takes_longer(train, one):
     slow = train("slow", "--set", "simulated.network_delay_ms=20", "--set", "cluster.push_every=1")
     assert read_document(slow)["seconds"] > 3 * read_document(one)["seconds"]
