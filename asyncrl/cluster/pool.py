@@ -118,12 +118,12 @@ class ClusterPool:
             yield Incident("shard", Severity.RECOVERED, message, is_replaced=True)
         ends = self._launcher.serve(timeout)
         yield from self.server.take_events()
-        yield from self._counts()
         for end in ends:
             self._running.discard(end.node)
             self.server.forget(end.node)
             if end.reason is not None:
                 yield self._handle_loss(end.node, end.reason)
+        yield from self._counts()
         if ends and not self._running:
             self._whole.read()
         for node, due in list(self._restart_at.items()):
@@ -133,8 +133,8 @@ class ClusterPool:
                 self._start(node)
 
     def _counts(self) -> Iterator[Event]:
-        """Yield the counts of pushes, now and then."""
-        if time.monotonic() > self._counted_at + COUNT_SECONDS:
+        """Yield the counts of pushes, now and then and at the end."""
+        if time.monotonic() > self._counted_at + COUNT_SECONDS or not self._running:
             self._counted_at = time.monotonic()
             yield self.server.take_counts()
 

@@ -146,6 +146,9 @@ def test_run_on_two_nodes_one_cut_off_twice_meets_the_budget(tmp_path, faults):
     assert document["steps"] >= config.frames
     assert sum(row["length"] for row in read_rows(run, "episodes")) <= document["steps"]
     applied = sum(row.get("pushes_applied", 0) for row in read_rows(run, "metrics"))
-    assert checkpoint.load(run).tensors["counters"][:, 1].sum() == document["updates"] == applied
+    updates = checkpoint.load(run).tensors["counters"][:, 1].sum()
+    assert updates == document["updates"]
+    # the last pushes may have a gradient of steps that were counted before: no row has them
+    assert updates - 2 * 2 <= applied <= updates
     assert not read_rows(run, "failures")
     faults.survive("a node cut off from the server", 2)

@@ -21,7 +21,7 @@ SETTINGS = "checkpoints.every=2k", "checkpoints.patience_seconds=2", "checkpoint
 
 
 def make_link(path, target):
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    delete(path, target)
     path.symlink_to(target)
 
 
@@ -39,7 +39,9 @@ def write_nonsense(path, target):
 
 
 def delete(path, target):
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    # renamed first: the run may write into a directory while its files are deleted
+    aside = path.rename(target.with_name("deleted"))
+    shutil.rmtree(aside) if aside.is_dir() else aside.unlink()
 
 
 DAMAGE = {
