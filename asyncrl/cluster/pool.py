@@ -136,7 +136,9 @@ class ClusterPool:
         """Yield the counts of pushes, now and then and at the end."""
         if time.monotonic() > self._counted_at + COUNT_SECONDS or not self._running:
             self._counted_at = time.monotonic()
-            yield self.server.take_counts()
+            counts = self.server.take_counts()
+            if counts.outcomes:
+                yield counts
 
     def _handle_loss(self, node: int, reason: str) -> Incident:
         """Have a lost node started again, unless it was lost too often; return the incident to report."""
