@@ -121,5 +121,8 @@ def test_run_on_nodes_server_killed_goes_on_from_its_checkpoint_to_the_budget(ad
         os.kill(server, signal.SIGKILL)
         assert driver.wait(500) == 0
     check_counts(path, budget)
-    assert [row["source"] for row in rows(path, "failures")] == ["server"]
+    failures = rows(path, "failures")
+    # Ray may start a node of the new server where one of the old server is ending: then it is started again
+    assert [row["source"] for row in failures if row["source"] != "node"] == ["server"], failures
+    assert not any(row["is_final"] for row in failures)
     assert read_document(path)["sessions"] == 1
