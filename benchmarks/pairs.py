@@ -1,30 +1,27 @@
-"""Compares the speed of two versions of asyncrl in pairs of turns: ``python -m benchmarks.pairs CHECKOUT``.
+"""Compares the speed of whole runs of two versions of asyncrl: ``python -m benchmarks.pairs CHECKOUT``.
 
-With one worker (the default cases), both versions train at the same time, each on a core of its own; in the second
-half of a pair they exchange cores. A change of the machine's speed then affects both alike. With more workers both
-use all cores in turn, as process groups of which one is stopped by SIGSTOP; the order changes from pair to pair, and
-the ratios vary two or three times as much. One start of a program is faster than another by up to five percent, so
-both are started again for every few pairs. Nothing else may run on the machine.
+Both versions train at the same time, as process groups of which one runs while the other is stopped by SIGSTOP. A
+turn takes a second or two, so that a drift of the machine's speed affects both alike. A pair is a turn of each; the
+order changes from pair to pair. One start of a program is faster than another by up to five percent, so both are
+started again for every few pairs. Nothing else may run on the machine; even so, ratios of equal versions vary by ten
+percent. ``benchmarks.updates`` is more exact, for one worker.
 """
 
 import json
-import math
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from benchmarks.speed import ROOT, machine
+from benchmarks.updates import summary
 
 START_SECONDS = 120.0  # the longest wait for a row of metrics
 LOG_SECONDS = 0.2  # between rows
@@ -65,22 +62,11 @@ class Training:
             raise
         self._signal(signal.SIGSTOP)
 
-    def bind(self, cores: Iterable[int]) -> None:
-        """Let all its threads run on these cores alone."""
-        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
-            # a process or a thread may have ended meanwhile
-            with suppress(OSError):
-                if os.getpgid(pid) == self._process.pid:
-                    for thread in os.listdir(f"/proc/{pid}/task"):
-                        os.sched_setaffinity(int(thread), cores)
-
-    def start(self) -> None:
-        """Begin a turn."""
+    def rate(self, seconds: float) -> float:
+        """Run for some seconds, and return the steps per second between the first and the last row of metrics."""
         self._rows()
         self._signal(signal.SIGCONT)
-
-    def end(self) -> float:
-        """End a turn, and return the steps per second between its first and its last row of metrics."""
+        time.sleep(seconds)
         rows = self._rows()
         deadline = time.monotonic() + STOP_SECONDS
         # the process that writes rows shares the cores with those that train, and may be late
@@ -127,9 +113,7 @@ class Training:
 
 
 def ratios(one: Path, other: Path, arguments: str, pairs: int, seconds: float, warm_up: float) -> list[float]:
-    """Return the speed of ``one`` divided by that of ``other`` in each pair; ``arguments`` have ``--threads``."""
-    words = arguments.split()
-    compare = _together if words[words.index("--threads") + 1] == "1" else _in_turn
+    """Return the speed of ``one`` divided by that of ``other`` in each pair of turns."""
     found: list[float] = []
     while len(found) < pairs:
         with ExitStack() as stack:
@@ -138,53 +122,26 @@ def ratios(one: Path, other: Path, arguments: str, pairs: int, seconds: float, w
                 results = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
                 trainings.append(Training(source, arguments, results))
                 stack.callback(trainings[-1].close)
-            compare(trainings, warm_up, 0)
-            count = min(PAIRS_OF_A_START, pairs - len(found))
-            found += [compare(trainings, seconds, number) for number in range(count)]
+            for training in trainings:
+                training.rate(warm_up)
+            for pair in range(min(PAIRS_OF_A_START, pairs - len(found))):
+                rates = {}
+                for training in trainings if pair % 2 == 0 else reversed(trainings):
+                    rates[training] = training.rate(seconds)
+                found.append(rates[trainings[0]] / rates[trainings[1]])
     return found
-
-
-def _together(trainings: Sequence[Training], seconds: float, number: int) -> float:
-    """Return the ratio of the first to the second, each on a core of its own; they exchange cores in between."""
-    cores = sorted(os.sched_getaffinity(0))[:2]
-    ratios_of_halves = []
-    for order in (cores, cores[::-1]):
-        for training, core in zip(trainings, order, strict=True):
-            training.bind([core])
-            training.start()
-        time.sleep(seconds)
-        first, second = (training.end() for training in trainings)
-        ratios_of_halves.append(first / second)
-    return math.prod(ratios_of_halves) ** 0.5
-
-
-def _in_turn(trainings: Sequence[Training], seconds: float, number: int) -> float:
-    """Return the ratio of the first to the second, which take all cores in turn; the second is first in odd pairs."""
-    rates = {}
-    for training in trainings if number % 2 == 0 else reversed(trainings):
-        training.start()
-        time.sleep(seconds)
-        rates[training] = training.end()
-    first, second = (rates[training] for training in trainings)
-    return first / second
-
-
-def summary(found: list[float]) -> str:
-    """Return the median and the quartiles of ratios, as cells of a table."""
-    low, high = np.quantile(found, [0.25, 0.75])
-    return f"{statistics.median(found):.3f} | {low:.3f} to {high:.3f}"
 
 
 def main(
     checkout: Annotated[Path, typer.Argument(help="the other version")],
     arguments: Annotated[list[str] | None, typer.Option(help="of asyncrl run, in one word; once for each case")] = None,
     pairs: Annotated[int, typer.Option(help="of turns", min=2)] = 20,
-    seconds: Annotated[float, typer.Option(help="of a turn, or of half a pair on one core")] = 2.0,
+    seconds: Annotated[float, typer.Option(help="of a turn")] = 2.0,
     warm_up: Annotated[float, typer.Option(help="seconds of each version before the first pair")] = 3.0,
 ) -> None:
     """Print how many times as fast this version is as another one."""
     cases = arguments or [
-        f"--env pong --network {network} --threads 1 --envs-per-thread {envs}"
+        f"--env pong --network {network} --threads 2 --envs-per-thread {envs}"
         for network in ("nips", "nature")
         for envs in (1, 8)
     ]
