@@ -14,7 +14,7 @@ from typing import Annotated, NamedTuple
 import typer
 
 from benchmarks.speed import ROOT, machine
-from benchmarks.updates import compare, summary
+from benchmarks.updates import compare, heading, row
 
 NATIVE, TORSO = "kernels/native.c", "kernels/torso.py"
 
@@ -94,13 +94,13 @@ def main(
     """Print how many times as fast updates are with each trick as without it."""
     about = machine()
     print(f"{about['cpu']}, {about['usable_cores']} cores, commit {about['commit']}; {network}, {pairs} pairs\n")
-    print("| trick | 1 environment | quartiles | 8 environments | quartiles |\n| --- | ---: | --- | ---: | --- |")
+    print(heading("trick"))
     for trick in TRICKS:
         if only not in trick.name:
             continue
         with tempfile.TemporaryDirectory() as folder:
-            cells = map(summary, compare(ROOT, copy_without(trick, Path(folder)), "pong", network, pairs))
-            print(f"| {trick.name} | {' | '.join(cells)} |", flush=True)
+            found = compare(ROOT, copy_without(trick, Path(folder)), "pong", network, pairs)
+            print(row(trick.name, found), flush=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,6 +108,16 @@ def compare(one: Path, other: Path, env: str, network: str, pairs: int) -> list[
         return list(pool.map(of, range(len(ENVIRONMENTS))))
 
 
+def heading(first: str) -> str:
+    """Return the head of a table of ``row``."""
+    return f"| {first} | 1 environment | quartiles | 8 environments | quartiles |\n| --- | ---: | --- | ---: | --- |"
+
+
+def row(name: str, found: Iterable[list[float]]) -> str:
+    """Return a row of a table: the ratios of ``compare``."""
+    return f"| {name} | {' | '.join(map(summary, found))} |"
+
+
 def summary(found: list[float]) -> str:
     """Return the median and the quartiles of ratios, as cells of a table."""
     low, high = np.quantile(found, [0.25, 0.75])
@@ -139,10 +149,9 @@ def main(
     """Print how many times as fast updates of this version are as those of another one."""
     about = machine()
     print(f"{about['cpu']}, {about['usable_cores']} cores, commit {about['commit']}; {pairs} pairs\n")
-    print("| network | 1 environment | quartiles | 8 environments | quartiles |\n| --- | ---: | --- | ---: | --- |")
+    print(heading("network"))
     for network in networks.split(","):
-        cells = map(summary, compare(ROOT, checkout.resolve(), env, network, pairs))
-        print(f"| {network} | {' | '.join(cells)} |", flush=True)
+        print(row(network, compare(ROOT, checkout.resolve(), env, network, pairs)), flush=True)
 
 
 if __name__ == "__main__":

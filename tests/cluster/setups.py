@@ -16,6 +16,14 @@ from tests.runtime.setups import actor, make_pool, prepare, share
 P = 5
 NO_PAUSE = 2**62
 LR, DECAY = 0.5, 0.75
+# the settings of a short run
+TABLE = {
+    "env": "CartPole-v1",
+    "algo": "a3c",
+    "threads": 1,
+    "frames": 3000,
+    "evaluation": {"every": 1000, "episodes": 2},
+}
 
 
 def job_of(**table) -> Job:

@@ -7,17 +7,10 @@ from asyncrl.store.document import read_document
 from asyncrl.store.rows import read_rows
 from asyncrl.training import job_builder
 from tests.cluster.commands import same
+from tests.cluster.setups import TABLE
 from tests.cluster.thread_nodes import Pools
 
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("nothing_left")]
-
-TABLE = {
-    "env": "CartPole-v1",
-    "algo": "a3c",
-    "threads": 1,
-    "frames": 3000,
-    "evaluation": {"every": 1000, "episodes": 2},
-}
 
 
 def resolve(**table):

@@ -14,7 +14,7 @@ from asyncrl.store.document import read_document
 from asyncrl.store.rows import read_rows
 from asyncrl.training import job_builder
 from tests.cluster.local_shards import LocalShards
-from tests.cluster.setups import NO_PAUSE, job_of, parameters_of, serve, train_in_thread, train_in_turn
+from tests.cluster.setups import NO_PAUSE, TABLE, job_of, parameters_of, serve, train_in_thread, train_in_turn
 from tests.cluster.thread_nodes import Pools
 from tests.runtime.setups import same
 
@@ -160,15 +160,6 @@ def test_server_without_shards_is_that_of_before():
     job = job_of()
     local, server = train_in_turn(job, parameters_of(job)), serve(parameters_of(job))
     assert same(local, train_in_thread(job, server).parameters)
-
-
-TABLE = {
-    "env": "CartPole-v1",
-    "algo": "a3c",
-    "threads": 1,
-    "frames": 3000,
-    "evaluation": {"every": 1000, "episodes": 2},
-}
 
 
 @pytest.mark.faults
