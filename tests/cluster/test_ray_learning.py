@@ -1,4 +1,6 @@
-"""CartPole-v1 on two nodes of Ray: the score that two local workers reach, on four of five seeds."""
+"""Two nodes of Ray with one worker each reach the scores of two local workers, on four of five seeds."""
+
+from importlib.util import find_spec
 
 import pytest
 
@@ -8,27 +10,42 @@ from tests.runtime.setups import wait_until
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3600)]
 
 SEEDS, ENOUGH = range(1, 6), 4
-FRAMES, WANTED = 250_000, 450  # of tests/learning/test_cartpole.py
-SETTINGS = {"cluster__push_every": 1, "evaluation__every": FRAMES // 20, "evaluation__episodes": 10}
+SECONDS = 1500  # of one run at most
+# those of tests/learning/test_cartpole.py and test_minatar.py: words, frames, evaluations, games in each, mean score
+TASKS = {
+    "cartpole": (("--env", "CartPole-v1"), 250_000, 20, 10, 450),
+    "breakout": (("--env", "minatar/breakout", "--preset", "fast"), 300_000, 6, 30, 4.0),
+}
 
 
-def best(root, seed):
+def best(root, task, seed, push_every):
     """Return the highest mean score of the evaluations of a run, which ends when the score is reached."""
-    name = f"seed-{seed}"
-    words = "run", "--env", "CartPole-v1", "--threads", 1, "--frames", FRAMES, "--seed", seed, "--name", name
+    words, frames, evaluations, games, wanted = TASKS[task]
+    settings = {"evaluation__every": frames // evaluations, "evaluation__episodes": games}
+    settings["cluster__push_every"] = push_every
+    name = f"{task}-{seed}"
     path = root / "results" / name
 
     def means():
         return [row["mean"] for row in rows(path, "evaluations")]
 
-    with started(root, *words, "--on", "ray", "--nodes", 2, **SETTINGS) as driver:
-        assert wait_until(lambda: driver.poll() is not None or max(means(), default=0) >= WANTED, 1500)
+    words = "run", *words, "--threads", 1, "--frames", frames, "--seed", seed, "--name", name
+    with started(root, *words, "--on", "ray", "--nodes", 2, **settings) as driver:
+        assert wait_until(lambda: driver.poll() is not None or max(means(), default=0) >= wanted, SECONDS)
     return max(means())
 
 
-def test_pole_is_balanced_on_two_nodes(nodes, tmp_path):
+@pytest.mark.parametrize(("task", "push_every"), [("cartpole", 1), ("breakout", 5)])
+def test_score_of_local_workers_is_reached_on_two_nodes(nodes, tmp_path, task, push_every):
+    if task == "breakout" and find_spec("minatar") is None:
+        pytest.skip("needs the extra minatar")
     machines = [nodes.add(cores=2) for _ in range(2)]
-    scores = [best(tmp_path, seed) for seed in SEEDS]
+    scores = []
+    for seed in SEEDS:
+        scores.append(best(tmp_path, task, seed, push_every))
+        reached = sum(score >= TASKS[task][-1] for score in scores)
+        if reached == ENOUGH:
+            break
     for machine in machines:
         nodes.remove(machine)
-    assert sum(score >= WANTED for score in scores) >= ENOUGH, scores
+    assert reached >= ENOUGH, scores
