@@ -63,7 +63,6 @@ TRICKS = (
         NATIVE,
         {"positions->count += !is_zero": "positions->count += 1 || !is_zero"},
     ),
-    Trick("backward: rows without gradient", NATIVE, {"rows[y] = !is_zero": "rows[y] = 1 || !is_zero"}),
     Trick("backward: gradients are added in place", TORSO, {"in_place = all(": "in_place = False and all("}),
     Trick("huge pages", "runtime/spawn.py", {'"THP_MEM_ALLOC_ENABLE": "1"': '"THP_MEM_ALLOC_ENABLE": "0"'}),
 )

@@ -2,8 +2,8 @@
 
 A process of each version trains with one actor-learner; both are bound to one core, and take turns of a few updates.
 A turn takes less than a tenth of a second, so that the machine's changes of speed affect both alike. One start of a
-program is faster than another by a few percent, since its memory is elsewhere, so both are started again for every
-few pairs. The parent process, rows and evaluations are not measured, nor what several cores do to each other: see
+program is faster than another by a few percent, since its memory is elsewhere, so both are started again for each
+pair. The parent process, rows and evaluations are not measured, nor what several cores do to each other: see
 ``benchmarks.pairs``.
 """
 
@@ -27,7 +27,6 @@ CHILD = "--child"
 WARM_UP = 100  # updates
 TURN = 5  # updates
 TURNS = 10  # of each version in a pair
-PAIRS_OF_A_START = 4
 ENVIRONMENTS = (1, 8)  # each on a core of its own, if there are two
 
 
@@ -86,14 +85,16 @@ def started(sources: tuple[Path, Path], case: Case, core: int) -> Iterator[list[
 def ratios(one: Path, other: Path, case: Case, pairs: int, core: int) -> list[float]:
     """Return how many times as fast updates of ``one`` are as those of ``other``, in each pair."""
     found: list[float] = []
-    while len(found) < pairs:
-        with started((one, other), case, core) as versions:
-            for _ in range(min(PAIRS_OF_A_START, pairs - len(found))):
-                seconds = [0.0, 0.0]
-                for turn in range(TURNS):
-                    for i in (0, 1) if turn % 2 == 0 else (1, 0):
-                        seconds[i] += versions[i].measure(TURN)
-                found.append(seconds[1] / seconds[0])
+    for pair in range(pairs):
+        # a version that is started first may be faster or slower, so they are started in turn
+        sources = (one, other) if pair % 2 == 0 else (other, one)
+        with started(sources, case, core) as versions:
+            seconds = [0.0, 0.0]
+            for turn in range(TURNS):
+                for i in (0, 1) if turn % 2 == 0 else (1, 0):
+                    seconds[i] += versions[i].measure(TURN)
+        own, others = seconds if pair % 2 == 0 else reversed(seconds)
+        found.append(others / own)
     return found
 
 

@@ -232,11 +232,6 @@ INLINE void conv_backward_weights(Conv c, const float *in, const float *grad, co
   }
 }
 
-/* Writes for each row of outputs whether it has a gradient. */
-INLINE void find_rows(Conv c, const float *grad, uint8_t *rows) {
-  for (int y = 0; y < c.OH; y++) rows[y] = !is_zero(grad + y * c.OW * c.O, c.OW * c.O);
-}
-
 /* din[y][x][c] += Σ weight[ky][kx][o][c] · grad, over one image; in is [y][x][channel]. */
 INLINE void conv_backward_tile(Conv c, const float *w, const float *grad, float *din, int width) {
   vec sum[REGISTERS];
@@ -250,15 +245,12 @@ INLINE void conv_backward_tile(Conv c, const float *w, const float *grad, float 
 
 INLINE void conv_backward_input(Conv c, const float *w, const float *grad, float *din) {
   const int width = tile_width(c.OW);
-  uint8_t rows[MAX_SIDE];
-  find_rows(c, grad, rows);
   for (int k = 0; k < c.K * c.K; k++) {
     for (int channel = 0; channel < c.C; channel += LANES) {
       const float *weight = w + k * c.O * c.C + channel;
       for (int y = 0; y < c.OH; y++) {
         const float *g = grad + y * c.OW * c.O;
         float *to = din + ((y * c.S + k / c.K) * c.W + k % c.K) * c.C + channel;
-        if (!rows[y]) continue;
         int x = 0;
         for (; x + width <= c.OW; x += width) conv_backward_tile(c, weight, g + x * c.O, to + x * c.S * c.C, width);
         for (; x < c.OW; x++) conv_backward_tile(c, weight, g + x * c.O, to + x * c.S * c.C, 1);
@@ -543,6 +535,7 @@ INLINE void backward(Conv one, Conv two, Conv three, int layers, int F, int N, s
   }
   Positions positions;
   uint8_t rows[MAX_SIDE];
+  memset(rows, 1, one.OH);
   for (int n = N - 1; n >= 0; n--) {
     const float *a1 = activations + n * stride, *a2 = a1 + OUT(one), *a3 = a2 + OUT(two);
     const uint8_t *frames = obs + (size_t)n * IN(one);
@@ -568,7 +561,6 @@ INLINE void backward(Conv one, Conv two, Conv three, int layers, int F, int N, s
     } else {
       pixels_from_planes(one, dflat + n * D, a1, g1);
     }
-    find_rows(one, g1, rows);
     scale(one, frames, rows, image);
     find_positions(one, g1, &positions);
     conv_backward_weights(one, image, g1, &positions, dw1, gradients[1]);
