@@ -12,8 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,8 +33,7 @@ COLUMNS = ("push_every", "shards", "frames/s", "pushes/s", "updates/s", "stalene
 ALIVE = "import ray; ray.init(log_to_driver=False); print(sum(node['Alive'] for node in ray.nodes()))"
 
 
-@contextmanager
-def ray_nodes(server: Namespace, nodes: Namespace, folder: str) -> Iterator[Mapping[str, str]]:
+def start_ray(server: Namespace, nodes: Namespace, folder: str) -> Mapping[str, str]:
     """Start a head without cores and the nodes; return the environment of a driver. The namespaces end them."""
     variables = {
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -51,22 +49,21 @@ def ray_nodes(server: Namespace, nodes: Namespace, folder: str) -> Iterator[Mapp
         "OMP_NUM_THREADS": "1",
     }
     environment = os.environ | variables
-    ray = str(Path(sys.executable).with_name("ray"))
+    ray, address = str(Path(sys.executable).with_name("ray")), f"{server.address}:{PORT}"
 
-    def start(namespace: Namespace, *words: str) -> None:
+    def start(namespace: Namespace, machines: int, *words: str) -> None:
+        """Start one machine of Ray, and wait: two at once would choose the same ports."""
         shared = ("--block", "--node-ip-address", namespace.address, "--object-store-memory", str(STORE_BYTES))
         with Path(folder, "ray.log").open("a") as log:
             subprocess.Popen(namespace.command(ray, "start", *shared, *words), env=environment, stdout=log, stderr=log)
+        until(lambda: alive(server, environment) == machines, "a machine of Ray")
 
-    start(server, "--head", "--port", str(PORT), "--num-cpus", "0", "--include-dashboard", "false")
-    environment["RAY_ADDRESS"] = f"{server.address}:{PORT}"
-    until(lambda: alive(server, environment) >= 1, "the head of Ray")
+    start(server, 1, "--head", "--port", str(PORT), "--num-cpus", "0", "--include-dashboard", "false")
+    environment["RAY_ADDRESS"] = address
     for i in range(NODES):
-        # both are in one namespace
-        agents = ("--dashboard-agent-listen-port", str(52400 + i))
-        start(nodes, "--address", f"{server.address}:{PORT}", "--num-cpus", str(CORES), *agents)
-    until(lambda: alive(server, environment) == 1 + NODES, "the nodes of Ray")
-    yield environment
+        agent = ("--dashboard-agent-listen-port", str(52400 + i))
+        start(nodes, 2 + i, "--address", address, "--num-cpus", str(CORES), *agent)
+    return environment
 
 
 def alive(server: Namespace, environment: Mapping[str, str]) -> int:
@@ -76,7 +73,7 @@ def alive(server: Namespace, environment: Mapping[str, str]) -> int:
     return int(done.stdout) if done.returncode == 0 else 0
 
 
-def until(holds: Any, what: str) -> None:
+def until(holds: Callable[[], bool], what: str) -> None:
     """Wait until something holds; raise RuntimeError if it takes too long."""
     end = time.monotonic() + START_SECONDS
     while not holds():
@@ -164,8 +161,8 @@ def main(
     with (
         tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder,
         namespaces(Link(gigabits, delay)) as (server, nodes),
-        ray_nodes(server, nodes, folder) as environment,
     ):
+        environment = start_ray(server, nodes, folder)
         for every, parts in cases:
             print(row(*train(server, environment, every, parts, seconds)), flush=True)
 

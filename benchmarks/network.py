@@ -96,6 +96,7 @@ def namespaces(link: Link) -> Iterator[tuple[Namespace, Namespace]]:
     finally:
         for namespace in every:
             namespace.stop()
+        for namespace in every:
             subprocess.run(["ip", "netns", "delete", namespace.name], capture_output=True, check=False)
 
 
