@@ -32,7 +32,8 @@ def train(
 
     Args:
         algo: ``a3c``, ``a2c``, ``n-step-q``, ``one-step-q``, ``one-step-sarsa``, or your own, ``"pkg.module:Learner"``.
-        env: an Atari game (``"pong"``), a Gymnasium id, or ``"pkg.module:factory"``.
+        env: an Atari game (``"pong"``), a game of MinAtar (``"minatar/breakout"``), a Gymnasium id, or
+            ``"pkg.module:factory"``.
         results: the directory of all runs.
         name: the run's id; None: made from the settings.
         callback: called a few times a second with a ``Progress``; training stops where it returns False, with a

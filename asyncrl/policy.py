@@ -146,7 +146,7 @@ class Policy:
 
         Args:
             options: of ``gymnasium.make`` or the factory, such as ``render_mode="human"``, besides the run's
-                ``env_args``; Atari has none.
+                ``env_args``; Atari and MinAtar take none.
         """
         return make_single(self.config, **options)
 

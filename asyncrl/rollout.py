@@ -29,7 +29,7 @@ class Rollout(NamedTuple):
     truncated, so that ``obs[T]`` is always the state that the last step is bootstrapped from.
     """
 
-    obs: Tensor  # [T+1, B, *O]  uint8 frames or float32 vectors; the last one is only bootstrapped from
+    obs: Tensor  # [T+1, B, *O]  of the type Spec.obs_dtype; the last one is only bootstrapped from
     action: Tensor  # [T, B] or [T, B, K] int64, or [T, B, A] float32
     reward: Tensor  # [T, B] float32  r_i, earned by action i
     discount: Tensor  # [T, B] float32  γ, and 0 where s_{i+1} is terminal; truncation is not termination

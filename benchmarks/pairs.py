@@ -20,7 +20,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.speed import ROOT, machine
+from benchmarks.speed import ROOT, machine, other_version
 from benchmarks.updates import summary
 
 START_SECONDS = 120.0  # the longest wait for a row of metrics
@@ -140,6 +140,7 @@ def main(
     warm_up: Annotated[float, typer.Option(help="seconds of each version before the first pair")] = 3.0,
 ) -> None:
     """Print how many times as fast this version is as another one."""
+    other = other_version(checkout)
     cases = arguments or [
         f"--env pong --network {network} --threads 2 --envs-per-thread {envs}"
         for network in ("nips", "nature")
@@ -149,7 +150,7 @@ def main(
     print(f"{about['cpu']}, {about['usable_cores']} cores, commit {about['commit']}; {pairs} pairs of {seconds:g} s\n")
     print("| case | this ÷ the other | quartiles |\n| --- | ---: | --- |")
     for case in cases:
-        print(f"| {case} | {summary(ratios(ROOT, checkout.resolve(), case, pairs, seconds, warm_up))} |", flush=True)
+        print(f"| {case} | {summary(ratios(ROOT, other, case, pairs, seconds, warm_up))} |", flush=True)
 
 
 if __name__ == "__main__":

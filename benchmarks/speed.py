@@ -167,6 +167,13 @@ def table(rates: dict[str, list[float]], references: list[str]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
+def other_version(checkout: Path) -> Path:
+    """Return the absolute path of a checkout; without its package, a process would import that of this version."""
+    if not (checkout / "asyncrl" / "__init__.py").is_file():
+        raise typer.BadParameter(f"{checkout} has no package asyncrl.")
+    return checkout.resolve()
+
+
 def machine() -> dict[str, Any]:
     """Return the facts about the machine and the software that a speed depends on."""
     known = provenance.collect()
@@ -184,9 +191,12 @@ def main(
     out: Annotated[Path | None, typer.Option(help="write the results to this JSON file")] = None,
 ) -> None:
     """Measure the benchmarks of a section in several rounds, and print a table."""
+    if section not in sections(workers):
+        raise typer.BadParameter(f"there is no section {section!r}; there are {', '.join(sections(workers))}.")
     benchmarks = sections(workers)[section]
     if against is not None:
-        pairs = [(one._replace(label=one.label + BEFORE, source=against.resolve()), one) for one in benchmarks]
+        other = other_version(against)
+        pairs = [(one._replace(label=one.label + BEFORE, source=other), one) for one in benchmarks]
         benchmarks = [one for pair in pairs for one in pair if one.command[0] == "asyncrl"]
     rates = measure(benchmarks, rounds, seconds, warm_up)
     is_reference = [not label.startswith("asyncrl") for label in rates] if section == "peers" else []

@@ -21,7 +21,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import typer
 
-from benchmarks.speed import ROOT, machine
+from benchmarks.speed import ROOT, machine, other_version
 
 CHILD = "--child"
 WARM_UP = 100  # updates
@@ -51,7 +51,11 @@ class Version:
         self._process = subprocess.Popen(
             words, env=variables, cwd=self._folder.name, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self.measure(WARM_UP)
+        try:
+            self.measure(WARM_UP)
+        except BaseException:
+            self.close()
+            raise
 
     def measure(self, updates: int) -> float:
         """Make some updates; return the seconds that they took."""
@@ -148,11 +152,12 @@ def main(
     pairs: Annotated[int, typer.Option(help="of turns", min=2)] = 20,
 ) -> None:
     """Print how many times as fast updates of this version are as those of another one."""
+    other = other_version(checkout)
     about = machine()
     print(f"{about['cpu']}, {about['usable_cores']} cores, commit {about['commit']}; {pairs} pairs\n")
     print(heading("network"))
     for network in networks.split(","):
-        print(row(network, compare(ROOT, checkout.resolve(), env, network, pairs)), flush=True)
+        print(row(network, compare(ROOT, other, env, network, pairs)), flush=True)
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ def numbers(state: Any, shape: tuple[int, ...]) -> Array:
 
 
 def floats(state: Any, shape: tuple[int, ...]) -> Array:
-    """Return a vector as float32; a number beyond float32 becomes infinite."""
+    """Return a state as float32; a number beyond float32 becomes infinite."""
     array = numbers(state, shape)
     if array.dtype == np.float32:
         return array

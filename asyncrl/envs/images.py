@@ -20,6 +20,7 @@ from asyncrl.envs.encoding import (
     check_size,
     converted,
     finds_outside,
+    floats,
     numbers,
 )
 from asyncrl.errors import InputError
@@ -76,11 +77,11 @@ def _numbers_of(space: spaces.Box, env: str | Entry) -> tuple[str, Callable[[Any
     if kind in "biu" and low >= 0 and high <= 1:
         return "bool", lambda state: _whole(state, shape, np.bool_, "0 and 1")
     if kind in "iu" and low >= -LARGEST_LEVEL and high <= LARGEST_LEVEL:
-        return "float32", lambda state: numbers(state, shape)
+        return "float32", lambda state: floats(state, shape)
     if kind in "iu" and low >= 0 and high <= 255:
         return "uint8", lambda state: _whole(state, shape, np.uint8, "bytes: 0, 1 … 255")
     if kind == "f" and low >= 0 and high <= 1:
-        return "float32", lambda state: numbers(state, shape)
+        return "float32", lambda state: floats(state, shape)
     advice = converted(env, "{old}.astype(numpy.uint8)", BYTES.format(shape=shape))
     raise InputError(
         f"{env} has the observation space {brief(space)}. Images must be bytes from 0 to 255 (uint8), floats from 0 to "

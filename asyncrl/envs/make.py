@@ -27,7 +27,7 @@ def make(
     """Build B environments; raise InputError if the name is unknown or the spaces are not supported.
 
     Args:
-        env: the name of an environment, in any form that ``registry.resolve`` accepts.
+        env: the name of an environment, in any form that ``registry.parse_name`` accepts.
         num_envs: B.
         training: whether rewards are clipped and a lost life is terminal; Atari only.
         atari: the Atari protocol; Atari only.

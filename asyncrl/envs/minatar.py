@@ -48,9 +48,12 @@ def _register(id: str) -> None:
 
 @contextmanager
 def _without_plotting() -> Iterator[None]:
-    """Let imports of plotting packages fail, unless they are imported already; the suite's warning is not printed."""
+    """Let imports of plotting packages fail, unless they are imported already; the suite's warning is not printed.
+
+    Logging is afterwards as it was: a warning to a root logger without a handler gives it one.
+    """
     hidden = [name for name in PLOTTING if name not in sys.modules]
-    disabled = logging.root.manager.disable
+    disabled, handlers = logging.root.manager.disable, [*logging.root.handlers]
     logging.disable(logging.WARNING)
     modules: dict[str, Any] = sys.modules
     modules.update(dict.fromkeys(hidden))
@@ -60,3 +63,4 @@ def _without_plotting() -> Iterator[None]:
         for name in hidden:
             del modules[name]
         logging.disable(disabled)
+        logging.root.handlers[:] = handlers

@@ -15,7 +15,7 @@ from asyncrl.config import Atari, Channels
 from asyncrl.envs import atari_ids
 from asyncrl.envs.base import Box, Spec
 from asyncrl.envs.names import alphanumeric
-from asyncrl.errors import InputError, nearest, shown
+from asyncrl.errors import InputError, nearest, shown, similar
 
 # The import of ale_py registers its games. This call does nothing more; it shows that the import is needed.
 gymnasium.register_envs(ale_py)
@@ -23,8 +23,8 @@ gymnasium.register_envs(ale_py)
 
 # a Python name, or a Gymnasium id such as ``Maze-v0`` and ``mazes/Maze-v0``
 ATTRIBUTE = re.compile(r"[\w.-]+(/[\w.-]+)?")
-# ``minatar/breakout``, ``MinAtar/SpaceInvaders-v1``
-MINATAR = re.compile(r"minatar/(?P<title>.*?)(-v(?P<version>[01]))?", re.IGNORECASE)
+# ``minatar/breakout``, ``MinAtar/SpaceInvaders-v1``; the suite alone has an empty title
+MINATAR = re.compile(r"minatar(/|$)(?P<title>.*?)(-v(?P<version>[01]))?", re.IGNORECASE)
 # why these take no arguments
 OF_ATARI = "Settings of Atari games are atari.protocol, atari.noops and atari.max_frames."
 OF_MINATAR = "Published scores of MinAtar are for sticky actions of 0.1 and for difficulty that rises."
@@ -104,8 +104,9 @@ def parse_name(env: str) -> Named:
     if env in gymnasium.registry:
         return Registered(env)
     if found := MINATAR.fullmatch(env):
+        near = [f" Did you mean 'MinAtar/{title}'?" for title in similar(found["title"], MINATAR_TITLES)]
         raise InputError(
-            f"There is no environment {shown(env)}.{nearest(found['title'], MINATAR_TITLES)} "
+            f"There is no environment {shown(env)}.{''.join(near[:1])} "
             f"The games of MinAtar are {', '.join(map('MinAtar/{}'.format, MINATAR_TITLES))}, also with -v0 or -v1."
         )
     return _game_of_old_id(env)
@@ -166,7 +167,7 @@ def kind(env: str, spec: Spec) -> str:
 
 
 def canonical(env: str) -> str:
-    """Return the one name under which an environment is recorded; raise InputError as ``resolve`` does.
+    """Return the one name under which an environment is recorded; raise InputError as ``parse_name`` does.
 
     This is the ROM for a game (``pong`` for ``ALE/Pong-v5``), the id for a game of MinAtar and for another registered
     environment, and ``module:attribute`` for a factory. ``canonical(canonical(env)) == canonical(env)``.

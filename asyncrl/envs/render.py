@@ -14,7 +14,7 @@ from asyncrl.envs.atari import SEEDS, SKIP, AtariEnvironments, open_emulators
 from asyncrl.envs.base import Array, Environments, Spec, Step
 from asyncrl.envs.gym import AnyEnv, GymEnvironments, build, load
 from asyncrl.envs.pictures import Picture, PictureConverter, frames_per_second
-from asyncrl.envs.registry import Factory, MinAtarGame, Registered, Rom, parse
+from asyncrl.envs.registry import Factory, MinAtarGame, Registered, Rom, channel_axis, parse
 from asyncrl.errors import InputError
 
 MAX_REASON = 200  # characters of an error's text in a message
@@ -42,7 +42,7 @@ def make_rendered(
     if isinstance(named, Rom):
         return RenderedAtari(named.name, atari)
     if isinstance(named, MinAtarGame):
-        return RenderedMinAtar(env, [build(named)], "last")
+        return RenderedMinAtar(env, [build(named)], channel_axis(named, channels))
     return RenderedGym(env, _build_rendering(env, named), channels)
 
 

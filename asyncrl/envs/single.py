@@ -12,8 +12,9 @@ from asyncrl.envs.atari import SIZE, STACK, AtariEnvironments
 from asyncrl.envs.base import Array, Discrete, Spec
 from asyncrl.envs.encoding import NotInSpace
 from asyncrl.envs.gym import AnyEnv, build
-from asyncrl.envs.registry import Rom, channel_axis, parse
+from asyncrl.envs.registry import MinAtarGame, Rom, channel_axis, parse
 from asyncrl.envs.spaces import actions, observations
+from asyncrl.errors import InputError
 
 
 class Codec(NamedTuple):
@@ -57,9 +58,14 @@ def make_single(config: RunConfig, **options: Any) -> AnyEnv:
 
     Args:
         config: the run's settings.
-        options: of ``gymnasium.make`` or the factory, such as ``render_mode``, besides the run's; Atari has none.
+        options: of ``gymnasium.make`` or the factory, such as ``render_mode``, besides the run's; Atari and MinAtar
+            take none.
     """
     named = parse(config.env, config.env_args)
+    if options and isinstance(named, Rom | MinAtarGame):
+        raise InputError(
+            f"{config.env} takes no options, so leave out {next(iter(options))}; asyncrl record makes videos."
+        )
     return AtariGame(named.name, config.atari) if isinstance(named, Rom) else build(named, **options)
 
 

@@ -59,10 +59,12 @@ class CompiledNetwork:
         self._scratch: dict[int, _Scratch] = {}  # for acting, by the number of states
         heads = layers[torso_layers:]
         hidden, inputs = layers[torso_layers - 1][0].shape
-        planes = torso.ARCHITECTURES[kernels].shape[0] if kernels else 0
         self.width = sum(len(bias) for _, bias in heads)  # outputs of a state
-        sizes = {"activations": 16 * 8 * 8, "flat": inputs} if kernels else {}
-        sizes |= {"features": hidden, "grad_features": hidden, "work": hidden + inputs}
+        planes, sizes = 0, {"features": hidden, "grad_features": hidden}
+        if kernels:
+            architecture = torso.ARCHITECTURES[kernels]
+            planes = architecture.shape[0]
+            sizes |= {"activations": sum(architecture.outputs), "flat": inputs, "work": hidden + inputs}
         self._buffers = {name: torch.empty(capacity * size) for name, size in sizes.items()}
         # a reference keeps the memory of each parameter alive
         self._parameters = [each.detach() for layer in layers for each in layer]

@@ -64,10 +64,11 @@ ARCHITECTURES = {
 }
 
 
-def find(network: str, shape: Sequence[int]) -> str | None:
-    """Return the name of a network's kernels for ``(C, H, W)`` states; None if there are none."""
+def find(network: str, shape: Sequence[int], dtype: str) -> str | None:
+    """Return the name of a network's kernels for ``(C, H, W)`` states of a type; None if there are none."""
+    states = tuple(shape), getattr(torch, dtype)
     names = [network, f"{network}_{shape[0]}"]
-    return next((name for name in names if name in ARCHITECTURES and ARCHITECTURES[name].shape == tuple(shape)), None)
+    return next((name for name in names if name in ARCHITECTURES and ARCHITECTURES[name][:2] == states), None)
 
 
 @cache

@@ -101,13 +101,15 @@ def accelerate(learner: Learner[Any], net: nn.Module, target: nn.Module, capacit
         capacity: the most states of a rollout, the last one included.
     """
     library = native.load()
-    if library is None:
+    if library is None or torch.get_num_threads() > 1:
         return learner
-    network = _compile(library, net, capacity) if torch.get_num_threads() == 1 else None
-    if network is not None and type(learner) is A3C and isinstance(net, SharedActorCritic):
-        return CompiledA3C(learner, library, network)
+    network = _compile(library, net, capacity)
+    if network is None:
+        return learner
+    if isinstance(net, SharedActorCritic):
+        return CompiledA3C(learner, library, network) if type(learner) is A3C else learner
     of_target = _compile(library, target, capacity)
-    if network is not None and of_target is not None and type(learner) in (OneStepQ, OneStepSarsa, NStepQ):
+    if of_target is not None and type(learner) in (OneStepQ, OneStepSarsa, NStepQ):
         return CompiledValues(learner, library, network, of_target)  # type: ignore[arg-type]
     return learner
 

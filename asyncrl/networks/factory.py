@@ -11,6 +11,7 @@ from asyncrl import own_parts
 from asyncrl.config import NETWORKS
 from asyncrl.envs.contract import user_code
 from asyncrl.errors import InputError, nearest, shown
+from asyncrl.kernels import torso
 from asyncrl.networks.heads import (
     ActionValues,
     GaussianHead,
@@ -88,25 +89,32 @@ def _convolutions(name: str, obs_shape: Sequence[int]) -> tuple[list[Convolution
 
 
 def build(
-    network: str, obs_shape: Sequence[int], *, actions: int | tuple[int, ...], continuous: bool, policy: bool
+    network: str,
+    obs_shape: Sequence[int],
+    *,
+    actions: int | tuple[int, ...],
+    continuous: bool,
+    policy: bool,
+    obs_dtype: str = "uint8",
 ) -> nn.Module:
     """Build a network with initial weights from torch's generator.
 
     Args:
         network: a name out of ``config.NETWORKS``, as ``fit`` returns it.
         obs_shape: ``[C, H, W]`` or ``[n]``.
+        obs_dtype: of ``[C, H, W]``, as in ``Spec.obs_dtype``; ``[n]`` is float32.
         actions: how many actions there are, the size of a continuous one, or the numbers of several at once.
         continuous: whether actions are vectors; the policy is then Gaussian, and shares no weights with the value,
             as in ``mlp-separate``.
         policy: True for an actor-critic, False for action values.
     """
+    body = _body(network, obs_shape, obs_dtype)
     if not policy:
         assert isinstance(actions, int)
-        return ActionValues(_body(network, obs_shape), actions)
+        return ActionValues(body, actions)
     if continuous or network.endswith("-separate"):
-        actor, critic = _body(network, obs_shape), _body(network, obs_shape)
-        return SeparateActorCritic(actor, critic, _policy_head(actor.features, actions, continuous))
-    body = _body(network, obs_shape)
+        critic = _body(network, obs_shape, obs_dtype)
+        return SeparateActorCritic(body, critic, _policy_head(body.features, actions, continuous))
     return SharedActorCritic(body, _policy_head(body.features, actions, continuous))
 
 
@@ -135,17 +143,17 @@ def orthogonal(net: nn.Module) -> nn.Module:
     return net
 
 
-def _body(network: str, obs_shape: Sequence[int]) -> Body:
+def _body(network: str, obs_shape: Sequence[int], obs_dtype: str) -> Body:
     if own_parts.is_own(network):
-        return _own_body(network, obs_shape)
+        return _own_body(network, obs_shape, obs_dtype)
     name, _, variant = network.partition("-")
     cells = LSTM_CELLS if variant == "lstm" else 0
     if name == "mlp":
         return Body(Vectors(obs_shape, HIDDEN), cells)
-    return Body(Frames(obs_shape, *_convolutions(name, obs_shape), compiled=name), cells)
+    return Body(Frames(obs_shape, *_convolutions(name, obs_shape), torso.find(name, obs_shape, obs_dtype)), cells)
 
 
-def _own_body(network: str, obs_shape: Sequence[int]) -> Body:
+def _own_body(network: str, obs_shape: Sequence[int], obs_dtype: str) -> Body:
     """Build a module of the user, and try it with zeros."""
     name, is_recurrent = network.removesuffix(LSTM), network.endswith(LSTM)
     make = own_parts.load(name)
@@ -159,7 +167,8 @@ def _own_body(network: str, obs_shape: Sequence[int]) -> Body:
             body = Body(module, LSTM_CELLS if is_recurrent else 0)
         elif is_recurrent:
             raise InputError(f"{name} has a state of its own (initial_carry); leave out -lstm.")
-        obs = torch.zeros(2, 3, *obs_shape, dtype=torch.uint8 if len(obs_shape) == 3 else torch.float32)
+        dtype = getattr(torch, obs_dtype) if len(obs_shape) == 3 else torch.float32
+        obs = torch.zeros(2, 3, *obs_shape, dtype=dtype)
         with torch.no_grad():
             features, carry = body(obs, body.initial_carry(3), torch.ones(2, 3, dtype=torch.bool))
     if features.shape != (2, 3, body.features) or len(carry) != len(body.initial_carry(3)):

@@ -30,17 +30,19 @@ def convolved(size: int, convolutions: Sequence[Convolution]) -> int:
 class Frames(nn.Module):
     """Frames, convolutions, one hidden layer, all rectified. uint8 frames are scaled to [0, 1], others are not."""
 
-    def __init__(self, shape: Sequence[int], convolutions: Sequence[Convolution], hidden: int, compiled: str) -> None:
+    def __init__(
+        self, shape: Sequence[int], convolutions: Sequence[Convolution], hidden: int, architecture: str | None
+    ) -> None:
         """Build for ``[C, H, W]`` frames.
 
         Args:
             shape: ``(C, H, W)``.
             convolutions: (channels, kernel, stride) of each.
             hidden: units of the hidden layer.
-            compiled: the name of this network; its compiled kernels are used if there are any for ``shape``.
+            architecture: the name of the compiled kernels that replace the layers; None: torch evaluates them.
         """
         super().__init__()
-        self.architecture = torso.find(compiled, shape)  # of the compiled kernels; None: torch evaluates the layers
+        self.architecture = architecture
         channels, height, width = shape
         layers: list[nn.Module] = []
         for out, kernel, stride in convolutions:

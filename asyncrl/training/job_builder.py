@@ -112,6 +112,7 @@ def make_network(config: RunConfig, spec: Spec) -> nn.Module:
         actions=chosen.n if isinstance(chosen, Discrete) else chosen.size if isinstance(chosen, Box) else chosen.sizes,
         continuous=isinstance(chosen, Box),
         policy=methods.is_policy_method(config),
+        obs_dtype=spec.obs_dtype,
     )
     return networks.orthogonal(net) if config.initial_weights == "orthogonal" else net
 

@@ -25,8 +25,9 @@ def states(name, count, seed=0):
 
 def torso_of(name):
     """Return the torso of a network that fits an architecture."""
-    shape = ARCHITECTURES[name].shape
-    return build(name.partition("_")[0], shape, actions=6, continuous=False, policy=False).body.torso
+    shape, dtype = ARCHITECTURES[name][:2]
+    options = {"actions": 6, "continuous": False, "policy": False, "obs_dtype": str(dtype).removeprefix("torch.")}
+    return build(name.partition("_")[0], shape, **options).body.torso
 
 
 def gradients(net, obs, weight):

@@ -29,7 +29,8 @@ def networks(learner, name):
     """Return a network, and one with θ⁻."""
     kind = "minatar" if len(SHAPES[name]) == 3 else "mlp"
     is_policy = isinstance(learner, A3C)
-    return [build(kind, SHAPES[name], actions=N, continuous=False, policy=is_policy) for _ in range(2)]
+    options = {"actions": N, "continuous": False, "policy": is_policy, "obs_dtype": "bool"}
+    return [build(kind, SHAPES[name], **options) for _ in range(2)]
 
 
 def states(name, *size):
