@@ -24,6 +24,7 @@ def test_cuts_cover_all_numbers_evenly_at_multiples_of_a_cache_line(size, count)
     assert all(part.start % 16 == 0 or part.start == size for part in parts)
     lengths = [part.stop - part.start for part in parts]
     assert len(lengths) == count
+    assert lengths[0] > 0
     assert max(lengths) - min(lengths) <= 32
 
 
