@@ -3,6 +3,7 @@
 A model of discrete events with the costs of simulated time, for Pong. Nothing is learned: workers, node agents, the
 link of the parameter server and the server only take time. Nodes push as ``asyncrl.cluster.agent`` does. The link takes
 one gradient and one answer at a time, in order of arrival, and so does the server. No node is on the server's machine.
+With shards each server has its own link and its part of the work: first the parameter server, then all shards at once.
 """
 
 import heapq
@@ -17,7 +18,8 @@ import typer
 
 from asyncrl.cluster.agent import PUSH_SECONDS
 from asyncrl.cluster.checks import WEIGHTS
-from asyncrl.cluster.push_costs import Queue, push_costs
+from asyncrl.cluster.push_costs import PushCosts, push_costs
+from asyncrl.cluster.simulated_nodes import Network
 from asyncrl.costs import Costs, default_costs
 from asyncrl.runtime.simulation import MICROSECOND, Durations, Simulation
 from asyncrl.setting_sections import Cluster, Simulated
@@ -38,13 +40,14 @@ class Setting:
     workers: int  # of each node
     push_every: int
     rollout: float  # of a worker, with its update
-    link: float  # that a gradient, or an answer, occupies the server's link
+    link: float  # that a gradient, or an answer, or a part of one, occupies a server's link
     delay: float = 0.0  # of the network, each way
-    server: float = 0.0  # that the server needs for a push
+    server: float = 0.0  # that a server needs for a push, or for a part of one
     taking: float = 0.0  # that an agent needs before a push
     receiving: float = 0.0  # and after the answer
     jitter: float = 0.0  # σ of the logarithm of a rollout's duration
     max_staleness: int = Cluster().max_staleness
+    shards: int = 1
 
 
 @dataclass
@@ -88,7 +91,7 @@ class Node:
 
 
 class Model:
-    """All nodes and the server."""
+    """All nodes and the servers."""
 
     def __init__(self, setting: Setting) -> None:
         """Start all workers."""
@@ -96,8 +99,12 @@ class Model:
         phase = {"pull": setting.rollout / MICROSECOND, "environment": 1, "act": 0, "learn": 0, "apply": 0}
         simulation = Simulation(Costs.model_validate(phase), jitter=setting.jitter)
         self._nodes = [Node() for _ in range(setting.nodes)]
-        self._server = START
-        self._arriving, self._serving, self._leaving = Queue(), Queue(), Queue()
+        self._weights = START
+        costs = PushCosts(setting.delay, setting.link, setting.server, setting.taking, setting.receiving)
+        self._networks = [Network(costs)]
+        if setting.shards > 1:
+            # the parameter server decides what the shards apply; their parts arrive at the same times
+            self._networks = [Network(costs._replace(receiving=0.0)), Network(costs._replace(taking=0.0))]
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order, self._now = count(), 0.0
         workers = setting.nodes * setting.workers
@@ -143,20 +150,21 @@ class Model:
     def _push(self, node: Node) -> None:
         """Send a node's gradient; pushes reach the server in the order in which they are sent."""
         setting, totals = self.setting, self.totals
-        staleness = self._server.version - node.oldest.version
+        staleness = self._weights.version - node.oldest.version
         totals.pushes += 1
         totals.pushed += node.pending
         totals.staleness += staleness
-        totals.lag += self._server.gradients - node.oldest.gradients
+        totals.lag += self._weights.gradients - node.oldest.gradients
         if staleness > setting.max_staleness:
             totals.dropped += 1
         else:
-            self._server = Weights(self._server.version + 1, self._server.gradients + node.pending)
-        arrived = self._arriving.end(self._now + setting.taking, setting.link) + setting.delay
-        sent = self._leaving.end(self._serving.end(arrived, setting.server), setting.link)
-        answer = partial(self._receive, node, self._server, node.waiting)
+            self._weights = Weights(self._weights.version + 1, self._weights.gradients + node.pending)
+        answered = self._now
+        for network in self._networks:
+            answered = network.answered(network.arrival(answered, 1), 1)
+        answer = partial(self._receive, node, self._weights, node.waiting)
         node.is_pushing, node.pending, node.waiting = True, 0, []
-        self._at(sent + setting.delay + setting.receiving, answer)
+        self._at(answered, answer)
 
     def _receive(self, node: Node, weights: Weights, released: list[int]) -> None:
         node.weights, node.is_pushing = weights, False
@@ -179,16 +187,19 @@ def measure(setting: Setting) -> Totals:
     return model.run(MEASURED, MEASURED_SECONDS).since(before)
 
 
-def for_pong(nodes: int, workers: int, push_every: int, gigabits: float, delay: float, server: float | None) -> Setting:
+def for_pong(
+    nodes: int, workers: int, push_every: int, gigabits: float, delay: float, server: float | None, shards: int = 1
+) -> Setting:
     """Return a setting with the package's costs of A3C on Pong.
 
     Args:
         nodes: how many.
         workers: of each node.
         push_every: updates between two pushes.
-        gigabits: of the server's link, each way, per second.
+        gigabits: of a server's link, each way, per second.
         delay: of the network, each way, in seconds.
-        server: seconds that the server needs for a push; None: those of an update and of two copies of θ.
+        server: seconds that one server needs for a push; None: those of an update and of two copies of θ.
+        shards: even parts of θ, each on a server of its own.
     """
     costs = default_costs("nips", "atari")
     phases = [costs.pull.of(1), costs.learn.of(T_MAX), costs.apply.of(1)]
@@ -199,9 +210,10 @@ def for_pong(nodes: int, workers: int, push_every: int, gigabits: float, delay: 
         workers=workers,
         push_every=push_every,
         rollout=sum(phases) * MICROSECOND,
-        link=BYTES * push.per_byte,
+        link=BYTES * push.per_byte / shards,
         delay=delay,
-        server=push.server if server is None else server,
+        server=(push.server if server is None else server) / shards,
+        shards=shards,
         taking=push.taking,
         receiving=push.receiving,
         # that of a sum of phases, each with the default spread
@@ -247,21 +259,22 @@ def row(*texts: str) -> str:
 
 
 def main(
-    links: Annotated[str, typer.Option(help="Gb/s of the server's link, each way.")] = "1,10,100",
+    links: Annotated[str, typer.Option(help="Gb/s of a server's link, each way.")] = "1,10,100",
     push_every: Annotated[str, typer.Option(help="Updates of a node between two pushes.")] = "1,5,20",
     nodes: Annotated[str, typer.Option(help="Numbers of nodes.")] = "1,2,4,8,16,32,64",
     threads: Annotated[int, typer.Option(help="Workers of each node.", min=1)] = 16,
     delay: Annotated[float, typer.Option(help="Milliseconds that a message is under way, besides.", min=0)] = 0.1,
     server: Annotated[
-        float | None, typer.Option(help="Milliseconds that the server needs for a push.  [default: computed]", min=0)
+        float | None, typer.Option(help="Milliseconds that one server needs for a push.  [default: computed]", min=0)
     ] = None,
+    shards: Annotated[int, typer.Option(help="Parts of θ, each on a server of its own.", min=1)] = 1,
 ) -> None:
     """Print the table."""
     cases = product(numbers(links, float), numbers(push_every, int), numbers(nodes, int))
     seconds = None if server is None else server / 1000
     print(f"{row(*COLUMNS)}\n{row(*['---:'] * len(COLUMNS))}", flush=True)
     for gigabits, every, number in cases:
-        setting = for_pong(number, threads, every, gigabits, delay / 1000, seconds)
+        setting = for_pong(number, threads, every, gigabits, delay / 1000, seconds, shards)
         print(row(f"{gigabits:g}", *cells(setting)), flush=True)
 
 

@@ -1,14 +1,14 @@
 """The node agent: it runs a node's workers with the local runtime, and pushes what they add to the server."""
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 from asyncrl.cluster.messages import Answer, Orders, Push, Server
 from asyncrl.cluster.node_parameters import NodeParameters
+from asyncrl.cluster.repeating import repeat
 from asyncrl.events import Event, WorkerState
 from asyncrl.runtime.control import Control
 from asyncrl.runtime.job import Job
@@ -19,10 +19,6 @@ PUSH_SECONDS = 0.05  # after which fewer than ``push_every`` updates are pushed
 IDLE_SECONDS = 0.05  # between two pushes without a gradient, by which events and orders travel
 EVENT_SECONDS = 0.02  # between two reads of the workers' events
 SHORTEST_SLEEP, LONGEST_SLEEP = 0.0001, 0.001  # between two polls: where each update is pushed, or several together
-FIRST_DELAY, LONGEST_DELAY = 0.1, 5.0  # seconds before a failed call is repeated, doubled each time
-
-
-Result = TypeVar("Result")
 
 
 class SupersededError(Exception):
@@ -54,7 +50,7 @@ class NodeAgent:
         workers = range(node * share, (node + 1) * share)
         self.node, self.incarnation, self._patience = node, incarnation, patience
         self._server, self._push_every, self._seq = server, push_every, 0
-        joined = self._call(lambda: server.join(node, incarnation))
+        joined = repeat(partial(server.join, node, incarnation), patience)
         self._check(joined.answer)
         self.parameters = NodeParameters(joined, workers, job.workers, waits=push_every == 1)
         available = machine.cores()
@@ -90,7 +86,7 @@ class NodeAgent:
             if not self.poll():
                 time.sleep(SHORTEST_SLEEP if self._push_every == 1 else LONGEST_SLEEP)
         self._push(is_last=True)
-        self._call(lambda: self._server.leave(self.node, self.incarnation))
+        repeat(partial(self._server.leave, self.node, self.incarnation), self._patience)
 
     def poll(self) -> bool:
         """Read the workers' events, and push where it is due; return whether a push was made.
@@ -127,7 +123,7 @@ class NodeAgent:
             parked_in=self._parked_in,
         )
         self._events = []
-        answer = self._check(self._call(partial(self._server.push, push)))
+        answer = self._check(repeat(partial(self._server.push, push), self._patience))
         self._pushed_at = time.monotonic()
         self.parameters.receive(answer)
         self._obey(answer.orders)
@@ -145,15 +141,3 @@ class NodeAgent:
         if not answer.is_current:
             raise SupersededError(f"node {self.node} was replaced by a newer incarnation than {self.incarnation}")
         return answer
-
-    def _call(self, call: Callable[[], Result]) -> Result:
-        """Make a call to the server, and repeat it while it fails."""
-        deadline, delay = time.monotonic() + self._patience, FIRST_DELAY
-        while True:
-            try:
-                return call()
-            except ConnectionError:
-                if time.monotonic() + delay > deadline:
-                    raise
-            time.sleep(delay)
-            delay = min(2 * delay, LONGEST_DELAY)

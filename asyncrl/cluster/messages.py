@@ -34,7 +34,6 @@ class Taken(NamedTuple):
     """What became of the last push of a node that was taken."""
 
     start: int = 0  # T before it
-    end: int = 0  # T after it
     is_applied: bool = False  # whether it had a gradient, and that was applied
 
 

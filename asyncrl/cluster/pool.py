@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
 from asyncrl.cluster.messages import Server
+from asyncrl.cluster.repeating import backoff
 from asyncrl.cluster.server import ParameterServer
 from asyncrl.cluster.shards import Shards, WholeParameters
 from asyncrl.events import Event, Incident, Severity, WorkerState
@@ -113,9 +114,7 @@ class ClusterPool:
 
     def events(self, timeout: float = POLL_SECONDS) -> Iterator[Event]:
         """Answer nodes for ``timeout`` seconds, and yield their events; start lost nodes again."""
-        for shard in self._whole.mend():
-            message = f"shard {shard + 1} was lost; its weights are those of the last pause"
-            yield Incident("shard", Severity.RECOVERED, message, is_replaced=True)
+        yield from self._mend_shards()
         ends = self._launcher.serve(timeout)
         yield from self.server.take_events()
         for end in ends:
@@ -124,13 +123,19 @@ class ClusterPool:
             if end.reason is not None:
                 yield self._handle_loss(end.node, end.reason)
         yield from self._counts()
-        if ends and not self._running:
-            self._whole.read()
         for node, due in list(self._restart_at.items()):
             if self._is_ending:
                 del self._restart_at[node]
             elif time.monotonic() > due:
                 self._start(node)
+        if not self.is_running:
+            self._whole.read()
+            yield from self._mend_shards()
+
+    def _mend_shards(self) -> Iterator[Event]:
+        for shard in self._whole.mend():
+            message = f"shard {shard + 1} was lost; its weights are those of the last pause"
+            yield Incident("shard", Severity.RECOVERED, message, is_replaced=True)
 
     def _counts(self) -> Iterator[Event]:
         """Yield the counts of pushes, now and then and at the end."""
@@ -150,7 +155,7 @@ class ClusterPool:
                 severity = Severity.FATAL
             else:
                 is_replaced = True
-                self._restart_at[node] = now + min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (len(recent) - 1))
+                self._restart_at[node] = now + backoff(FIRST_DELAY, LONGEST_DELAY, len(recent))
         return Incident("node", severity, f"node {node} was lost: {reason}", is_replaced=is_replaced)
 
     def park(self) -> Iterator[Event]:
@@ -164,6 +169,8 @@ class ClusterPool:
         """Let parked workers continue, and park again, each after its current rollout, once T >= ``pause_at`` steps."""
         if self.is_running:
             self._whole.write()
+            # the session may have gone back to a checkpoint
+            self.server.renew_target()
         self._control.release(pause_at)
 
     def stop(self) -> None:

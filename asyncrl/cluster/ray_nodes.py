@@ -1,6 +1,7 @@
 """Node agents as Ray actors. The server is in the driver: it asks each actor for its next call, and answers it."""
 
 import queue
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -145,6 +146,7 @@ class RayNodes:
     def serve(self, seconds: float) -> list[NodeEnd]:
         """Answer the calls that have come, after waiting at most so long for the first."""
         if not self._waiting:
+            time.sleep(seconds)
             return []
         ready, _ = self._ray.wait(list(self._waiting), num_returns=len(self._waiting), timeout=0)
         if not ready:

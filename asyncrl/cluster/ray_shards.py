@@ -33,9 +33,9 @@ class RayShards:
         """Leave out the questions."""
         return type(self), (self.actors,)
 
-    def join(self) -> list[PartAnswer]:
+    def join(self, T: int) -> list[PartAnswer]:
         """See Shards."""
-        return self._get([actor.join.remote() for actor in self.actors])
+        return self._get([actor.join.remote(T) for actor in self.actors])
 
     def push(self, parts: Sequence[Part]) -> list[PartAnswer]:
         """See Shards."""
@@ -69,10 +69,10 @@ class RayShards:
         found = []
         for i, actor in enumerate(self.actors):
             if i in self._questions and ray.wait([self._questions[i]], timeout=0)[0]:
-                # the actor was lost meanwhile
+                # the actor may have been lost meanwhile
                 with suppress(ray.exceptions.RayError):
-                    found += [i] * ray.get(self._questions[i])
-                del self._questions[i]
+                    if ray.get(self._questions.pop(i)):
+                        found.append(i)
             if i not in self._questions:
                 self._questions[i] = actor.is_empty.remote()
         return found

@@ -11,13 +11,14 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NamedTuple, Self
 
+from asyncrl.cluster.repeating import backoff
 from asyncrl.errors import STOPS, Exit, InputError, RunFailed, Stopped
 from asyncrl.events import Incident, Severity
 from asyncrl.runtime.spawn import describe_exit
 from asyncrl.store import checkpoint as checkpoints
 from asyncrl.store import runs
 from asyncrl.store.checkpoint import CheckpointError
-from asyncrl.store.document import PROGRESS_COLUMNS, Status, read_document
+from asyncrl.store.document import DOCUMENT, PROGRESS_COLUMNS, Status, read_document
 from asyncrl.store.rows import Writer
 from asyncrl.system.child_command import Process, send_request, start_command
 
@@ -65,15 +66,15 @@ class TrainingProcess:
         else:
             self._process.send_signal(number)
 
-    def run(self, request: Mapping[str, Any]) -> tuple[int, int]:
-        """Start a process, wait for its end, and return its id and its exit code; a negative code is a signal's."""
+    def run(self, request: Mapping[str, Any]) -> int:
+        """Start a process, wait for its end, and return its exit code; a negative code is a signal's."""
         process = self._process = start_command(COMMAND)
         while self._pending:
             process.send_signal(self._pending.pop(0))
         send_request(process, {**request, "parent": os.getpid()})
         code = process.wait()
         self._process = None
-        return process.pid, code
+        return code
 
     def sleep(self, seconds: float) -> None:
         """Wait, at most until a stop signal."""
@@ -95,20 +96,21 @@ def train(run: Path, first: Mapping[str, Any], later: Mapping[str, Any], restart
 
     Raises:
         RunFailed: it was lost too often, or there is no checkpoint.
-        Stopped: by a signal, while no process trained.
+        Stopped: by a signal, while no process trained; there is a run to resume.
     """
     losses: Counter[int] = Counter()  # by the step of the last checkpoint
-    request = first
+    request, before = first, _session(run)
     with TrainingProcess() as process:
         while True:
-            pid, code = process.run(request)
+            code = process.run(request)
             if process.received is not None and code < 0:
-                raise Stopped(run, STOPS[process.received])
+                return _stop(run, process.received)
             # a process that continues may not even begin, for instance where there is no cluster for a moment
-            has_begun = bool(losses) or runs.was_held_by(run, pid)
+            has_begun = bool(losses) or _session(run) != before
             loss = _loss(run, code) if has_begun and process.received is None else None
             if loss is None and code < 0:
-                reason = f"the process with the parameter server {describe_exit(code)} before it trained"
+                when = "after" if has_begun else "before"
+                reason = f"the process with the parameter server {describe_exit(code)} {when} it trained"
                 raise RunFailed(run, reason, Exit.WORKER_FAILED)
             if loss is None:
                 return code
@@ -117,15 +119,31 @@ def train(run: Path, first: Mapping[str, Any], later: Mapping[str, Any], restart
             if losses[step] > (min(REPEATS, restarts) if loss.is_exception else restarts):
                 raise RunFailed(run, f"the parameter server was lost too often: {loss.reason}", Exit.WORKER_FAILED)
             _report(run, f"the parameter server was lost: {loss.reason}; back to step {step:,}")
-            process.sleep(min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (losses[step] - 1)))
+            process.sleep(backoff(FIRST_DELAY, LONGEST_DELAY, losses[step]))
             if process.received is not None:
-                raise Stopped(run, STOPS[process.received])
+                return _stop(run, process.received)
             request = later
+
+
+def _stop(run: Path, number: signal.Signals) -> int:
+    """Return the exit code of a signal; raise Stopped where there is a run that can be resumed."""
+    if os.path.lexists(run / DOCUMENT):
+        raise Stopped(run, STOPS[number])
+    return STOPS[number]
+
+
+def _session(run: Path) -> object:
+    """Return the number of the run's last session; None where there is no run."""
+    try:
+        return read_document(run).get("sessions", 0)
+    except InputError:
+        return None
 
 
 def _loss(run: Path, code: int) -> Loss | None:
     """Return why a process with this exit code did not end in order, by the run's document; None: it did."""
-    if code == Exit.DISK_FULL:  # the document may be an old one
+    # the document may be an old one, or that of another process
+    if code == Exit.DISK_FULL or runs.is_held(run):
         return None
     try:
         document = read_document(run)
@@ -151,7 +169,10 @@ def _last_step(run: Path, loss: Loss) -> int:
 
 def _report(run: Path, message: str) -> None:
     """Add a row to failures.jsonl, and warn."""
-    warnings.warn(f"{message}.", stacklevel=2)
+    with warnings.catch_warnings():
+        # the same text may have been printed before
+        warnings.simplefilter("always")
+        warnings.warn(f"{message}.", stacklevel=2)
     incident = Incident("server", Severity.RECOVERED, message, is_replaced=True)
     document = read_document(run)
     # a full disk

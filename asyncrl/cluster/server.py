@@ -104,6 +104,11 @@ class ParameterServer:
         with self._lock:
             self.nodes.pop(node, None)
 
+    def renew_target(self) -> None:
+        """Send θ⁻ to all nodes again, where it may have been written by others than nodes."""
+        with self._lock:
+            self._targets += 1
+
     def _workers(self, node: int) -> range:
         if not 0 <= node < self._count:
             raise ValueError(f"there is no node {node}")
@@ -130,7 +135,7 @@ class ParameterServer:
         self._check(push)
         start = self.parameters.T
         outcome = self._apply(push)
-        node.taken = Taken(start, self.parameters.T, outcome is Outcome.APPLIED)
+        node.taken = Taken(start, outcome is Outcome.APPLIED)
         node.seq, node.parked_in = push.seq, push.parked_in
         self._events += push.events
         self.states |= {state.worker: state for state in push.states}

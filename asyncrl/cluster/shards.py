@@ -6,6 +6,8 @@ is applied, and at which T; the other shards follow.
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -13,11 +15,13 @@ import torch
 from torch import Tensor
 
 from asyncrl.cluster.messages import Answer, Joined, Push, Server
+from asyncrl.cluster.repeating import repeat
 from asyncrl.optim import LearningRate, Optimizer, clip_
 from asyncrl.runtime.parameters import SharedParameters
 from asyncrl.runtime.protocols import Vector
 
 LINE = 16  # numbers; kernels compute so many at once, so that a cut elsewhere could change a rounding
+PATIENCE = 60.0  # seconds for which a session waits for a lost shard that is started again
 
 Tensors = dict[str, Tensor]
 
@@ -31,7 +35,7 @@ class Part(NamedTuple):
     gradient: Vector | None  # ``[n]``; None: nothing is applied
     worker: int  # whose optimiser state it is, where each worker has its own
     start: int  # T before the push
-    end: int  # T after it
+    T: int  # of the first server, as the node knows it
     needs_target: bool
 
 
@@ -85,20 +89,29 @@ class Shard:
         """Return whether there are no vectors."""
         return self._parameters is None
 
-    def join(self) -> PartAnswer:
-        """Return θ and θ⁻."""
+    def join(self, T: int) -> PartAnswer:
+        """Return θ and θ⁻ at a T of the first server."""
+        self._reach(T)
         return self._answer(needs_target=True)
 
     def push(self, part: Part) -> PartAnswer:
-        """Apply a part, as ``ParameterServer`` does; one that is repeated or of an old incarnation changes nothing."""
+        """Apply a gradient, as ``ParameterServer`` does, unless it is repeated or of an old incarnation."""
         parameters, number = self._present, (part.incarnation, part.seq)
         if number > self._last.get(part.node, (0, 0)):
             if part.gradient is not None:
                 # a copy: what Ray has received may not be written
                 parameters.apply(part.worker, torch.tensor(part.gradient), part.start)
-            parameters.sync_target(part.start, part.end)
             self._last[part.node] = number
+        self._reach(part.T)
         return self._answer(part.needs_target)
+
+    def _reach(self, T: int) -> None:
+        """Count steps up to a T of the first server, and copy θ to θ⁻ if it has done so on the way.
+
+        The part of the node whose steps have led there may come later than those of other nodes.
+        """
+        parameters = self._present
+        parameters.sync_target(*parameters.advance(0, max(0, T - parameters.T)))
 
     def _answer(self, needs_target: bool) -> PartAnswer:
         target = self._present.vectors["target"].copy() if needs_target else None
@@ -108,7 +121,7 @@ class Shard:
 class Shards(Protocol):
     """The shards of all parts but the first, in order; a call raises ConnectionError where one is lost or empty."""
 
-    def join(self) -> list[PartAnswer]:
+    def join(self, T: int) -> list[PartAnswer]:
         """See Shard."""
 
     def push(self, parts: Sequence[Part]) -> list[PartAnswer]:
@@ -136,26 +149,37 @@ class WholeParameters:
         self._shards = shards
         first, *others = cuts(len(parameters.theta), count)
         self.first, self._others = parameters.part(first), [parameters.part(cut) for cut in others]
+        self._mended: list[int] = []
 
     def read(self) -> None:
-        """Copy the parts of all shards to the whole; raise ConnectionError where one is lost."""
-        if self._shards is not None:
-            for part, tensors in zip(self._others, self._shards.read(), strict=True):
-                part.restore_vectors(tensors)
+        """Copy the parts of all shards to the whole; raise ConnectionError where a lost one does not come back."""
+        for part, tensors in zip(self._others, repeat(self._read, PATIENCE), strict=True):
+            part.restore_vectors(tensors)
+
+    def _read(self) -> list[Tensors]:
+        self._mend()
+        return self._shards.read() if self._shards is not None else []
 
     def write(self) -> None:
-        """Copy the whole to all shards; raise ConnectionError where one is lost."""
+        """Copy the whole to all shards; raise ConnectionError where a lost one does not come back."""
         if self._shards is not None:
-            self._shards.write({i: part.tensors() for i, part in enumerate(self._others)})
+            tensors = {i: part.tensors() for i, part in enumerate(self._others)}
+            repeat(partial(self._shards.write, tensors), PATIENCE)
 
     def mend(self) -> list[int]:
-        """Give shards that were lost the vectors of the last pause; return which they are."""
+        """Give shards that were lost the vectors of the last pause; return which have got them since the last call."""
+        self._mend()
+        mended, self._mended = self._mended, []
+        return mended
+
+    def _mend(self) -> None:
         if self._shards is None:
-            return []
-        lost = self._shards.empty()
-        if lost:
-            self._shards.write({i: self._others[i].tensors() for i in lost})
-        return lost
+            return
+        for i in self._shards.empty():
+            # a shard that is lost again is found to be empty again
+            with suppress(ConnectionError):
+                self._shards.write({i: self._others[i].tensors()})
+                self._mended.append(i)
 
 
 class ShardedServer:
@@ -169,7 +193,7 @@ class ShardedServer:
     def join(self, node: int, incarnation: int) -> Joined:
         """See Server."""
         joined = self._first.join(node, incarnation)
-        parts = self._shards.join()
+        parts = self._shards.join(joined.answer.T)
         lengths = [len(joined.answer.theta), *(len(part.theta) for part in parts)]
         self._ends = list(map(int, np.cumsum(lengths)[:-1]))
         return joined._replace(answer=_together(joined.answer, parts))
@@ -194,7 +218,7 @@ class ShardedServer:
                 gradient if taken.is_applied else None,
                 push.node * self._share,
                 taken.start,
-                taken.end,
+                answer.T,
                 answer.target is not None,
             )
             for gradient in gradients[1:]
@@ -217,5 +241,6 @@ def _together(answer: Answer, parts: Sequence[PartAnswer]) -> Answer:
 def cuts(size: int, count: int) -> list[slice]:
     """Return even parts of ``[size]`` vectors, which begin at multiples of LINE."""
     lines = -(-size // LINE)
-    ends = [min(size, LINE * (lines * i // count)) for i in range(1, count)] + [size]
+    # rounded up: the first part, whose server decides for all, is never empty
+    ends = [min(size, LINE * -(-lines * i // count)) for i in range(1, count)] + [size]
     return [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]

@@ -76,6 +76,8 @@ class NetworkNodes:
 
     def begin(self, times: Sequence[float]) -> None:
         """See Nodes; the network and the server are idle."""
+        # the session may have gone back to a checkpoint at the barrier
+        self._receive()
         network = Network(self._costs)
         for node in self._nodes:
             node.begin(min(times[i] for i in node.parameters.workers), network, self.due)
@@ -96,6 +98,10 @@ class NetworkNodes:
         """See Nodes; all nodes have the weights of the server then. It takes no virtual time."""
         for node in self._nodes:
             node.push_rest()
+        self._receive()
+
+    def _receive(self) -> None:
+        """Give all nodes the weights of the server."""
         for node in self._nodes:
             node.parameters.receive(self._server.join(node.number, INCARNATION).answer)
 

@@ -89,13 +89,6 @@ def hold(run: Path) -> Iterator[None]:
         yield
 
 
-def was_held_by(run: Path, pid: int) -> bool:
-    """Return whether a process of this machine was the last to hold the lock of a run."""
-    with suppress(OSError), open_regular(run / LOCK) as file:
-        return _owner(file) == f"process {pid} on {platform.node()}"
-    return False
-
-
 def _owner(file: FileIO | BinaryIO) -> str:
     """Return the process that a lock file names; empty if it has no printable name."""
     owner = os.pread(file.fileno(), MAX_OWNER_BYTES, 0).decode(errors="replace")

@@ -16,7 +16,7 @@ MILLISECOND = 1e-3
 
 def check(config: RunConfig) -> None:
     """Raise InputError if a run on several nodes has settings that are for one."""
-    nodes, settings = config.cluster.nodes, config.simulated
+    nodes, shards, settings = config.cluster.nodes, config.cluster.shards, config.simulated
     if nodes == 1:
         return
     if config.algo == "a2c":
@@ -24,6 +24,8 @@ def check(config: RunConfig) -> None:
     if config.is_simulated and (settings.delay or settings.cores is not None):
         name = "delay" if settings.delay else "cores"
         raise InputError(f"cluster.nodes is {nodes}, but simulated.{name} is for one node; leave one of them out.")
+    if config.is_simulated and shards > 1:
+        raise InputError(f"cluster.shards is {shards}, but simulated nodes have one parameter server; leave it out.")
 
 
 def require_cluster(config: RunConfig, has_cluster: bool) -> None:

@@ -57,7 +57,7 @@ def test_one_node_one_worker_ends_with_the_weights_of_the_run_without_nodes(algo
 
 
 def test_one_node_one_worker_with_lost_and_repeated_calls_ends_with_the_same_weights(monkeypatch):
-    monkeypatch.setattr("asyncrl.cluster.agent.FIRST_DELAY", 0.0)
+    monkeypatch.setattr("asyncrl.cluster.repeating.FIRST_DELAY", 0.0)
     job = job_of(algo="one-step-q")
     local = train_in_turn(job, parameters_of(job))
     server = serve(parameters_of(job))

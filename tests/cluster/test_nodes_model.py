@@ -90,6 +90,19 @@ def test_for_pong_one_node_and_a_fast_link_is_linear():
     assert gigabit.link == pytest.approx(0.0217, rel=0.01)
 
 
+def test_one_worker_that_waits_pays_for_two_round_trips_with_shards():
+    costs = {"delay": 0.001, "server": 0.003, "taking": 0.0005, "receiving": 0.0002}
+    _, updates, _ = found(link=LINK, shards=4, **costs)
+    assert updates == pytest.approx(1 / (ROLLOUT + 4 * LINK + 4 * 0.001 + 2 * 0.003 + 0.0005 + 0.0002), rel=0.05)
+
+
+def test_for_pong_shards_divide_the_link_and_the_work_of_the_server():
+    one, four = (for_pong(40, 1, 1, gigabits=1.0, delay=0.0, server=0.004, shards=shards) for shards in (1, 4))
+    assert (four.link, four.server) == (one.link / 4, 0.001)
+    sums = [measure(each) for each in (one, four)]
+    assert [each.pushes / each.seconds for each in sums] == pytest.approx([1 / one.link, 4 / one.link], rel=0.02)
+
+
 @pytest.fixture
 def command():
     """Return a function that runs the benchmark's command line."""
@@ -107,7 +120,7 @@ def test_command_prints_a_row_for_each_combination(command):
 @pytest.mark.parametrize(
     "words",
     [("--links", "0"), ("--links", "nan"), ("--links", "x"), ("--push-every", "1.5"), ("--nodes", "1,,2"),
-     ("--nodes", "-1"), ("--threads", "0"), ("--delay", "-1"), ("--server", "-1")],
+     ("--nodes", "-1"), ("--threads", "0"), ("--delay", "-1"), ("--server", "-1"), ("--shards", "0")],
 )  # fmt: skip
 def test_command_with_a_number_that_is_not_possible_is_refused(command, words):
     result = command(*words)

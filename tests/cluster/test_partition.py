@@ -19,8 +19,8 @@ from tests.runtime.setups import actor, same, wait_until
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Let calls be repeated soon."""
-    monkeypatch.setattr("asyncrl.cluster.agent.FIRST_DELAY", 0.001)
-    monkeypatch.setattr("asyncrl.cluster.agent.LONGEST_DELAY", 0.02)
+    monkeypatch.setattr("asyncrl.cluster.repeating.FIRST_DELAY", 0.001)
+    monkeypatch.setattr("asyncrl.cluster.repeating.LONGEST_DELAY", 0.02)
 
 
 class Link:

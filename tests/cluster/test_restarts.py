@@ -1,5 +1,6 @@
 """When the process of a training on a cluster is started again, and when not; here each process is a function."""
 
+import contextlib
 import json
 import os
 import signal
@@ -25,7 +26,7 @@ class Processes:
     """Starts processes that do what a plan has, in turn, each with an exit code."""
 
     def __init__(self, *plan):
-        self.plan, self.requests, self.pid, self.signals = list(plan), [], os.getpid(), []
+        self.plan, self.requests, self.signals = list(plan), [], []
 
     def start(self, command):
         assert command == "train-on-cluster"
@@ -61,9 +62,11 @@ def train(run, monkeypatch):
         processes = Processes(*plan)
         monkeypatch.setattr(restarts, "start_command", processes.start)
         monkeypatch.setattr(restarts, "send_request", processes.send)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(record=True) as printed:
+            # as in a command: equal texts once
+            warnings.simplefilter("default")
             code = restarts.train(run, FIRST, LATER, allowed)
+            train.printed = printed
         assert not processes.plan
         return code, processes.requests
 
@@ -76,7 +79,9 @@ def session(run, code, status="running", step=None, failure=None):
     def act():
         with runs.hold(run):
             document = {"format": 1, "id": run.name, "status": status, "failure": failure}
-            (run / "run.json").write_text(json.dumps(document))
+            file = run / "run.json"
+            sessions = json.loads(file.read_text())["sessions"] + 1 if file.exists() else 0
+            file.write_text(json.dumps(document | {"sessions": sessions}))
             if step is not None:
                 checkpoint.save(run, Checkpoint(step, {"theta": torch.zeros(1)}, [], {}))
         return code
@@ -127,13 +132,17 @@ def test_train_losses_in_a_row_count_again_after_a_new_checkpoint(run, train):
 
 def test_train_process_without_a_session_is_not_started_again(run, train):
     session(run, 0, "running", 0)()  # of another process
-    (run / "lock").write_text(f"process {os.getppid()} on elsewhere")
     assert train(lambda: 2) == (2, [FIRST])
 
 
 def test_train_process_that_dies_before_its_session_is_a_failure(train):
     with pytest.raises(RunFailed, match=r"exited unexpectedly \(signal 9\) before it trained"):
         train(lambda: -9)
+
+
+def test_train_process_that_dies_after_the_end_of_its_session_is_a_failure(run, train):
+    with pytest.raises(RunFailed, match=r"exited unexpectedly \(signal 9\) after it trained"):
+        train(session(run, -9, "finished", 20))
 
 
 def test_train_process_that_cannot_continue_for_a_moment_is_started_again(run, train):
@@ -172,3 +181,46 @@ def test_train_signal_while_no_process_trains_stops(run, train, monkeypatch):
     with pytest.raises(Stopped) as stopped:
         train(session(run, -9, step=0))
     assert stopped.value.code == 143
+
+
+@pytest.mark.parametrize("code", [1, 2, 3])
+@pytest.mark.parametrize(("status", "failure"), [("running", None), ("failed", ERROR)])
+def test_train_first_process_that_does_not_continue_a_lost_run_is_not_started_again(run, train, code, status, failure):
+    session(run, 0, status, 0, failure)()
+
+    def refuse():
+        with runs.hold(run):
+            return code
+
+    assert train(refuse) == (code, [FIRST])
+    assert not read_rows(run, "failures")
+
+
+def test_train_run_that_another_process_trains_is_left_to_it(run, train):
+    other = contextlib.ExitStack()
+
+    def refuse():
+        other.enter_context(runs.hold(run))
+        return 2
+
+    with other:
+        assert train(session(run, -9, step=0), refuse) == (2, [FIRST, LATER])
+    assert len(read_rows(run, "failures")) == 1
+
+
+def test_train_equal_losses_are_each_printed(run, train):
+    train(*[session(run, -9, step=0)] * 3, session(run, 0, "finished"))
+    assert len(train.printed) == 3
+    assert len({str(each.message) for each in train.printed}) == 1
+
+
+def test_train_signal_before_there_is_a_run_offers_no_resume(train):
+    def die():
+        os.kill(os.getpid(), signal.SIGTERM)
+        return -signal.SIGTERM
+
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        assert train(die) == (143, [FIRST])
+    finally:
+        signal.signal(signal.SIGTERM, before)

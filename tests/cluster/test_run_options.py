@@ -17,6 +17,10 @@ import pytest
         (["--on", "ray", "--clock", "simulated"], "clock is simulated: such a run is one process"),
         (["--nodes", "2", "--clock", "simulated", "--set", "simulated.delay=3"], "simulated.delay is for one node"),
         (["--nodes", "2", "--clock", "simulated", "--set", "simulated.cores=3"], "simulated.cores is for one node"),
+        (
+            ["--nodes", "2", "--clock", "simulated", "--set", "cluster.shards=3"],
+            "simulated nodes have one parameter server",
+        ),
         (["--nodes", "2", "--clock", "simulated", "--set", "simulated.network_gbps=0"], "simulated.network_gbps"),
     ],
 )

@@ -145,6 +145,17 @@ def test_run_on_nodes_terminated_stops_with_a_checkpoint_and_is_resumed(cluster,
     assert not rows(cluster, "failures")
 
 
+def test_run_on_nodes_terminated_before_there_is_a_run_offers_no_resume(cluster, tmp_path):
+    with started(tmp_path, *TRAIN, "--frames", "1G", **QUICK) as driver:
+        # the process with the parameter server still imports
+        assert wait_until(lambda: children(driver.pid))
+        driver.send_signal(signal.SIGTERM)
+        assert driver.wait(SECONDS) == 143
+    assert "resume" not in printed(tmp_path)
+    assert "Traceback" not in printed(tmp_path)
+    assert not cluster.exists()
+
+
 def test_run_on_nodes_command_killed_leaves_no_process(cluster, tmp_path):
     with started(tmp_path, *TRAIN, "--frames", "1G", **QUICK) as driver:
         assert wait_until(lambda: steps(cluster) > 500, SECONDS)

@@ -5,30 +5,16 @@ import pytest
 import torch
 
 from asyncrl import experiment
-from asyncrl.cluster.messages import Push
-from asyncrl.cluster.server import Outcome, ParameterServer
-from asyncrl.cluster.shards import Part, Shard, ShardedServer, WholeParameters, cuts
-from asyncrl.runtime.control import Control
+from asyncrl.cluster.server import Outcome
+from asyncrl.cluster.shards import Part, Shard, cuts
 from asyncrl.store import checkpoint
 from asyncrl.store.document import read_document
 from asyncrl.store.rows import read_rows
 from asyncrl.training import job_builder
-from tests.cluster.local_shards import LocalShards
-from tests.cluster.setups import NO_PAUSE, TABLE, job_of, parameters_of, serve, train_in_thread, train_in_turn
+from tests.cluster.local_shards import gradient_of, pushed, sharded, vectors
+from tests.cluster.setups import TABLE, job_of, parameters_of, train_in_thread, train_in_turn
 from tests.cluster.thread_nodes import Pools
 from tests.runtime.setups import same
-
-
-def sharded(job, count, max_staleness=100):
-    """Return the parameters of a run in shards, their Shards, and the server of a node."""
-    parameters, shards = parameters_of(job), LocalShards(job, count)
-    whole = WholeParameters(parameters, shards, count)
-    whole.write()
-    first = ParameterServer(whole.first, Control.allocate(job.workers), 1, max_staleness)
-    first.control.release(NO_PAUSE)
-    server = ShardedServer(first, shards, job.workers)
-    server.first, server.whole, server.all, server.shards = first, whole, parameters, shards
-    return server
 
 
 @pytest.mark.parametrize(("size", "count"), [(1, 3), (16, 2), (17, 2), (1000, 3), (678_000, 8)])
@@ -38,6 +24,7 @@ def test_cuts_cover_all_numbers_evenly_at_multiples_of_a_cache_line(size, count)
     assert all(part.start % 16 == 0 or part.start == size for part in parts)
     lengths = [part.stop - part.start for part in parts]
     assert len(lengths) == count
+    assert lengths[0] > 0
     assert max(lengths) - min(lengths) <= 32
 
 
@@ -54,22 +41,6 @@ def test_shards_one_node_one_worker_end_with_the_weights_of_the_run_without_node
     server.whole.read()
     assert same(local, server.all)
     assert server.first.take_counts().outcomes[Outcome.APPLIED] == local.updates > 30
-
-
-def pushed(server, seq, gradient, **changes):
-    default = Push(
-        node=0, incarnation=1, seq=seq, base_version=seq - 1, gradient=gradient, updates=1, steps=(5,), targets=1
-    )
-    return server.push(default._replace(**changes))
-
-
-def gradient_of(server, seed=0):
-    return np.random.default_rng(seed).normal(size=len(server.all.theta)).astype(np.float32)
-
-
-def vectors(server):
-    server.whole.read()
-    return server.all.tensors()
 
 
 def test_push_to_shards_that_is_repeated_or_refused_changes_no_part():
@@ -110,7 +81,7 @@ def test_shard_part_of_an_old_incarnation_changes_nothing():
     server = sharded(job_of(), 2)
     shard = Shard(server.shards.spec)
     shard.write(server.shards.shards[0].read())
-    size = len(shard.join().theta)
+    size = len(shard.join(0).theta)
     gradient = np.ones(size, np.float32)
 
     def theta(incarnation, seq):
@@ -125,7 +96,7 @@ def test_shard_part_of_an_old_incarnation_changes_nothing():
 
 
 def test_lost_shard_goes_on_from_the_last_pause_and_the_push_is_taken_once(monkeypatch):
-    monkeypatch.setattr("asyncrl.cluster.agent.FIRST_DELAY", 0.0)
+    monkeypatch.setattr("asyncrl.cluster.repeating.FIRST_DELAY", 0.0)
     job = job_of()
     server = sharded(job, 3)
     server.join(0, 1)
@@ -154,12 +125,6 @@ def test_lost_shard_goes_on_from_the_last_pause_and_the_push_is_taken_once(monke
     assert np.array_equal(answer.theta[third], lacking.theta[third])
     assert not np.array_equal(answer.theta[third], expected.theta[third])
     assert server.first.take_counts().outcomes == {Outcome.APPLIED: 3, Outcome.REPEATED: 1}
-
-
-def test_server_without_shards_is_that_of_before():
-    job = job_of()
-    local, server = train_in_turn(job, parameters_of(job)), serve(parameters_of(job))
-    assert same(local, train_in_thread(job, server).parameters)
 
 
 @pytest.mark.faults
