@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from enum import StrEnum
-from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, NoReturn
 
@@ -22,7 +22,7 @@ from asyncrl.cli import mistakes
 from asyncrl.config import Atari
 from asyncrl.envs.make import describe
 from asyncrl.envs.names import short_name
-from asyncrl.errors import UNWRITABLE, Exit, InputError, RunFailed, Stopped, requires_extra
+from asyncrl.errors import UNWRITABLE, Exit, InputError, RunFailed, Stopped, needs
 from asyncrl.run import Run
 from asyncrl.store import atomic, runs
 from asyncrl.store.columns import is_number
@@ -100,8 +100,8 @@ def train_asyncrl(settings: dict[str, Any], env: str, seed: int, every: int, goa
 
 def require(label: str, library: Library) -> None:
     """Raise InputError where a library is not installed."""
-    with requires_extra("bench", label):
-        import_module(library.package)
+    if find_spec(library.package) is None:
+        raise InputError(needs(label, library.package, "bench"))
 
 
 def train_library(label: str, library: Library, env: str, seed: int, every: int, goal: Goal) -> None:
