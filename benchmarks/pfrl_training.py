@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import tempfile
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -114,7 +115,10 @@ def train_pfrl(processes: int, game: str, observer: Observer) -> None:
 
 def _end_with_failed_child(number: int, frame: object) -> None:
     """End this process, and by that all its children, where one of them was killed or failed."""
-    ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    ended = None
+    # Python may have read the status of the last child already
+    with suppress(ChildProcessError):
+        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     if ended is not None and ended.si_status:
         os.write(2, f"Process {ended.si_pid} of PFRL was killed or failed ({ended.si_status}).\n".encode())
         os._exit(1)

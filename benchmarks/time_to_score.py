@@ -108,14 +108,17 @@ def train_library(label: str, library: Library, env: str, seed: int, every: int,
     """Begin or continue a training of another library; it ends where the goal is met."""
     require(label, library)
     frames_per_step = describe(env, Atari()).frames_per_step
+
+    def has_ended() -> bool:
+        return goal.check(last_checkpoint(goal.folder)[0] * frames_per_step)
+
     atomic.make_directory(goal.folder)
     with runs.hold(goal.folder):
-        recording = Recording(goal.folder, seed, frames_per_step, every, goal.check)
-        if goal.check(recording.steps * frames_per_step):
+        if has_ended():
             return
-        library.train(library.size, env, recording)
-    if not goal.check(last_checkpoint(goal.folder)[0] * frames_per_step):
-        raise InputError(f"{label} ended early. The same command goes on.")
+        library.train(library.size, env, Recording(goal.folder, seed, frames_per_step, every, goal.check))
+        if not has_ended():
+            raise InputError(f"{label} ended early. The same command goes on.")
 
 
 @app.command()
