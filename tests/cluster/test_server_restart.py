@@ -148,7 +148,7 @@ def test_run_on_nodes_terminated_stops_with_a_checkpoint_and_is_resumed(cluster,
 def test_run_on_nodes_terminated_before_there_is_a_run_offers_no_resume(cluster, tmp_path):
     with started(tmp_path, *TRAIN, "--frames", "1G", **QUICK) as driver:
         # the process with the parameter server still imports
-        assert wait_until(lambda: children(driver.pid))
+        assert wait_until(lambda: children(driver.pid), SECONDS)
         driver.send_signal(signal.SIGTERM)
         assert driver.wait(SECONDS) == 143
     assert "resume" not in printed(tmp_path)
