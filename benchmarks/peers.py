@@ -79,7 +79,8 @@ def _play(done: Any, i: int, envs: int) -> None:
 class Timing:
     """Prints the steps of a training that begins, and never ends it."""
 
-    seed, steps, checkpoint = 0, 0, None
+    seed, steps = 0, 0
+    checkpoint: Path | None = None
 
     def __init__(self) -> None:
         """Begin an interval."""
