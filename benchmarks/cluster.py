@@ -7,12 +7,14 @@ as fast as the machine. All processes share the machine's cores. ``benchmarks.no
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,22 +35,26 @@ COLUMNS = ("push_every", "shards", "frames/s", "pushes/s", "updates/s", "stalene
 ALIVE = "import ray; ray.init(log_to_driver=False); print(sum(node['Alive'] for node in ray.nodes()))"
 
 
-def start_ray(server: Namespace, nodes: Namespace, folder: str) -> Mapping[str, str]:
-    """Start a head without cores and the nodes; return the environment of a driver. The namespaces end them."""
-    variables = {
+def ray_variables(folder: str) -> dict[str, str]:
+    """Return the environment variables of Ray on a machine that is busy, with a token; ``folder`` has a short name.
+
+    Names of Ray's sockets, which are in the folder, may not be longer than about a hundred characters.
+    """
+    return {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(16),
-        # names of sockets may not be longer than about a hundred characters
         "RAY_TMPDIR": folder,
         "RAY_worker_niceness": "0",
         "RAY_raylet_start_wait_time_s": "200",
         "RAY_agent_register_timeout_ms": "200000",
         "RAY_worker_register_timeout_seconds": "200",
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
     }
-    environment = os.environ | variables
+
+
+def start_ray(server: Namespace, nodes: Namespace, folder: str) -> Mapping[str, str]:
+    """Start a head without cores and the nodes; return the environment of a driver. The namespaces end them."""
+    environment = os.environ | ray_variables(folder) | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     ray, address = str(Path(sys.executable).with_name("ray")), f"{server.address}:{PORT}"
 
     def start(namespace: Namespace, machines: int, *words: str) -> None:
@@ -153,6 +159,10 @@ def main(
     seconds: Annotated[float, typer.Option(help="measured seconds of each training")] = 24.0,
 ) -> None:
     """Print the table."""
+    if os.geteuid() != 0 or not all(map(shutil.which, ("ip", "tc"))):
+        raise typer.BadParameter("network namespaces need root, and the commands ip and tc")
+    if find_spec("ray") is None:
+        raise typer.BadParameter("needs the extra cluster: pip install 'asyncrl[cluster]'")
     cases = [(every, parts) for parts in numbers(shards, int) for every in numbers(push_every, int)]
     about = machine()
     link = f"{gigabits:g} Gb/s" if gigabits else "no limit"

@@ -1,7 +1,6 @@
 """Two nodes of Ray on this machine, with a token."""
 
 import os
-import secrets
 import shutil
 import socket
 import tempfile
@@ -10,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-STORE_BYTES = 78_643_200  # the least that Ray takes
+from benchmarks.cluster import STORE_BYTES, ray_variables
+
 AGENTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
 
 
@@ -52,19 +52,9 @@ def nodes():
     """Return a cluster, and end all of its processes afterwards."""
     if find_spec("ray") is None:
         pytest.skip("needs the extra cluster")
-    variables = {
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(16),
-        # not in tmp_path_factory's: the names of Ray's sockets may not be longer than about a hundred characters
-        "RAY_TMPDIR": tempfile.mkdtemp(prefix="ray-"),
-        # a machine with other work
-        "RAY_worker_niceness": "0",
-        "RAY_raylet_start_wait_time_s": "200",
-        "RAY_agent_register_timeout_ms": "200000",
-        "RAY_worker_register_timeout_seconds": "200",
-        "PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")])),
-    }
+    path = os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")]))
+    # not in tmp_path_factory's directory: its name is too long
+    variables = ray_variables(tempfile.mkdtemp(prefix="ray-")) | {"PYTHONPATH": path}
     os.makedirs(f"{variables['RAY_TMPDIR']}/ray")
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
