@@ -45,6 +45,15 @@ def connected(on: str) -> Iterator[Any]:
         yield ray
         return
     try:
+        _connect_or_explain(ray, on)
+        yield ray
+    finally:
+        # also after a failure: one of ray:// would leave later connections of this process in the client's mode
+        ray.shutdown()
+
+
+def _connect_or_explain(ray: Any, on: str) -> None:
+    try:
         _connect(ray, on)
     # Ray raises many kinds of errors, for a wrong token and another version, too
     except Exception as error:
@@ -52,10 +61,6 @@ def connected(on: str) -> Iterator[Any]:
         raise InputError(
             f"Cannot connect to {on}: {reason}. Check the address, and the token (docs/cluster.md)."
         ) from None
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
 
 
 def _connect(ray: Any, on: str) -> None:
