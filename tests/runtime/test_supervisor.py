@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 ENDLESS = 10**9  # steps
 
 
-def listen(pool, until=lambda heard: False, seconds=60):
+def listen(pool, until=lambda heard: False, seconds=100):
     """Return what a pool says until it is done, or has said enough."""
     heard, deadline = [], time.monotonic() + seconds
     while pool.is_running and not until(heard):
