@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cluster import STORE_BYTES, ray_variables
+from tests.runtime.setups import wait_until
 
+NOTICE_SECONDS = 60
 AGENTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
 
 
@@ -26,8 +28,9 @@ class Nodes:
         return self._cluster.add_node(num_cpus=cores, object_store_memory=STORE_BYTES, **free_ports())
 
     def remove(self, node):
-        """Kill a node with all that runs on it."""
+        """Kill a node with all that runs on it, and wait: the head would give it work until it notices."""
         self._cluster.remove_node(node, allow_graceful=False)
+        assert wait_until(lambda: node.node_id not in self._cluster.global_state._live_node_ids(), NOTICE_SECONDS)
 
 
 def free_ports():
