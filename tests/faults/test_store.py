@@ -1,5 +1,6 @@
 """Files of a run are removed, moved and replaced while a real process trains it: it goes on, or says why not."""
 
+import contextlib
 import resource
 import shutil
 import signal
@@ -20,9 +21,16 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(300), pytest.mark.usefixtu
 SETTINGS = "checkpoints.every=2k", "checkpoints.patience_seconds=2", "checkpoints.keep=2"
 
 
+def replace(path, target, make):
+    while True:
+        delete(path, target)
+        # the run may have made its file or directory again: then both are repeated
+        with contextlib.suppress(FileExistsError):
+            return make()
+
+
 def make_link(path, target):
-    delete(path, target)
-    path.symlink_to(target)
+    replace(path, target, lambda: path.symlink_to(target))
 
 
 def move(path, target):
@@ -30,8 +38,7 @@ def move(path, target):
 
 
 def replace_by_directory(path, target):
-    path.unlink()
-    path.mkdir()
+    replace(path, target, path.mkdir)
 
 
 def write_nonsense(path, target):
@@ -100,7 +107,7 @@ def test_run_whose_files_are_damaged_goes_on_and_can_be_resumed(faults, tmp_path
 
 
 def remove_results(run):
-    shutil.rmtree(run.parent)
+    delete(run.parent, run.parents[1] / "elsewhere")
 
 
 def move_results(run):
