@@ -1,6 +1,7 @@
 """A run.json whose settings were damaged is refused in one line, or read with what can be known."""
 
 import json
+import shutil
 
 import pytest
 
@@ -9,9 +10,17 @@ from asyncrl.store.document import read_document
 from tests.runtime.setups import resolve
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Return a finished run."""
+    config = resolve(frames=200, threads=1, evaluation={"episodes": 1})
+    return experiment.train(config, tmp_path_factory.mktemp("results"), "one")
+
+
 @pytest.fixture
-def run(tmp_path):
-    return experiment.train(resolve(frames=200, threads=1, evaluation={"episodes": 1}), tmp_path, "one")
+def run(trained, tmp_path):
+    """Return a copy of the run."""
+    return shutil.copytree(trained, tmp_path / "one")
 
 
 def change(run, **settings):
