@@ -344,6 +344,8 @@ def test_a_run_of_the_emulator_has_nothing_to_complain_of(results):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+# It starts many processes.
+@pytest.mark.faults
 @pytest.mark.timeout(120)
 def test_the_whole_way_with_a_real_run(results):
     """Train, show, evaluate and resume, with one process and the real runtime."""

@@ -16,6 +16,8 @@ def test_notebook_holds_no_outputs():
     assert all(not cell["outputs"] and cell["execution_count"] is None for cell in CODE)
 
 
+# It starts many processes.
+@pytest.mark.faults
 @pytest.mark.usefixtures("nothing_left")
 def test_notebook_cells_run_one_after_another(tmp_path):
     """A program from standard input is, as a notebook is, no file that a worker could import."""

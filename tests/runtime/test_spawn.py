@@ -15,6 +15,8 @@ def send_variables(connection):
     connection.send([os.environ.get(name) for name in (*THREAD_VARIABLES, *LIBRARY_VARIABLES)])
 
 
+# It starts many processes.
+@pytest.mark.faults
 @pytest.mark.usefixtures("nothing_left")
 def test_start_in_several_threads_gives_each_child_its_variables_and_keeps_those_here(monkeypatch):
     for name in (*THREAD_VARIABLES, *LIBRARY_VARIABLES):

@@ -81,6 +81,8 @@ def test_tracker_that_raises_is_one_warning_and_the_others_go_on(tmp_path, name,
     assert len(read_rows(tmp_path / "one", "metrics")) == 3
 
 
+# It starts many processes.
+@pytest.mark.faults
 @pytest.mark.timeout(100)
 def test_run_and_resume_continue_one_log(command, tmp_path):
     words = ("--tracker", "tests.trackers:Lines", "--tracker", "tests.trackers:Exiting", "--name", "one")
