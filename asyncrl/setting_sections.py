@@ -79,6 +79,7 @@ class Atari(Section):
     protocol: Literal["paper", "sticky"] = "paper"
     noops: Annotated[int, Field(ge=0, le=100_000)] = 30  # the maximum at the start of an episode
     max_frames: Annotated[Frames, Field(gt=0, le=10**9)] = 108_000  # half an hour; a longer episode is truncated
+    frame_size: Literal[84, 42] = 84  # height and width of observations, pixels
 
 
 class Cluster(Section):

@@ -153,7 +153,7 @@ def _configured_protocol(config: Mapping[str, Any], protocol: object) -> object:
     atari = _mapping(config, "atari")
     if not (isinstance(protocol, str) and protocol.startswith("atari") and atari):
         return protocol
-    return atari_protocol(atari.get("protocol"), atari.get("noops"))
+    return atari_protocol(atari.get("protocol"), atari.get("noops"), atari.get("frame_size", 84))
 
 
 def _status(name: str, run: SelectedRun, problems: list[Problem]) -> tuple[str, str | None]:

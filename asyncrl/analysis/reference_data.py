@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 # kinds of episode start: up to 30 no-ops, states that a human had reached, or those of the games of MinAtar
 NO_OP, HUMAN, SUITE = "no-op", "human", "suite"
 # by protocol; others have no references
-STARTS = {"atari-paper-noop": NO_OP, "atari-sticky-noop": NO_OP, MINATAR: SUITE}
+STARTS = {f"atari-{name}": NO_OP for name in ("paper-noop", "sticky-noop", "paper-noop-42", "sticky-noop-42")}
+STARTS[MINATAR] = SUITE
 
 
 @cache

@@ -15,7 +15,6 @@ from asyncrl.envs.base import Array, Discrete, Episode, Spec, Step
 # frames per step: the action is repeated, and the observation is the maximum of the last two frames
 SKIP = 4
 STACK = 4  # frames in an observation
-SIZE = 84  # pixels, height and width
 # probability that the emulator repeats the last action (Machado et al. 2018)
 STICKINESS = 0.25
 # the emulator takes seeds as int32
@@ -41,8 +40,8 @@ def open_emulators(
         continuous_action_threshold=0.5,
         # NEXT_STEP would insert a step without an action of the agent
         autoreset_mode=AutoresetMode.SAME_STEP,
-        img_height=210 if native else SIZE,
-        img_width=160 if native else SIZE,
+        img_height=210 if native else atari.frame_size,
+        img_width=160 if native else atari.frame_size,
         grayscale=not native,
         stack_num=1 if native else STACK,
         frameskip=SKIP,
@@ -72,7 +71,7 @@ class AtariEnvironments:
         self.emulators = open_emulators(rom, num_envs, atari, num_threads=num_threads)
         self.num_envs = num_envs
         actions = cast(spaces.Discrete[Any], self.emulators.single_action_space)
-        self.spec = Spec((STACK, SIZE, SIZE), "uint8", Discrete(int(actions.n)), SKIP)
+        self.spec = Spec((STACK, atari.frame_size, atari.frame_size), "uint8", Discrete(int(actions.n)), SKIP)
         self._clip = training
         self._lives_count = training and atari.protocol == "paper"
         self._score = np.zeros(self.num_envs)  # [B]
@@ -81,7 +80,7 @@ class AtariEnvironments:
         self._lives = np.zeros(self.num_envs, np.int32)
 
     def reset(self, seeds: Sequence[int | None]) -> Array:
-        """Start games from their seeds and return ``[B, 4, 84, 84]``; this takes about 0.1 s per game."""
+        """Start games from their seeds and return ``[B, 4, S, S]``, S = ``frame_size``; 0.1 s a game or so."""
         begins = np.array([seed is not None for seed in seeds])
         obs: Array
         obs, info = self.emulators.reset(

@@ -28,7 +28,7 @@ class AtariId(NamedTuple):
 
     def differences(self, atari: Atari) -> str:
         """Return what is different in this package, with these settings."""
-        told = ["observations are four grey pictures of 84 × 84"]
+        told = [f"observations are four grey pictures of {atari.frame_size} × {atari.frame_size}"]
         if self.frames != OURS:
             told.append(f"an action takes {OURS}, not {self.frames}")
         if self.is_sticky and atari.protocol == "paper":

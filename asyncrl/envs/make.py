@@ -76,5 +76,5 @@ def protocol_name(env: str, atari: config.Atari) -> str:
     """Return the name that scores are reported under: ``atari-paper-noop``, ``minatar``, ``gymnasium``."""
     named = parse_name(env)
     if isinstance(named, Rom):
-        return atari_protocol(atari.protocol, atari.noops)
+        return atari_protocol(atari.protocol, atari.noops, atari.frame_size)
     return MINATAR if isinstance(named, MinAtarGame) else GYMNASIUM

@@ -24,9 +24,11 @@ def short_name(env: str) -> str:
     return env.rpartition(":")[2].rpartition("/")[2].lower()
 
 
-def atari_protocol(protocol: object, noops: object) -> str:
-    """Return the name of an Atari protocol from the settings ``atari.protocol`` and ``atari.noops``.
+def atari_protocol(protocol: object, noops: object, frame_size: object = 84) -> str:
+    """Return the name of an Atari protocol from the settings ``atari.protocol``, ``noops`` and ``frame_size``.
 
-    Scores are reported under this name: ``atari-paper-noop``, ``atari-sticky-noop``; ``atari-paper`` without no-ops.
+    Scores are reported under this name: ``atari-paper-noop``, ``atari-sticky-noop``; ``atari-paper`` without no-ops;
+    ``atari-paper-noop-42`` with smaller frames.
     """
-    return f"atari-{protocol}-noop" if noops else f"atari-{protocol}"
+    size = "" if frame_size == 84 else f"-{frame_size}"
+    return f"atari-{protocol}-noop{size}" if noops else f"atari-{protocol}{size}"

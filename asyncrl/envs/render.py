@@ -59,7 +59,7 @@ class RenderedAtari:
         self.spec: Spec = self._game.spec
 
     def reset(self, seeds: Sequence[int | None]) -> Array:
-        """Start a game and return ``[1, 4, 84, 84]``."""
+        """Start a game and return ``[1, 4, S, S]``."""
         self._frame: Array
         self._frame, _ = self._colour.reset(seed=np.array([seed % SEEDS for seed in seeds if seed is not None]))
         return self._game.reset(seeds)

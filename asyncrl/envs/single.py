@@ -1,6 +1,7 @@
 """One environment as Gymnasium has it, and the conversions between its spaces and the tensors of a network."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, SupportsFloat, cast
 
 import gymnasium
@@ -8,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from asyncrl.config import Atari, RunConfig
-from asyncrl.envs.atari import SIZE, STACK, AtariEnvironments
+from asyncrl.envs.atari import AtariEnvironments
 from asyncrl.envs.base import Array, Discrete, Spec
 from asyncrl.envs.encoding import NotInSpace
 from asyncrl.envs.gym import AnyEnv, build
@@ -37,7 +38,7 @@ class AtariGame(gymnasium.Env[Array, int]):
         self.action_space = spaces.Discrete(kind.n)  # type: ignore[assignment]
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
-        """Start a game and return ``[4, 84, 84]`` uint8."""
+        """Start a game and return ``[4, S, S]`` uint8."""
         super().reset(seed=seed)
         start = seed if seed is not None else int(self.np_random.integers(2**31))
         return self._game.reset([start])[0].copy(), {}
@@ -73,7 +74,7 @@ def codec(config: RunConfig, spec: Spec) -> Codec:
     """Return the conversions of a run's environment with these spaces; one is built, and closed."""
     named = parse(config.env, config.env_args)
     if isinstance(named, Rom):
-        return Codec(_frames, int)
+        return Codec(partial(_frames, spec.obs_shape), int)
     single = build(named)
     try:
         channels = channel_axis(named, config.channels)
@@ -84,8 +85,8 @@ def codec(config: RunConfig, spec: Spec) -> Codec:
         single.close()
 
 
-def _frames(state: Any) -> Array:
+def _frames(shape: tuple[int, ...], state: Any) -> Array:
     frames = np.asarray(state)
-    if frames.shape != (STACK, SIZE, SIZE) or frames.dtype != np.uint8:
-        raise NotInSpace(f"of shape {frames.shape} and dtype {frames.dtype}, not {(STACK, SIZE, SIZE)} and uint8")
+    if frames.shape != shape or frames.dtype != np.uint8:
+        raise NotInSpace(f"of shape {frames.shape} and dtype {frames.dtype}, not {shape} and uint8")
     return frames

@@ -40,6 +40,7 @@ enum {
 #endif
 
 typedef uint32_t word __attribute__((may_alias)); /* the bits of a float, or four pixels */
+typedef uint16_t pair __attribute__((may_alias)); /* two pixels */
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
 INLINE vec load(const float *p) { return *(const vec *)p; }
@@ -147,17 +148,19 @@ INLINE void conv_forward(Conv c, const float *in, const float *w, const float *b
 }
 
 /* Writes for each output position of the first convolution whether its pixels differ between two states; returns
- * whether fewer than half do, so that copying the others is worth it. It relies on K = 2 S and S = 4: a patch is two
- * by two cells, and a row of a cell is one word. */
+ * whether fewer than half do, so that copying the others is worth it. It relies on K = 2 S and on S = 4 or 2: a
+ * patch is two by two cells, and a row of a cell is one word or one pair. */
 INLINE int find_changed(Conv c, const uint8_t *obs, const uint8_t *other, uint8_t *changed) {
   const int across = c.W / c.S, size = c.S * c.W; /* cells of S × S pixels in a row; pixels in a row of cells */
   uint8_t cells[MAX_SIDE * MAX_SIDE] = {0};
   for (int y = 0; y < c.C * across; y++, obs += size, other += size) {
     if (memcmp(obs, other, size) == 0) continue;
-    const word *one = (const word *)obs, *two = (const word *)other;
+    const word *words = (const word *)obs, *other_words = (const word *)other;
+    const pair *pairs = (const pair *)obs, *other_pairs = (const pair *)other;
     uint8_t *row = cells + y % across * across;
-    for (int i = 0; i < c.S; i++)
-      for (int x = 0; x < across; x++) row[x] |= one[i * across + x] != two[i * across + x];
+    for (int i = 0; i < size / c.S; i += across)
+      for (int x = 0; x < across; x++)
+        row[x] |= c.S == 4 ? words[i + x] != other_words[i + x] : pairs[i + x] != other_pairs[i + x];
   }
   int count = 0;
   for (int y = 0; y < c.OH; y++)
@@ -588,11 +591,14 @@ INLINE void backward(Conv one, Conv two, Conv three, int layers, int F, int N, s
 static const Conv nips_one = {4, 4, 84, 84, 16, 8, 4, 20, 20, BYTE}, nips_two = {1, 16, 20, 20, 32, 4, 2, 9, 9};
 static const Conv nature_one = {4, 4, 84, 84, 32, 8, 4, 20, 20, BYTE}, nature_two = {1, 32, 20, 20, 64, 4, 2, 9, 9};
 static const Conv nature_three = {1, 64, 9, 9, 64, 3, 1, 7, 7};
+static const Conv compact_one = {4, 4, 42, 42, 32, 4, 2, 20, 20, BYTE}, compact_two = {1, 32, 20, 20, 32, 4, 2, 9, 9};
+static const Conv compact_three = {1, 32, 9, 9, 32, 3, 2, 4, 4};
 static const Conv minatar_4 = {4, 4, 10, 10, 16, 3, 1, 8, 8, 1}, minatar_6 = {6, 6, 10, 10, 16, 3, 1, 8, 8, 1};
 static const Conv minatar_7 = {7, 7, 10, 10, 16, 3, 1, 8, 8, 1}, minatar_10 = {10, 10, 10, 10, 16, 3, 1, 8, 8, 1};
 
 TORSO(nips, nips_one, nips_two, nips_two, 2, 256)
 TORSO(nature, nature_one, nature_two, nature_three, 3, 512)
+TORSO(compact, compact_one, compact_two, compact_three, 3, 256)
 TORSO(minatar_4, minatar_4, minatar_4, minatar_4, 1, 128)
 TORSO(minatar_6, minatar_6, minatar_6, minatar_6, 1, 128)
 TORSO(minatar_7, minatar_7, minatar_7, minatar_7, 1, 128)

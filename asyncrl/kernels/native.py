@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SOURCE = Path(__file__).with_suffix(".c")
 FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fPIC", "-shared", "-w")
-TORSOS = ("nips", "nature", "minatar_4", "minatar_6", "minatar_7", "minatar_10")
+TORSOS = ("nips", "nature", "compact", "minatar_4", "minatar_6", "minatar_7", "minatar_10")
 FUNCTIONS = (
     *(
         "rmsprop",

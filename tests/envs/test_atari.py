@@ -226,20 +226,21 @@ def shrink(size, to):
     return covered.clip(0) * to / size
 
 
-def test_what_is_seen_is_the_papers_preprocessing_written_out():
-    envs = AtariEnvironments("space_invaders", 1, training=False, atari=Atari(noops=0))
+@pytest.mark.parametrize("size", [84, 42])
+def test_what_is_seen_is_the_papers_preprocessing_written_out(size):
+    envs = AtariEnvironments("space_invaders", 1, training=False, atari=Atari(noops=0, frame_size=size))
     ale = ale_py.ALEInterface()
     ale.setFloat("repeat_action_probability", 0.0)
     ale.loadROM(roms.get_rom_path("space_invaders"))
     actions = ale.getMinimalActionSet()
-    stack = [np.zeros((84, 84))] * 3 + [shrink(210, 84) @ ale.getScreenGrayscale() @ shrink(160, 84).T]
+    stack = [np.zeros((size, size))] * 3 + [shrink(210, size) @ ale.getScreenGrayscale() @ shrink(160, size).T]
     np.testing.assert_allclose(envs.reset([1])[0], stack, atol=1)
     for t in range(60):
         frames = []
         for _ in range(4):
             ale.act(actions[t % 6])
             frames.append(ale.getScreenGrayscale())
-        stack = [*stack[1:], shrink(210, 84) @ np.maximum(frames[2], frames[3]) @ shrink(160, 84).T]
+        stack = [*stack[1:], shrink(210, size) @ np.maximum(frames[2], frames[3]) @ shrink(160, size).T]
         np.testing.assert_allclose(envs.step(np.array([t % 6])).obs[0], stack, atol=1)
 
 

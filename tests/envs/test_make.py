@@ -32,6 +32,7 @@ def test_an_environment_is_described_without_being_kept(name, spec, block, proto
 def test_a_protocol_is_named_by_what_it_does():
     assert protocol_name("pong", Atari(protocol="sticky")) == "atari-sticky-noop"
     assert protocol_name("pong", Atari(noops=0)) == "atari-paper"
+    assert protocol_name("pong", Atari(frame_size=42)) == "atari-paper-noop-42"
 
 
 def test_unsupported_spaces_are_refused_before_anything_runs():

@@ -20,8 +20,14 @@ def test_game_key_of_another_environment_is_not_that_of_a_game():
 
 
 @pytest.mark.parametrize(
-    ("protocol", "noops", "name"),
-    [("paper", 30, "atari-paper-noop"), ("sticky", 1, "atari-sticky-noop"), ("paper", 0, "atari-paper")],
+    ("protocol", "noops", "frame_size", "name"),
+    [
+        ("paper", 30, 84, "atari-paper-noop"),
+        ("sticky", 1, 84, "atari-sticky-noop"),
+        ("paper", 0, 84, "atari-paper"),
+        ("sticky", 1, 42, "atari-sticky-noop-42"),
+        ("paper", 0, 42, "atari-paper-42"),
+    ],
 )
-def test_atari_protocol_names_the_actions_and_the_no_ops(protocol, noops, name):
-    assert atari_protocol(protocol, noops) == name
+def test_atari_protocol_names_the_actions_the_no_ops_and_smaller_frames(protocol, noops, frame_size, name):
+    assert atari_protocol(protocol, noops, frame_size) == name

@@ -5,7 +5,7 @@ import torch
 
 from asyncrl.networks.factory import build
 from asyncrl.networks.torsos import cache_activations
-from tests.kernels.setups import build_like, compiled, frames, gradients
+from tests.kernels.setups import build_like, compiled, frames, gradients, states, torso_of
 from tests.runtime.setups import actor, prepare, theta
 
 
@@ -35,25 +35,26 @@ def test_activation_cache_serves_the_loss_until_it_is_cleared():
     assert all(map(torch.equal, gradients(net, obs[:5], weight), fresh))
 
 
-def game(steps, batch):
-    """Return ``[steps, batch, 4, 84, 84]``: game 0 changes little, game 1 does not change, others change completely."""
-    obs = frames(steps * batch).unflatten(0, (steps, batch))
+def game(name, steps, batch):
+    """Return ``[steps, batch, C, H, W]``: game 0 changes little, game 1 does not change, others change completely."""
+    obs = states(name, steps * batch).unflatten(0, (steps, batch))
+    side = obs.shape[-1] - 2
     generator = torch.Generator().manual_seed(1)
     for t in range(1, steps):
         obs[t, :2] = obs[t - 1, :2]
         for _ in range(3):
-            plane, y, x = (int(torch.randint(size, (), generator=generator)) for size in (4, 82, 82))
+            plane, y, x = (int(torch.randint(size, (), generator=generator)) for size in (4, side, side))
             obs[t, 0, plane, y : y + 3, x : x + 3] += 100
     return obs
 
 
 @compiled
-@pytest.mark.parametrize("name", ["nips", "nature"])
+@pytest.mark.parametrize("name", ["nips", "nature", "compact"])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_unchanged_pixels_keep_features_and_gradients_equal_to_torch(name, threads, plain):
     torch.set_num_threads(threads)
-    net = build(name, (4, 84, 84), actions=6, continuous=False, policy=False).body.torso
-    obs, weight = game(6, 3), torch.randn(15, net.features)
+    net = torso_of(name)
+    obs, weight = game(name, 6, 3), torch.randn(15, net.features)
     fresh = [net(states).detach() for states in obs]
     cache_activations(net, 18)
     with torch.no_grad():

@@ -11,10 +11,12 @@ from asyncrl.errors import InputError
 from asyncrl.networks.distributions import Gaussian, Softmax
 from asyncrl.networks.factory import build, fit, orthogonal
 
-FRAMES, SMALL, VECTOR = (4, 84, 84), (4, 10, 10), (11,)
+FRAMES, HALF, SMALL, VECTOR = (4, 84, 84), (4, 42, 42), (4, 10, 10), (11,)
 # 84 → 20 → 9 → 7
 NIPS = (4 * 8 * 8 + 1) * 16 + (16 * 4 * 4 + 1) * 32 + (32 * 9 * 9 + 1) * 256
 NATURE = (4 * 8 * 8 + 1) * 32 + (32 * 4 * 4 + 1) * 64 + (64 * 3 * 3 + 1) * 64 + (64 * 7 * 7 + 1) * 512
+# 42 → 20 → 9 → 4
+COMPACT = (4 * 4 * 4 + 1) * 32 + (32 * 4 * 4 + 1) * 32 + (32 * 3 * 3 + 1) * 32 + (32 * 4 * 4 + 1) * 256
 # 10 → 8
 MINATAR = (4 * 3 * 3 + 1) * 16 + (16 * 8 * 8 + 1) * 128
 CONV = (4 * 3 * 3 + 1) * 32 + (32 * 8 * 8 + 1) * 256
@@ -28,11 +30,13 @@ def lstm(features):
 BODIES = {  # parameters, features
     "nips": (NIPS, 256),
     "nature": (NATURE, 512),
+    "compact": (COMPACT, 256),
     "minatar": (MINATAR, 128),
     "conv": (CONV, 256),
     "mlp": (MLP, 200),
     "nips-lstm": (NIPS + lstm(256), 256),
     "nature-lstm": (NATURE + lstm(512), 256),
+    "compact-lstm": (COMPACT + lstm(256), 256),
     "minatar-lstm": (MINATAR + lstm(128), 256),
     "conv-lstm": (CONV + lstm(256), 256),
     "mlp-lstm": (MLP + lstm(200), 256),
@@ -41,7 +45,8 @@ every_network = pytest.mark.parametrize("name", BODIES)
 
 
 def shape(name):
-    return VECTOR if name.startswith("mlp") else SMALL if name.startswith(("minatar", "conv")) else FRAMES
+    sizes = {"mlp": VECTOR, "minatar": SMALL, "conv": SMALL, "compact": HALF}
+    return sizes.get(name.partition("-")[0], FRAMES)
 
 
 def make(name, *, policy, continuous=False, actions=6):
