@@ -6,7 +6,7 @@ PYTHON ?= python3
 ALGO ?= n-step-q
 CORES := import os; print(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
 THREADS ?= $(shell $(PYTHON) -c '$(CORES)')
-FRAMES ?= 6M
+FRAMES ?= 5M
 SEED ?= 1
 JOBS ?= 2
 

@@ -119,7 +119,7 @@ def test_a_setting_beats_the_preset_and_the_preset_the_default():
 
 def test_resolve_a_setting_beats_preset_fast_and_that_beats_paper():
     fast = configured({"preset": "fast", "algo": "n-step-q", "optimizer": {"clip": 7}})
-    assert (fast.preset, fast.network, fast.envs_per_thread, fast.atari.frame_size) == ("fast", "compact", 4, 42)
+    assert (fast.preset, fast.network, fast.envs_per_thread) == ("fast", "nature", 4)
     assert (fast.optimizer.clip, fast.optimizer.eps, fast.optimizer.alpha) == (7, 1e-5, 0.99)
     assert configured({"algo": "n-step-q"}).optimizer.eps == 0.1
     assert configured({"preset": "fast", "env": "CartPole-v1"}).optimizer.eps == 0.1
