@@ -591,14 +591,14 @@ INLINE void backward(Conv one, Conv two, Conv three, int layers, int F, int N, s
 static const Conv nips_one = {4, 4, 84, 84, 16, 8, 4, 20, 20, BYTE}, nips_two = {1, 16, 20, 20, 32, 4, 2, 9, 9};
 static const Conv nature_one = {4, 4, 84, 84, 32, 8, 4, 20, 20, BYTE}, nature_two = {1, 32, 20, 20, 64, 4, 2, 9, 9};
 static const Conv nature_three = {1, 64, 9, 9, 64, 3, 1, 7, 7};
-static const Conv compact_one = {4, 4, 42, 42, 32, 4, 2, 20, 20, BYTE}, compact_two = {1, 32, 20, 20, 32, 4, 2, 9, 9};
-static const Conv compact_three = {1, 32, 9, 9, 32, 3, 2, 4, 4};
+static const Conv compact_one = {4, 4, 42, 42, 32, 4, 2, 20, 20, BYTE}, compact_two = {1, 32, 20, 20, 64, 4, 2, 9, 9};
+static const Conv compact_three = {1, 64, 9, 9, 64, 3, 2, 4, 4};
 static const Conv minatar_4 = {4, 4, 10, 10, 16, 3, 1, 8, 8, 1}, minatar_6 = {6, 6, 10, 10, 16, 3, 1, 8, 8, 1};
 static const Conv minatar_7 = {7, 7, 10, 10, 16, 3, 1, 8, 8, 1}, minatar_10 = {10, 10, 10, 10, 16, 3, 1, 8, 8, 1};
 
 TORSO(nips, nips_one, nips_two, nips_two, 2, 256)
 TORSO(nature, nature_one, nature_two, nature_three, 3, 512)
-TORSO(compact, compact_one, compact_two, compact_three, 3, 256)
+TORSO(compact, compact_one, compact_two, compact_three, 3, 512)
 TORSO(minatar_4, minatar_4, minatar_4, minatar_4, 1, 128)
 TORSO(minatar_6, minatar_6, minatar_6, minatar_6, 1, 128)
 TORSO(minatar_7, minatar_7, minatar_7, minatar_7, 1, 128)

@@ -59,7 +59,7 @@ class ForwardPass(NamedTuple):
 ARCHITECTURES = {
     "nips": Architecture((4, 84, 84), torch.uint8, (16 * 20 * 20, 32 * 9 * 9), 256),
     "nature": Architecture((4, 84, 84), torch.uint8, (32 * 20 * 20, 64 * 9 * 9, 64 * 7 * 7), 512),
-    "compact": Architecture((4, 42, 42), torch.uint8, (32 * 20 * 20, 32 * 9 * 9, 32 * 4 * 4), 256),
+    "compact": Architecture((4, 42, 42), torch.uint8, (32 * 20 * 20, 64 * 9 * 9, 64 * 4 * 4), 512),
     # the planes of MinAtar's games
     **{f"minatar_{planes}": Architecture((planes, 10, 10), torch.bool, (16 * 8 * 8,), 128) for planes in (4, 6, 7, 10)},
 }

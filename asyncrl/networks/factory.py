@@ -29,7 +29,7 @@ HIDDEN = 200  # units of the hidden layer for vectors, as in the paper
 CONVOLUTIONS: dict[str, tuple[list[Convolution], int]] = {
     "nips": ([(16, 8, 4), (32, 4, 2)], 256),  # Setup A
     "nature": ([(32, 8, 4), (64, 4, 2), (64, 3, 1)], 512),  # Setup B
-    "compact": ([(32, 4, 2), (32, 4, 2), (32, 3, 2)], 256),  # for frames of 42 × 42
+    "compact": ([(32, 4, 2), (64, 4, 2), (64, 3, 2)], 512),  # for frames of 42 × 42
     "minatar": ([(16, 3, 1)], 128),  # Young and Tian (2019)
 }
 ADAPTED = "conv"  # has as many convolutions as the picture needs

@@ -13,8 +13,8 @@ from asyncrl.system import machine
 
 # Frames a second and core, where the sweep has no finished cell with the same environment and network: measured with
 # one environment per worker on two cores, with evaluations and the start of processes.
-USUAL_RATES = {"nips": 3_000.0, "nature": 2_000.0, "compact": 3_500.0, "minatar": 3_000.0, "mlp": 5_000.0}
-USUAL_RATES |= {"nips-lstm": 1_500.0, "nature-lstm": 1_000.0, "compact-lstm": 1_500.0}
+USUAL_RATES = {"nips": 3_000.0, "nature": 2_000.0, "compact": 2_500.0, "minatar": 3_000.0, "mlp": 5_000.0}
+USUAL_RATES |= {"nips-lstm": 1_500.0, "nature-lstm": 1_000.0, "compact-lstm": 1_200.0}
 OTHER_RATE = 1_000.0  # of another network
 
 

@@ -16,7 +16,7 @@ FRAMES, HALF, SMALL, VECTOR = (4, 84, 84), (4, 42, 42), (4, 10, 10), (11,)
 NIPS = (4 * 8 * 8 + 1) * 16 + (16 * 4 * 4 + 1) * 32 + (32 * 9 * 9 + 1) * 256
 NATURE = (4 * 8 * 8 + 1) * 32 + (32 * 4 * 4 + 1) * 64 + (64 * 3 * 3 + 1) * 64 + (64 * 7 * 7 + 1) * 512
 # 42 → 20 → 9 → 4
-COMPACT = (4 * 4 * 4 + 1) * 32 + (32 * 4 * 4 + 1) * 32 + (32 * 3 * 3 + 1) * 32 + (32 * 4 * 4 + 1) * 256
+COMPACT = (4 * 4 * 4 + 1) * 32 + (32 * 4 * 4 + 1) * 64 + (64 * 3 * 3 + 1) * 64 + (64 * 4 * 4 + 1) * 512
 # 10 → 8
 MINATAR = (4 * 3 * 3 + 1) * 16 + (16 * 8 * 8 + 1) * 128
 CONV = (4 * 3 * 3 + 1) * 32 + (32 * 8 * 8 + 1) * 256
@@ -30,13 +30,13 @@ def lstm(features):
 BODIES = {  # parameters, features
     "nips": (NIPS, 256),
     "nature": (NATURE, 512),
-    "compact": (COMPACT, 256),
+    "compact": (COMPACT, 512),
     "minatar": (MINATAR, 128),
     "conv": (CONV, 256),
     "mlp": (MLP, 200),
     "nips-lstm": (NIPS + lstm(256), 256),
     "nature-lstm": (NATURE + lstm(512), 256),
-    "compact-lstm": (COMPACT + lstm(256), 256),
+    "compact-lstm": (COMPACT + lstm(512), 256),
     "minatar-lstm": (MINATAR + lstm(128), 256),
     "conv-lstm": (CONV + lstm(256), 256),
     "mlp-lstm": (MLP + lstm(200), 256),
