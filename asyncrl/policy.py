@@ -142,7 +142,8 @@ class Policy:
     def make_env(self, **options: Any) -> AnyEnv:
         """Build the environment of the run as Gymnasium has it.
 
-        On Atari it is the game under the evaluation protocol, whose observations are four frames ``[4, 84, 84]``.
+        On Atari it is the game under the evaluation protocol, whose observations are four frames ``[4, S, S]`` of
+        S = ``atari.frame_size`` pixels.
 
         Args:
             options: of ``gymnasium.make`` or the factory, such as ``render_mode="human"``, besides the run's

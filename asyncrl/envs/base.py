@@ -78,7 +78,7 @@ Kind: TypeAlias = Discrete | MultiDiscrete | Box
 class Spec(NamedTuple):
     """The spaces of an environment, and the frames that one step takes."""
 
-    obs_shape: tuple[int, ...]  # (4, 84, 84) on Atari; (n,) for vectors
+    obs_shape: tuple[int, ...]  # (4, 84, 84) or (4, 42, 42) on Atari; (n,) for vectors
     obs_dtype: str  # "uint8": bytes that a network divides by 255; "bool" or "float32": numbers as they are
     actions: Kind
     frames_per_step: int  # 4 on Atari, 1 elsewhere
