@@ -24,7 +24,7 @@ def short_name(env: str) -> str:
     return env.rpartition(":")[2].rpartition("/")[2].lower()
 
 
-def atari_protocol(protocol: object, noops: object, frame_size: object = 84) -> str:
+def atari_protocol(protocol: object, noops: object, frame_size: object) -> str:
     """Return the name of an Atari protocol from the settings ``atari.protocol``, ``noops`` and ``frame_size``.
 
     Scores are reported under this name: ``atari-paper-noop``, ``atari-sticky-noop``; ``atari-paper`` without no-ops;

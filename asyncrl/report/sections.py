@@ -117,9 +117,9 @@ OVERVIEW = (
     "the area under the learning curve divided by its frames."
 )
 GAMES = (
-    "The title of each published column gives how its episodes start. Scores with human starts cannot be compared with"
-    " ours: those start states were never published. Scores with no-op starts can be compared only with our runs whose"
-    " protocol has -noop in its name: their episodes begin with up to 30 no-ops, too. The normalised score is 100 × "
+    "The title of each published column gives how its episodes start. Scores with human starts cannot be compared with "
+    "ours: those start states were never published. Scores with no-op starts can be compared only with our runs whose "
+    "protocol has -noop in its name: their episodes begin with up to 30 no-ops, too. The normalised score is 100 × "
     "(score − random) ÷ (reference − random), with references of the same kind of start: a human on Atari, and DQN "
     "after 5 million frames as published on MinAtar (-v0 only). The published agents with no-op starts were trained "
     "for 320 million frames; columns of MinAtar name theirs."

@@ -157,8 +157,15 @@ def compare_declaration(root: Path, declaration: Declaration) -> None:
     More values in ``[vary]``, more seeds and a larger n extend a sweep; of a search, only a larger n does.
 
     Raises:
-        InputError: ``[base]``, the draws or the space of a search differ, so the cells there are of another sweep.
+        InputError: ``[base]``, the draws or the space of a search differ, so the cells there are of another sweep; or
+            ``[base]`` is not valid by itself, so that it could not be compared later.
     """
+    try:
+        normalised(declaration.base)
+    except InputError as error:
+        raise InputError(
+            f"[base] must be valid without [vary]; what belongs together varies together: {error}"
+        ) from None
     file = root / DECLARATION
     if not file.exists():
         return

@@ -6,6 +6,16 @@ import pytest
 
 from asyncrl.store.runs import list_runs
 
+# [base] alone has three final rates and two probabilities
+HALF = """
+[sweep]
+seeds = 1
+[base]
+env = "CartPole-v1"
+exploration.probability = [0.5, 0.5]
+[vary]
+"exploration.final" = [[0.1, 0.01]]
+"""
 GRID = """
 [sweep]
 seeds = 2
@@ -64,6 +74,8 @@ def test_run_with_seeds_is_a_sweep_that_the_same_command_extends(asyncrl, tmp_pa
         (["sweep", "mine.toml", "--confirm", "2"], "not of kind optuna"),
         (["sweep", "mine.toml", "--jobs", "0"], "--jobs"),
         (["sweep", "wrong.toml"], "There is no setting 'lr'"),
+        (["sweep", "half.toml"], "varies together: exploration final and probability need one entry each"),
+        (["sweep", "half.toml", "--dry-run"], "[base] must be valid without [vary]"),
         (["sweep", "mine.toml", "--name", "taken"], "is not the directory of a sweep"),
         (["run", "--seeds", "1-3", "--seed", "2"], "Give --seed or --seeds, not both."),
         (["run", "--seeds", "x"], "takes a number of seeds"),
@@ -72,6 +84,7 @@ def test_run_with_seeds_is_a_sweep_that_the_same_command_extends(asyncrl, tmp_pa
 def test_sweep_with_a_mistake_writes_nothing(asyncrl, tmp_path, arguments, message):
     (tmp_path / "mine.toml").write_text(GRID)
     (tmp_path / "wrong.toml").write_text(GRID + "lr = 3\n")
+    (tmp_path / "half.toml").write_text(HALF)
     (tmp_path / "results/taken/x").mkdir(parents=True)
     code, _, err = asyncrl(*arguments)
     assert (code, err.count("\n")) == (2, 1)
